@@ -1,0 +1,660 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Admission: which route, who is calling, may they call now, can they pay; and the bytes of every refusal.
+
+One `Gate` per worker. It decides on the segment without a lock and without waiting, and knows nothing of sockets. The
+order of a decision is route → authenticate → limit → hold; a refusal changes no bucket and no balance.
+"""
+import os
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from fastgw._http cimport RequestHead
+from fastgw._segment cimport Segment
+from fastgw.kernels.account cimport (
+    HOLD_HELD, account_capture, account_hold, account_t, account_why, cell_t,
+)
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_i64, load_u64, prefetch, store_u64
+from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
+from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
+from fastgw.kernels.head cimport (
+    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_API_KEY, KIND_AUTHORIZATION, KIND_CONNECTION, KIND_COST, KIND_DATE,
+    KIND_EXPECT, KIND_FORWARDED, KIND_HOST, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER, KIND_REQUEST_ID,
+    KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_HEAD, METHOD_TRACE, equals, field_t, head_t, path_climbs, same_lower,
+)
+from fastgw.kernels.keys cimport keys_find
+from fastgw.kernels.layout cimport (
+    CODE_CLASS, CODES_MAX, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, STAGES, journal_t, key_t, layout_cell,
+    layout_counters, layout_histogram, layout_journal, record_t, segment_t, worker_t,
+)
+from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
+
+from fastgw._segment import limit_units
+from fastgw.refusals import Refusal
+
+# The compiled path knows its refusals by number; refusals.py is the table.
+cdef int ADMITTED = 0
+cdef int BAD_REQUEST = Refusal.BAD_REQUEST
+cdef int AMBIGUOUS_KEY = Refusal.AMBIGUOUS_KEY
+cdef int MISSING_KEY = Refusal.MISSING_KEY
+cdef int UNKNOWN_KEY = Refusal.UNKNOWN_KEY
+cdef int REVOKED_KEY = Refusal.REVOKED_KEY
+cdef int EXPIRED_KEY = Refusal.EXPIRED_KEY
+cdef int INSUFFICIENT_BALANCE = Refusal.INSUFFICIENT_BALANCE
+cdef int BALANCE_HELD = Refusal.BALANCE_HELD
+cdef int NO_ROUTE = Refusal.NO_ROUTE
+cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
+cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
+cdef int RATE_LIMITED = Refusal.RATE_LIMITED
+cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
+
+cdef enum:
+    SCRATCH_BYTES = 65536
+
+
+cdef inline int _latency_bucket(int64_t us) noexcept nogil:
+    """Four buckets per octave: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs."""
+    cdef int octave
+    if us < 1:
+        return 0
+    octave = 63 - _clz(us)
+    if octave > 30:
+        return LATENCY_BUCKETS - 1
+    return 4 * octave + <int>(((us << 2) >> octave) & 3)
+
+
+cdef extern from *:
+    int _clz "__builtin_clzll"(unsigned long long value) noexcept nogil
+
+
+cdef class Peer:
+    """The client's end of a connection: its address, kept as the bytes that the journal and the upstream will see."""
+
+    def __init__(self, str address, int port):
+        import ipaddress
+        self.address = address
+        self.port = port
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        packed = ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
+        memcpy(self.raw, <const char*>packed, 16)
+        self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nVia: 1.1 fastgw\r\n".encode()
+
+
+cdef class Ticket:
+    """An admitted call: what it holds, and its journal record in the making. Settled exactly once, by `Gate.settle`."""
+
+    cpdef bytes request_id(self):
+        """Thirty-two hexadecimal digits."""
+        cdef char text[32]
+        put_hex64(put_hex64(text, self.record.request[0]), self.record.request[1])
+        return text[:32]
+
+    @property
+    def held_nanos(self) -> int:
+        return self.held
+
+
+cdef class Gate:
+    """Decides for one worker.
+
+    `routes` is a sequence of `fastgw.dataplane.admission.RouteRow`, `templates` one row of (start, body) per dialect and
+    refusal code (None where the table has a hole), as `fastgw.refusals.templates` gives them.
+    """
+
+    def __init__(self, Segment segment, int worker, list routes, list templates, *, int fields_max=100,
+                 bytes key_header=b"", int64_t body_max=0):
+        segment._worker(worker)
+        self.segment = segment
+        self.s = &segment.s
+        self.worker = worker
+        self.me = &self.s.workers[worker]
+        self.head = RequestHead(fields_max, key_header)
+        self.body_max = body_max
+        blake2b_start(self.start, self.s.header.secret)
+        self.keep = []
+        self.scratch = <char*>calloc(1, SCRATCH_BYTES)
+        self.no_route = layout_counters(self.s, worker, 0)
+        self.journal = layout_journal(self.s, worker)
+        self.ring = <record_t*>(<char*>self.journal + sizeof(journal_t))
+        self.ring_mask = self.s.header.journal_records - 1
+        self.histograms = layout_histogram(self.s, worker, 0)
+        self.request_high = int.from_bytes(os.urandom(8), "little")
+        if worker >= self.s.header.workers:
+            store_u64(&self.s.header.workers, worker + 1)
+        self._load_templates(templates)
+        self._load_routes(routes)
+        self.tick(b"")
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.groups is not NULL:
+            for i in range(len(self.hosts) + 1):
+                free(self.groups[i].prefixes)
+        free(self.groups)
+        free(self.routes)
+        free(self.order)
+        free(self.drops)
+        free(self.drop_lengths)
+        free(self.templates)
+        free(self.scratch)
+
+    # Tables, built once
+
+    def _load_templates(self, list templates):
+        cdef template_t* t
+        self.dialects = len(templates)
+        self.codes = len(templates[0])
+        self.templates = <template_t*>calloc(self.dialects * self.codes, sizeof(template_t))
+        for d, row in enumerate(templates):
+            for c, pair in enumerate(row):
+                if pair is None:
+                    continue
+                start, body = pair
+                self.keep.append(pair)
+                t = &self.templates[<int>d * self.codes + <int>c]
+                t.start = PyBytes_AS_STRING(start)
+                t.start_length = len(start)
+                t.body = PyBytes_AS_STRING(body)
+                t.body_length = len(body)
+
+    def _load_routes(self, list routes):
+        cdef route_t* r
+        cdef uint32_t at
+        self.route_count = len(routes)
+        self.routes = <route_t*>calloc(self.route_count + 1, sizeof(route_t))
+        drops = [name for row in routes for name in row.drop]
+        self.keep.append(drops)
+        self.drops = <const char**>calloc(len(drops) + 1, sizeof(char*))
+        self.drop_lengths = <size_t*>calloc(len(drops) + 1, sizeof(size_t))
+        for i, name in enumerate(drops):
+            self.drops[<int>i] = PyBytes_AS_STRING(name)
+            self.drop_lengths[<int>i] = len(name)
+        at = 0
+        for i, row in enumerate(routes):
+            self.keep.append(row)
+            r = &self.routes[<int>i]
+            r.price = row.price_nanos
+            if row.rate is not None:
+                r.limit.interval, r.limit.tolerance, r.limit.scale, r.limit.window_s = limit_units(
+                    row.rate.count, row.rate.period_ns, row.rate.burst)
+                r.limit.burst = row.rate.burst
+            r.bucket = self.s.buckets + <uint64_t>row.slot * self.s.header.keys_max
+            r.number = row.slot + 1
+            r.counters = layout_counters(self.s, self.worker, r.number)
+            r.methods = row.methods
+            r.needs_key = row.needs_key
+            r.forward_key = row.forward_key
+            r.preserve_host = row.preserve_host
+            r.dialect = row.dialect
+            r.set_lines = PyBytes_AS_STRING(row.set_lines)
+            r.set_length = len(row.set_lines)
+            r.name = PyBytes_AS_STRING(row.name)
+            r.name_length = len(row.name)
+            r.first_drop = at
+            r.drops = len(row.drop)
+            at += r.drops
+        hosts = sorted({host for row in routes for host in row.hosts})
+        self.hosts = {host: i + 1 for i, host in enumerate(hosts)}
+        total = sum(len(row.hosts) or 1 for row in routes)
+        self.order = <uint32_t*>calloc(total + 1, sizeof(uint32_t))
+        self.groups = <group_t*>calloc(len(hosts) + 1, sizeof(group_t))
+        filled = 0
+        for g, host in enumerate([None, *hosts]):
+            members = [(row.path, i) for i, row in enumerate(routes)
+                       if (host in row.hosts if host is not None else not row.hosts)]
+            filled = self._load_group(g, members, filled)
+
+    def _load_group(self, int number, list members, int filled):
+        """Sort the paths of a group; each knows the longest shorter path that it begins with."""
+        cdef group_t* group = &self.groups[number]
+        cdef prefix_t* p
+        paths = sorted({path for path, _ in members})
+        self.keep.append(paths)
+        group.count = len(paths)
+        group.prefixes = <prefix_t*>calloc(len(paths) + 1, sizeof(prefix_t))
+        for i, path in enumerate(paths):
+            p = &group.prefixes[<int>i]
+            p.path = PyBytes_AS_STRING(path)
+            p.length = len(path)
+            p.parent = max((j for j in range(i) if path.startswith(paths[j])), key=lambda j: len(paths[j]), default=-1)
+            p.first = filled
+            for other, index in members:
+                if other == path:
+                    self.order[<int>filled] = index
+                    filled += 1
+            p.routes = filled - p.first
+        return filled
+
+    # The life of a request, as far as it is decided here
+
+    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end):
+        """Start a request with the head `data[start:end]`; what RequestHead.scan says of it."""
+        cdef record_t* r = &self.now
+        self.started_ns = clock_ns(CLOCK_MONOTONIC)
+        self.request_count += 1
+        self.held = 0
+        self.route = NULL
+        self.route_index = -1
+        r.time_ns = self.started_ns + self.realtime_offset
+        r.request[0] = self.request_high
+        r.request[1] = self.request_count * <uint64_t>0x9e3779b97f4a7c15     # odd, so no two are equal
+        r.cost = 0
+        r.account = 0
+        r.key = 0
+        r.route = 0
+        r.flags = 0
+        r.first_byte_us = 0
+        r.bytes_out = 0
+        r.bytes_in = 0
+        r.path_length = 0
+        r.method = 0
+        return self.head.scan(data, start, end)
+
+    cpdef int decide(self, Peer peer):
+        """Admit the request whose head was just scanned (0), or say the refusal's number."""
+        cdef head_t* h = &self.head.h
+        cdef record_t* r = &self.now
+        cdef const char* at = self.head.at
+        cdef int verdict
+        cdef int index = -1
+        cdef uint32_t kept
+        memcpy(r.address, peer.raw, 16)
+        r.port = peer.port
+        r.method = h.method
+        r.path_length = <uint16_t>h.target_length
+        kept = h.target_length if h.target_length < PATH_BYTES else PATH_BYTES
+        memcpy(r.path, at + h.target, kept)
+        if kept < PATH_BYTES:
+            r.path[kept] = 0
+        if path_climbs(at + h.target, h.path_length):
+            return BAD_REQUEST
+        if h.method == METHOD_TRACE or h.method == METHOD_CONNECT:
+            return NOT_IMPLEMENTED
+        if self.hosts:
+            group = self.hosts.get(self.head.host())
+            if group is not None:
+                index = self._match(&self.groups[<int>group])
+        if index < 0:
+            index = self._match(&self.groups[0])
+        if index < 0:
+            return NO_ROUTE
+        self.route = &self.routes[index]
+        self.route_index = index
+        r.route = <uint16_t>self.route.number
+        if h.flags & FLAG_EXPECT_OTHER:
+            return EXPECTATION_FAILED
+        if self.body_max and h.content_length > self.body_max:
+            return BODY_TOO_LARGE
+        if self.route.needs_key:
+            verdict = self._authenticate()
+            if verdict != ADMITTED:
+                return verdict
+        return ADMITTED
+
+    cpdef void stranger(self, Peer peer):
+        """Note who sent what is no request, for the record."""
+        memcpy(self.now.address, peer.raw, 16)
+        self.now.port = peer.port
+
+    cdef int _match(self, group_t* group):
+        """The route for the path: the longest prefix, whole segments only, that takes the method; or -1."""
+        cdef head_t* h = &self.head.h
+        cdef const char* path = self.head.at + h.target
+        cdef uint32_t length = h.path_length
+        cdef uint32_t n
+        cdef int low = 0
+        cdef int high = <int>group.count
+        cdef int middle, order
+        cdef prefix_t* p
+        cdef route_t* r
+        while low < high:                               # the last path that is not greater than ours
+            middle = (low + high) // 2
+            p = &group.prefixes[middle]
+            n = p.length if p.length < length else length
+            order = memcmp(p.path, path, n)
+            if order < 0 or (order == 0 and p.length <= length):
+                low = middle + 1
+            else:
+                high = middle
+        low -= 1
+        while low >= 0:
+            p = &group.prefixes[low]
+            if p.length <= length and memcmp(p.path, path, p.length) == 0 and (
+                    p.path[p.length - 1] == 47 or p.length == length or path[p.length] == 47):
+                for n in range(p.first, p.first + p.routes):
+                    r = &self.routes[self.order[n]]
+                    if r.methods == 0 or r.methods >> h.method & 1:
+                        return <int>self.order[n]
+            low = p.parent
+        return -1
+
+    cdef int _key(self, uint64_t* digest):
+        """The digest of the key that the request presents, if it presents exactly one."""
+        cdef head_t* h = &self.head.h
+        cdef const char* at = self.head.at
+        cdef const char* key = NULL
+        cdef const char* value
+        cdef size_t length = 0
+        cdef size_t n
+        cdef uint32_t i
+        cdef field_t* f
+        for i in range(h.fields):
+            f = &h.field[i]
+            if f.kind < KIND_AUTHORIZATION:
+                continue
+            value = at + f.value
+            n = f.end - f.value
+            if f.kind == KIND_AUTHORIZATION:
+                if n < 8 or not same_lower(value, b"bearer ", 7):
+                    f.kind = KIND_OTHER                 # not ours: another scheme, for the upstream
+                    continue
+                value += 7
+                n -= 7
+                while n and value[0] == 32:
+                    value += 1
+                    n -= 1
+            elif f.kind > KIND_KEY_HEADER:
+                continue
+            if n == 0:
+                continue
+            if key is not NULL and (n != length or memcmp(key, value, n) != 0):
+                return AMBIGUOUS_KEY
+            key = value
+            length = n
+        if key is NULL:
+            return MISSING_KEY
+        blake2b_digest(self.start, key, length, digest)
+        return ADMITTED
+
+    cdef int _authenticate(self):
+        cdef uint64_t digest[4]
+        cdef int64_t index
+        cdef int64_t expires_s
+        cdef uint64_t both
+        cdef key_t* key
+        cdef int verdict = self._key(digest)
+        if verdict != ADMITTED:
+            return verdict
+        index = keys_find(self.s, digest)
+        if index < 0:
+            return UNKNOWN_KEY
+        key = &self.s.keys[index]
+        both = load_u64(<uint64_t*>&key.account)
+        self.now.key = <uint32_t>index + 1
+        self.now.account = <uint32_t>both + 1
+        prefetch(&self.s.accounts[<uint32_t>both])
+        prefetch(&self.route.bucket[index])
+        if load_u64(&key.status) != KEY_ACTIVE:
+            return REVOKED_KEY
+        expires_s = load_i64(&key.expires_s)
+        if expires_s and self.now.time_ns // 1_000_000_000 >= expires_s:
+            return EXPIRED_KEY
+        return self._pay(<uint64_t>index, both)
+
+    cdef int _pay(self, uint64_t index, uint64_t both):
+        """Every bucket that applies and the balance, all or none: look at the buckets, hold, then take."""
+        cdef segment_t* s = self.s
+        cdef route_t* route = self.route
+        cdef key_t* key = &s.keys[index]
+        cdef uint64_t account = <uint32_t>both
+        cdef uint32_t number = <uint32_t>(both >> 32)
+        cdef limit_t* own = &s.limits[number - 1] if number else NULL
+        cdef uint64_t* bucket = &route.bucket[index]
+        cdef bint limited = route.limit.scale != 0
+        cdef uint64_t now = <uint64_t>self.started_ns - s.header.epoch_ns
+        cdef int64_t price = route.price
+        cdef uint64_t before, after, ignored
+        cdef cell_t* cell
+        if limited:
+            self.wait_ns = bucket_wait_ns(&route.limit, load_u64(bucket), now)
+            if self.wait_ns:
+                self.violated = &route.limit
+                self.violated_key = False
+                return RATE_LIMITED
+        if own is not NULL:
+            self.wait_ns = bucket_wait_ns(own, load_u64(&key.tat), now)
+            if self.wait_ns:
+                self.violated = own
+                self.violated_key = True
+                return RATE_LIMITED
+        cell = layout_cell(s, self.worker, account)
+        if price:
+            if not account_hold(&s.accounts[account], cell, price):
+                if account_why(&s.accounts[account], layout_cell(s, 0, account), s.header.accounts_max,
+                               <int>s.header.workers, price) == HOLD_HELD:
+                    return BALANCE_HELD
+                return INSUFFICIENT_BALANCE
+        if limited:
+            self.wait_ns = bucket_take(bucket, &route.limit, now, &before, &after)
+            if self.wait_ns:
+                self.violated = &route.limit
+                self.violated_key = False
+        if (not limited or self.wait_ns == 0) and own is not NULL:
+            self.wait_ns = bucket_take(&key.tat, own, now, &ignored, &ignored)
+            if self.wait_ns:
+                self.violated = own
+                self.violated_key = True
+                if limited:
+                    bucket_undo(bucket, before, after)
+        if (limited or own is not NULL) and self.wait_ns:       # another worker took the last call in between
+            if price:
+                account_capture(&s.accounts[account], cell, price, 0)
+            return RATE_LIMITED
+        self.held = price
+        return ADMITTED
+
+    cpdef Ticket ticket(self):
+        """Take the admitted request out of the gate, to be settled later."""
+        cdef Ticket ticket = Ticket.__new__(Ticket)
+        cdef int64_t decided = clock_ns(CLOCK_MONOTONIC) - self.started_ns
+        self.now.decided_us = <uint32_t>(decided // 1000)
+        memcpy(&ticket.record, &self.now, sizeof(record_t))
+        ticket.held = self.held
+        ticket.started_ns = self.started_ns
+        ticket.route = self.route_index
+        ticket.head_method = self.head.head_method
+        ticket.minor = self.head.minor
+        self.held = 0
+        self.histograms[_latency_bucket(self.now.decided_us)] += 1
+        return ticket
+
+    # Bytes
+
+    cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end):
+        """The head for the upstream, and the part of the body that has come with it.
+
+        The key stays here unless the route forwards it; hop-by-hop fields, the client's own word on where it comes from and
+        `Expect` are left out; a chunked body is announced, and framed by the caller.
+        """
+        cdef head_t* h = &self.head.h
+        cdef const char* at = self.head.at
+        cdef route_t* route = self.route
+        cdef Py_ssize_t body = body_end - body_start
+        cdef Py_ssize_t room = (h.length + PyBytes_GET_SIZE(host_line) + route.set_length
+                                + PyBytes_GET_SIZE(peer.lines) + 640 + body)
+        cdef bytes out = None
+        cdef char* start = self.scratch
+        cdef char* to
+        cdef uint32_t i, run
+        cdef field_t* f
+        cdef bint drop
+        cdef bint forward_key = route.forward_key or not route.needs_key
+        if room > SCRATCH_BYTES:
+            out = PyBytes_FromStringAndSize(NULL, room)
+            start = PyBytes_AS_STRING(out)
+        to = put_bytes(start, at, h.target + h.target_length)
+        to = put_bytes(to, b" HTTP/1.1\r\n", 11)
+        if not route.preserve_host or h.host == 0:
+            to = put_bytes(to, PyBytes_AS_STRING(host_line), PyBytes_GET_SIZE(host_line))
+        run = h.fields_at
+        for i in range(h.fields):
+            f = &h.field[i]
+            if f.kind == KIND_OTHER:
+                if route.drops == 0 or not self._dropped(at + f.name, f.name_length):
+                    continue
+            else:
+                drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_REQUEST_ID or (f.kind == KIND_HOST and not route.preserve_host)
+                if f.kind >= KIND_AUTHORIZATION:
+                    drop = not forward_key or (route.drops and self._dropped(at + f.name, f.name_length))
+                if not drop:
+                    continue
+            to = put_bytes(to, at + run, f.name - run)
+            run = f.end + f.line
+        to = put_bytes(to, at + run, h.length - 2 - run)
+        to = put_bytes(to, route.set_lines, route.set_length)
+        to = put_bytes(to, PyBytes_AS_STRING(peer.lines), PyBytes_GET_SIZE(peer.lines))
+        if h.host:
+            f = &h.field[h.host - 1]
+            if f.end - f.value < 512:
+                to = put_bytes(to, b"X-Forwarded-Host: ", 18)
+                to = put_bytes(to, at + f.value, f.end - f.value)
+                to = put_bytes(to, b"\r\n", 2)
+        to = put_bytes(to, b"X-Request-Id: ", 14)
+        to = put_hex64(put_hex64(to, ticket.record.request[0]), ticket.record.request[1])
+        if h.flags & FLAG_CHUNKED:
+            to = put_bytes(to, b"\r\nTransfer-Encoding: chunked", 28)
+        to = put_bytes(to, b"\r\n\r\n", 4)
+        if body:
+            to = put_bytes(to, PyBytes_AS_STRING(self.head.data) + body_start, body)
+        return PyBytes_FromStringAndSize(start, to - start)
+
+    cdef bint _dropped(self, const char* name, size_t length) noexcept:
+        """Whether the route sets this field itself."""
+        cdef uint32_t i
+        for i in range(self.route.first_drop, self.route.first_drop + self.route.drops):
+            if self.drop_lengths[i] == length and same_lower(name, self.drops[i], length):
+                return True
+        return False
+
+    cpdef bytes answer_lines(self, Ticket ticket, bint close):
+        """The lines that every forwarded answer carries."""
+        cdef char* to = put_bytes(self.scratch, b"Via: 1.1 fastgw\r\nX-Request-Id: ", 31)
+        to = put_hex64(put_hex64(to, ticket.record.request[0]), ticket.record.request[1])
+        to = put_bytes(to, b"\r\n", 2)
+        if close:
+            to = put_bytes(to, b"Connection: close\r\n", 19)
+        elif ticket.minor == 0:
+            to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
+        return PyBytes_FromStringAndSize(self.scratch, to - self.scratch)
+
+    cpdef bytes refuse(self, int verdict, bint close):
+        """The answer to the request just decided; it is counted and recorded with it."""
+        cdef record_t* r = &self.now
+        cdef int dialect = self.route.dialect if self.route is not NULL else 0
+        cdef int minor = self.head.minor
+        cdef bytes out = self._render(verdict, dialect, r, self.head.head_method, minor, close)
+        r.verdict = verdict
+        r.bytes_out = PyBytes_GET_SIZE(out)
+        r.bytes_in = self.head.length
+        r.target = 0
+        r.decided_us = <uint32_t>((clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000)
+        r.total_us = r.decided_us
+        self.histograms[_latency_bucket(r.decided_us)] += 1
+        self._commit(r, self.no_route if self.route is NULL else self.route.counters)
+        return out
+
+    cpdef bytes fail(self, Ticket ticket, int verdict, bint close):
+        """The answer to an admitted call that could not be served; `settle` is still to come."""
+        return self._render(verdict, self.routes[ticket.route].dialect, &ticket.record, ticket.head_method, ticket.minor, close)
+
+    cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
+        cdef template_t* t = &self.templates[dialect * self.codes + verdict]
+        cdef char* start = self.scratch
+        cdef char* to = put_bytes(start, t.start, t.start_length)
+        record.status = <uint16_t>((start[9] - 48) * 100 + (start[10] - 48) * 10 + (start[11] - 48))
+        to = put_bytes(to, self.date, self.date_length)
+        to = put_bytes(to, b"X-Request-Id: ", 14)
+        to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
+        to = put_bytes(to, b"\r\n", 2)
+        if verdict == RATE_LIMITED:
+            to = self._limit_lines(to)
+        if close:
+            to = put_bytes(to, b"Connection: close\r\n", 19)
+        elif minor == 0:
+            to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
+        to = put_bytes(to, b"\r\n", 2)
+        if not head_method:
+            to = put_bytes(to, t.body, t.body_length)
+        return PyBytes_FromStringAndSize(start, to - start)
+
+    cdef char* _limit_lines(self, char* to) noexcept:
+        """Retry-After (RFC 9110 §10.2.3) and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers)."""
+        cdef uint64_t seconds = (self.wait_ns + 999_999_999) // 1_000_000_000
+        cdef const char* name = self.route.name
+        cdef size_t length = self.route.name_length
+        if self.violated_key:
+            name = b"key"
+            length = 3
+        to = put_decimal(put_bytes(to, b"Retry-After: ", 13), seconds)
+        to = put_bytes(put_bytes(to, b"\r\nRateLimit-Policy: \"", 21), name, length)
+        to = put_decimal(put_bytes(to, b"\";q=", 4), self.violated.burst)
+        to = put_decimal(put_bytes(to, b";w=", 3), self.violated.window_s)
+        to = put_bytes(put_bytes(to, b"\r\nRateLimit: \"", 14), name, length)
+        to = put_decimal(put_bytes(to, b"\";r=0;t=", 8), seconds)
+        return put_bytes(to, b"\r\n", 2)
+
+    # Afterwards
+
+    cpdef void answered(self, Ticket ticket):
+        """The first byte of the upstream's answer is here."""
+        cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+        ticket.record.first_byte_us = <uint32_t>us
+        self.histograms[LATENCY_BUCKETS + _latency_bucket(us)] += 1
+
+    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in, long long bytes_out,
+                      int target):
+        """Finish a call: capture its hold, or void it; count it; write its record. Only the first time counts."""
+        cdef record_t* r = &ticket.record
+        cdef uint64_t account
+        cdef uint64_t* counters = self.routes[ticket.route].counters
+        cdef int64_t us
+        if ticket.settled:
+            return
+        ticket.settled = True
+        if ticket.held:
+            account = r.account - 1
+            r.cost = ticket.held if charge else 0
+            account_capture(&self.s.accounts[account], layout_cell(self.s, self.worker, account), ticket.held, r.cost)
+            ticket.held = 0
+        us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+        self.histograms[2 * LATENCY_BUCKETS + _latency_bucket(us)] += 1
+        r.total_us = <uint32_t>us
+        r.verdict = verdict
+        r.status = status
+        r.bytes_in = bytes_in
+        r.bytes_out = bytes_out
+        r.target = target
+        if 100 <= status < 600 and verdict == ADMITTED:
+            counters[CODE_CLASS + status // 100] += 1
+        self._commit(r, counters)
+
+    cdef void _commit(self, record_t* record, uint64_t* counters) noexcept:
+        """Count the verdict and write the record: the one place where a call enters the journal."""
+        cdef uint64_t n = self.journal.written
+        cdef record_t* place = &self.ring[n & self.ring_mask]
+        cdef size_t size = sizeof(record_t) - PATH_BYTES - 32
+        counters[record.verdict] += 1
+        store_u64(&place.number, 0)
+        memcpy(<char*>place + 8, <char*>record + 8,
+               size - 8 + (record.path_length if record.path_length < PATH_BYTES else PATH_BYTES))
+        store_u64(&place.number, n + 1)
+        store_u64(&self.journal.written, n + 1)
+
+    # The worker's own state
+
+    def tick(self, bytes date_line) -> None:
+        """Once a second: the `Date` line of refusals (whole, or empty), the offset of the wall clock, the heartbeat."""
+        self.date_length = min(len(date_line), 60)
+        memcpy(self.date, PyBytes_AS_STRING(date_line), self.date_length)
+        self.realtime_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)
+        store_u64(&self.me.heartbeat_ns, clock_ns(CLOCK_MONOTONIC))
+
+    cpdef void count(self, int clients, int upstreams, int exchanges):
+        """Add to the gauges of open connections and calls in flight; a client that comes is also counted for good."""
+        self.me.clients += clients
+        self.me.upstreams += upstreams
+        self.me.exchanges += exchanges
+        if clients > 0:
+            self.me.accepted += clients

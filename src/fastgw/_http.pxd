@@ -1,0 +1,48 @@
+from fastgw.kernels.chunked cimport chunked_t
+from fastgw.kernels.head cimport head_t
+
+
+cdef class RequestHead:
+    cdef head_t h
+    cdef bytes data
+    cdef const char* at
+    cdef readonly int minor
+    cdef readonly int length
+    cdef readonly int target_length
+    cdef readonly long long content_length
+    cdef readonly bint chunked
+    cdef readonly bint keep_alive
+    cdef readonly bint expects_continue
+    cdef readonly bint head_method
+    cdef readonly bint idempotent
+    cdef int fields_max
+    cdef bytes key_header
+    cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef bytes host(self)
+
+
+cdef class ResponseHead:
+    cdef head_t h
+    cdef bytes data
+    cdef const char* at
+    cdef readonly int status
+    cdef readonly int minor
+    cdef readonly int length
+    cdef readonly long long content_length
+    cdef readonly bint chunked
+    cdef readonly bint keep_alive
+    cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end)
+
+
+cdef class ChunkedBody:
+    cdef chunked_t c
+    cdef readonly Py_ssize_t taken
+    cdef readonly bint done
+    cdef readonly bint broken
+    cdef readonly long long payload
+    cpdef bytes feed(self, bytes data, Py_ssize_t start, bint reframe)
+
+
+cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start)
+cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last)

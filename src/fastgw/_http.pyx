@@ -1,0 +1,206 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""HTTP/1 messages as a gateway needs them: where a head ends, what it means, and its bytes for the other side."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
+from fastgw.kernels.head cimport (
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_EXPECT_CONTINUE, FLAG_EXPECT_OTHER, FLAG_KEEP_ALIVE, KIND_AUTHORIZATION,
+    KIND_CONNECTION, KIND_CONTENT_LENGTH, KIND_NOMINATED, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_CONNECT,
+    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE, SCAN_FIELDS, SCAN_ODD,
+    SCAN_PLAIN, field_t, head_end, head_t, path_climbs, request_scan, response_scan,
+)
+from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex
+
+PLAIN = SCAN_PLAIN
+ODD = SCAN_ODD
+FIELDS = SCAN_FIELDS
+
+# How the body of an answer is framed for the client
+FRAMING_NONE = 0        # no body: HEAD, 1xx, 204, 304
+FRAMING_LENGTH = 1      # Content-Length, as it came
+FRAMING_CHUNKED = 2
+FRAMING_CLOSE = 3       # until the connection closes: HTTP/1.0
+
+
+cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start):
+    """Offset just past the first empty line at or after `start`, or -1."""
+    return head_end(PyBytes_AS_STRING(data), start, PyBytes_GET_SIZE(data))
+
+
+cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
+    """`data[start:end]` as one chunk (RFC 9112 §7.1), none when it is empty, followed by the end of the body if `last`."""
+    cdef char frame[20]
+    cdef char* at = frame
+    cdef Py_ssize_t n = end - start
+    cdef bytes out
+    if n == 0:
+        return b"0\r\n\r\n" if last else b""
+    at = put_hex(at, n)
+    at = put_bytes(at, b"\r\n", 2)
+    out = PyBytes_FromStringAndSize(NULL, (at - frame) + n + 2 + (5 if last else 0))
+    n = at - frame
+    at = put_bytes(PyBytes_AS_STRING(out), frame, n)
+    at = put_bytes(at, PyBytes_AS_STRING(data) + start, end - start)
+    at = put_bytes(at, b"\r\n", 2)
+    if last:
+        put_bytes(at, b"0\r\n\r\n", 5)
+    return out
+
+
+cdef class RequestHead:
+    """The head of one request: scanned in place, valid until the next scan.
+
+    content_length is -1 when there is no such field; `idempotent` follows RFC 9110 §9.2.2.
+    """
+
+    def __init__(self, int fields_max=100, bytes key_header=b""):
+        if not 1 <= fields_max <= FIELDS_MAX:
+            raise ValueError(f"fields_max must be from 1 to {FIELDS_MAX}")
+        self.fields_max = fields_max
+        self.key_header = key_header.lower()
+
+    cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end):
+        """Take in the head `data[start:end]`, its empty line included: PLAIN, ODD (ask httptools) or FIELDS (too many)."""
+        cdef uint32_t flags
+        cdef int result
+        self.data = data
+        self.at = PyBytes_AS_STRING(data) + start
+        result = request_scan(&self.h, self.at, end - start, self.fields_max, PyBytes_AS_STRING(self.key_header),
+                              PyBytes_GET_SIZE(self.key_header))
+        flags = self.h.flags
+        self.length = self.h.length
+        self.target_length = self.h.target_length
+        self.minor = self.h.minor
+        self.content_length = self.h.content_length
+        self.chunked = flags & FLAG_CHUNKED != 0
+        self.keep_alive = flags & FLAG_CLOSE == 0 and (self.h.minor == 1 or flags & FLAG_KEEP_ALIVE != 0)
+        self.expects_continue = flags & FLAG_EXPECT_CONTINUE != 0 and self.h.minor == 1
+        self.head_method = self.h.method == METHOD_HEAD
+        self.idempotent = (self.h.method == METHOD_GET or self.h.method == METHOD_HEAD or self.h.method == METHOD_PUT
+                           or self.h.method == METHOD_DELETE or self.h.method == METHOD_OPTIONS)
+        return result
+
+    cpdef bytes host(self):
+        """The Host field without its port, in lower case; empty when there is none."""
+        cdef field_t* f
+        if self.h.host == 0:
+            return b""
+        f = &self.h.field[self.h.host - 1]
+        host = self.at[f.value:f.end].lower()
+        if not host.endswith(b"]"):
+            name, colon, port = host.rpartition(b":")
+            if colon and (port.isdigit() or not port):
+                return name
+        return host
+
+    # What the hot path does not need as an object
+
+    @property
+    def method(self) -> bytes:
+        return self.at[:self.h.method_length]
+
+    @property
+    def target(self) -> bytes:
+        """The request target, as it came."""
+        return self.at[self.h.target:self.h.target + self.h.target_length]
+
+    @property
+    def climbs(self) -> bool:
+        """Whether the path has a dot segment, in any encoding."""
+        return path_climbs(self.at + self.h.target, self.h.path_length)
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """(name, value) as they came, in order."""
+        return [
+            (self.at[self.h.field[i].name:self.h.field[i].name + self.h.field[i].name_length],
+             self.at[self.h.field[i].value:self.h.field[i].end])
+            for i in range(<int>self.h.fields)
+        ]
+
+
+cdef class ResponseHead:
+    """The head of one answer: scanned in place, valid until the next scan."""
+
+    cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end):
+        """Take in the head `data[start:end]`, its empty line included: PLAIN, ODD (ask httptools) or FIELDS."""
+        cdef uint32_t flags
+        cdef int result
+        self.data = data
+        self.at = PyBytes_AS_STRING(data) + start
+        result = response_scan(&self.h, self.at, end - start)
+        flags = self.h.flags
+        self.length = self.h.length
+        self.minor = self.h.minor
+        self.status = self.h.status
+        self.content_length = self.h.content_length
+        self.chunked = flags & FLAG_CHUNKED != 0
+        self.keep_alive = flags & FLAG_CLOSE == 0 and self.h.minor == 1
+        return result
+
+    cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end):
+        """The head for the client, then `data[body_start:body_end]` as it stands (framed by the caller, or by length).
+
+        Hop-by-hop fields are left out; `extra` is whole lines to add.
+        """
+        cdef Py_ssize_t body = body_end - body_start
+        cdef Py_ssize_t room = self.h.length + PyBytes_GET_SIZE(extra) + 64 + body
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, room)
+        cdef char* start = PyBytes_AS_STRING(out)
+        cdef char* to = start
+        cdef uint32_t i
+        cdef uint32_t run = self.h.fields_at        # where the lines not yet copied begin
+        cdef field_t* f
+        cdef bint drop
+        to = put_bytes(to, b"HTTP/1.1", 8)
+        to = put_bytes(to, self.at + 8, self.h.fields_at - 8)
+        for i in range(self.h.fields):
+            f = &self.h.field[i]
+            if f.kind == 0:
+                continue
+            drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_NOMINATED or f.kind == KIND_REQUEST_ID
+            if f.kind == KIND_CONTENT_LENGTH:
+                drop = framing == 2 or self.h.status < 200 or self.h.status == 204
+            if drop:
+                to = put_bytes(to, self.at + run, f.name - run)
+                run = f.end + f.line
+        to = put_bytes(to, self.at + run, self.h.length - 2 - run)
+        to = put_bytes(to, PyBytes_AS_STRING(extra), PyBytes_GET_SIZE(extra))
+        if framing == 2:
+            to = put_bytes(to, b"Transfer-Encoding: chunked\r\n", 28)
+        to = put_bytes(to, b"\r\n", 2)
+        if body:
+            to = put_bytes(to, PyBytes_AS_STRING(self.data) + body_start, body)
+        return PyBytes_FromStringAndSize(start, to - start)
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """(name, value) as they came, in order."""
+        return [
+            (self.at[self.h.field[i].name:self.h.field[i].name + self.h.field[i].name_length],
+             self.at[self.h.field[i].value:self.h.field[i].end])
+            for i in range(<int>self.h.fields)
+        ]
+
+
+cdef class ChunkedBody:
+    """A body in chunks, read as it comes.
+
+    After each `feed`: `taken` bytes were read, `done` or `broken` says how it stands, `payload` counts the data so far.
+    """
+
+    def __cinit__(self):
+        memset(&self.c, 0, sizeof(chunked_t))
+
+    cpdef bytes feed(self, bytes data, Py_ssize_t start, bint reframe):
+        """What `data[start:]` carries of the body, bare or, with `reframe`, as chunks of our own."""
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(data) - start
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, chunked_room(length))
+        cdef size_t written = 0
+        self.taken = chunked_feed(&self.c, PyBytes_AS_STRING(data) + start, length, PyBytes_AS_STRING(out), &written, reframe)
+        self.done = self.c.state == CHUNKED_DONE
+        self.broken = self.c.state == CHUNKED_BROKEN
+        self.payload = self.c.payload
+        return PyBytes_FromStringAndSize(PyBytes_AS_STRING(out), written)

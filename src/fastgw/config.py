@@ -1,0 +1,213 @@
+"""Decides what configuration a file, flags and the environment make together, or all that is wrong in it."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from . import addresses, route_flags, units
+from .model import Account, Config, ConfigError, Key, Problem, Rate, Route, Secret, Target, Upstream
+from .record_files import iter_accounts, iter_keys
+from .settings import BY_NAME, SETTINGS, Server, Setting
+from .tables import ARRAYS, Report, read_tables, show, unknown
+from .toml_lines import Lines, Path
+
+__all__ = [
+    "Account", "Config", "ConfigError", "Key", "Loaded", "Problem", "Rate", "Route", "Secret", "Server",
+    "Target", "Upstream", "iter_accounts", "iter_keys", "load", "read",
+]  # fmt: skip
+
+_AT = re.compile(r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL)
+_ROUTE_FLAG_NAMES = frozenset(row.name for row in route_flags.ROUTE_FLAGS)
+DEFAULT = "default"
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration and where it came from.
+
+    `origins` has "fastgw.toml:3", "--workers", "FASTGW_WORKERS" or "default" for the name of each setting,
+    `locate` says as much for a path of the tables.
+    """
+
+    config: Config
+    origins: Mapping[str, str]
+    locate: Callable[[Path], str]
+
+
+def load(path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Config:
+    """The checked configuration of a TOML file (or none), flags by name in snake_case, and the environment.
+
+    Of a setting given more than once the flag wins, then the variable `FASTGW_…`, then the file. Flags that
+    are None, False or () are not given, nor are empty variables. Nothing is bound, created or kept open.
+    Raises `ConfigError` with every problem found.
+    """
+    return read(path, flags, environ).config
+
+
+def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
+    """`load`, with the origin of what it found."""
+    flags = {
+        name: value for name, value in flags.items() if not (value is None or value is False or value == ())
+    }
+    if strangers := flags.keys() - BY_NAME.keys() - _ROUTE_FLAG_NAMES:
+        raise TypeError(f"no such flags: {sorted(strangers)}")
+
+    problems: list[Problem] = []
+    document, locate_in_file, is_readable = _read_file(path, problems)
+    report = Report(locate_in_file)
+    _refuse_strangers(document, report)
+    values, origins = _settings(document.get("server", {}), path, report, flags, environ)
+    given = route_flags.collect(flags, environ, problems)
+    tables: Mapping[str, Any] = document
+    misuse = _refuse_mixture(given, document, path) if is_readable else None
+    if misuse is not None:
+        problems.append(misuse)
+    elif is_readable and "upstream" in given:
+        has_files = (bool(values["keys_file"]), bool(values["accounts_file"]))
+        problems += route_flags.refuse_incomplete(given, *has_files)
+        tables = route_flags.document(given, problems)
+        report = _continued(report, route_flags.locator(given))
+    upstreams, routes, accounts, keys = read_tables(tables, report, environ, bool(values["accounts_file"]))
+    config = Config(Server(**values), upstreams, routes, accounts, keys)
+    problems += report.problems
+    if not problems:
+        problems = _contradictions(config, origins, path or "")
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(config, origins, report.locate)
+
+
+def _continued(report: Report, locate: Callable[[Path], str]) -> Report:
+    later = Report(locate)
+    later.problems = report.problems
+    return later
+
+
+def _read_file(
+    path: str | None, problems: list[Problem]
+) -> tuple[dict[str, Any], Callable[[Path], str], bool]:
+    """The document, where its parts are written, and whether it could be read at all."""
+    if path is None:
+        return {}, lambda _: "--upstream", True
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode()
+        lines = Lines(text)
+        return tomllib.loads(text), lambda place: f"{path}:{lines.line(place)}", True
+    except OSError as error:
+        problems.append(Problem(path, f"cannot be read: {error.strerror}"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(Problem(f"{path}:{line}", "is not UTF-8, which TOML requires"))
+    except RecursionError:
+        problems.append(Problem(path, "is nested too deeply"))
+    except ValueError as error:
+        problems.append(_syntax_problem(path, text, str(error)))
+    return {}, lambda _: path, False
+
+
+def _syntax_problem(path: str, text: str, message: str) -> Problem:
+    match = _AT.fullmatch(message)
+    if match is None:
+        return Problem(path, f"is not TOML: {message}")
+    line = match[2] or text.rstrip().count("\n") + 1
+    column = f":{match[3]}" if match[3] else ""
+    return Problem(f"{path}:{line}{column}", f"is not TOML: {match[1]}")
+
+
+def _refuse_strangers(document: Mapping[str, Any], report: Report) -> None:
+    for name in document:
+        if name in BY_NAME:
+            report.refuse((name,), "belongs under [server]")
+        elif name not in ("server", *ARRAYS):
+            report.refuse((name,), unknown(name, ("server", *ARRAYS)))
+
+
+def _refuse_mixture(
+    given: Mapping[str, route_flags.Given], document: Mapping[str, Any], path: str | None
+) -> Problem | None:
+    """Routes come from a file or from flags, never from both, and from one of them they must come."""
+    in_file = [name for name in ARRAYS if name in document]
+    others = [entry for name, entry in given.items() if name != "upstream"]
+    if "upstream" in given and in_file:
+        rule = f"{path} has [[{in_file[0]}]] already; describe routes in one place"
+        return Problem(given["upstream"].where, rule)
+    if "upstream" not in given and others and in_file:
+        return Problem(others[0].where, f"describes the route of --upstream, but the routes are in {path}")
+    if "upstream" not in given and others:
+        return Problem(others[0].where, "describes the route of --upstream URL, which is missing")
+    if "upstream" not in given and not document.get("routes"):
+        if path:
+            return Problem(path, "has no [[routes]]: add one, or give --upstream URL")
+        return Problem("--upstream", "is missing: give it, or -c FILE")
+    return None
+
+
+def _settings(
+    table: Any, path: str | None, report: Report, flags: Mapping[str, object], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The value by attribute and the origin by name of every setting; refused ones have their default."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if not isinstance(table, dict):
+        report.refuse(("server",), "must be one table, written [server]")
+        table = {}
+    for name in table:
+        if name not in BY_NAME:
+            report.refuse(("server", name), unknown(name, tuple(BY_NAME)))
+    base = os.path.dirname(os.path.abspath(path)) if path else ""
+    for row in SETTINGS:
+        values[row.attribute], origins[row.name] = row.default_value(environ), DEFAULT
+        for where, raw, relative_to in (
+            (report.locate(("server", row.name)), table.get(row.name), base),
+            (row.variable, _number_of(row, environ.get(row.variable) or None), os.getcwd()),
+            (row.flag, _number_of(row, flags.get(row.name)), os.getcwd()),
+        ):
+            if raw is None:
+                continue
+            try:
+                value = row.parse(raw)
+            except ValueError as error:
+                report.problems.append(Problem(where, f"server.{row.name} = {show(raw)}: {error}"))
+                continue
+            if row.kind in ("path", "file") and value:
+                value = os.path.normpath(os.path.join(relative_to, str(value)))
+            values[row.attribute], origins[row.name] = value, where
+    return values, origins
+
+
+def _number_of(row: Setting, raw: object) -> object:
+    """Flags and variables hold text where a file holds an integer."""
+    number = units.integer_in(raw) if isinstance(raw, str) and row.is_number else None
+    return raw if number is None else number
+
+
+def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> list[Problem]:
+    """Settings that are each allowed but not together, or not with the tables."""
+    server = config.server
+    found: list[tuple[str, str]] = []
+    if server.admin_address and addresses.overlap(server.listen_address, server.admin_address):
+        name, other = ("listen", "admin") if origins["admin"] == DEFAULT else ("admin", "listen")
+        address = getattr(server, BY_NAME[other].attribute)
+        found.append((name, f"meets server.{other} = {show(address)} on one port"))
+    for name in ("keys_file", "accounts_file"):
+        file = getattr(server, name)
+        if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
+            found.append((name, "is not a file that can be read"))
+    for name, count, things in (
+        ("keys_max", len(config.keys), "keys"),
+        ("accounts_max", len(config.accounts), "accounts"),
+        ("routes_max", len(config.routes), "routes"),
+    ):
+        if count > getattr(server, name):
+            found.append((name, f"there are {count} {things}"))
+    problems = []
+    for name, rule in found:
+        row = BY_NAME[name]
+        where = path or row.flag if origins[name] == DEFAULT else origins[name]
+        value = getattr(server, row.attribute)
+        problems.append(Problem(where, f"server.{name} = {show(value)}: {rule}"))
+    return problems

@@ -1,0 +1,1 @@
+"""What the keeper serves to operators, on the admin address alone."""

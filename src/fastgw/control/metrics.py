@@ -1,0 +1,118 @@
+"""Decides what /metrics says: the segment's counters under Prometheus' conventions, no label without a bound."""
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .. import __version__
+from .._segment import Segment
+from ..refusals import Refusal
+
+CODE_CLASS = 25
+STAGES = ("decide", "first_byte", "total")
+STATES = ("absent", "starting", "ready", "draining")
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def bucket_ends_s() -> list[float]:
+    """The upper bounds, in seconds, of the latency buckets that are worth a line: one per octave of microseconds."""
+    return [2 ** (octave + 1) / 1_000_000 for octave in range(28)]
+
+
+class SegmentCollector(Collector):
+    """Reads the segment anew at each scrape; workers are not asked."""
+
+    def __init__(self, segment: Segment, workers: int) -> None:
+        self.segment = segment
+        self.workers = workers
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("fastgw_build_info", "The running version", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield from self._calls()
+        yield from self._latency()
+        yield from self._workers()
+        for name, text, value in (
+            ("fastgw_keys", "Keys in the segment, revoked ones included", self.segment.key_count),
+            ("fastgw_accounts", "Accounts in the segment", self.segment.account_count),
+            ("fastgw_segment_used_bytes", "Memory that the segment takes", self.segment.used_bytes),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+
+    def _calls(self) -> Iterator[Metric]:
+        verdicts = CounterMetricFamily(
+            "fastgw_requests", "Requests by route and verdict ('admitted', or the code of the refusal)",
+            labels=["route", "verdict"],
+        )  # fmt: skip
+        answers = CounterMetricFamily(
+            "fastgw_upstream_responses", "Answers of upstreams by route and class of status", labels=["route", "class"]
+        )
+        for slot, route in [(-1, ""), *enumerate(self.segment.routes())]:
+            totals = [sum(column) for column in zip(*self._counters(slot), strict=True)]
+            for refusal in Refusal:
+                if totals[refusal]:
+                    verdicts.add_metric([route, refusal.name.lower()], totals[refusal])
+            for hundreds in range(1, 6):
+                if totals[CODE_CLASS + hundreds]:
+                    answers.add_metric([route, f"{hundreds}xx"], totals[CODE_CLASS + hundreds])
+        yield verdicts
+        yield answers
+
+    def _counters(self, slot: int) -> list[list[int]]:
+        return [self.segment.counters(worker, slot) for worker in range(self.workers)]
+
+    def _latency(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "fastgw_request_duration_seconds",
+            "Time from a request's head to the decision, to the upstream's first byte, to the end",
+            labels=["stage"],
+        )
+        ends = bucket_ends_s()
+        for number, stage in enumerate(STAGES):
+            counts = [sum(c) for c in zip(*(self.segment.histogram(w, number) for w in range(self.workers)), strict=True)]
+            running = 0
+            total_s = 0.0
+            buckets = []
+            for octave, end in enumerate(ends):
+                for quarter in range(4):
+                    count = counts[4 * octave + quarter]
+                    running += count
+                    total_s += count * 2**octave * (4.5 + quarter) / 4 / 1_000_000
+                buckets.append((repr(end), float(running)))
+            running += sum(counts[4 * len(ends) :])
+            buckets.append(("+Inf", float(running)))
+            family.add_metric([stage], buckets=buckets, sum_value=total_s)
+        yield family
+
+    def _workers(self) -> Iterator[Metric]:
+        rows = [self.segment.worker(index) for index in range(self.workers)]
+        connections = GaugeMetricFamily("fastgw_connections", "Connections open now", labels=["side"])
+        connections.add_metric(["client"], sum(row["clients"] for row in rows))
+        connections.add_metric(["upstream"], sum(row["upstreams"] for row in rows))
+        yield connections
+        yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished",
+                                value=sum(row["exchanges"] for row in rows))  # fmt: skip
+        accepted = CounterMetricFamily("fastgw_connections_accepted", "Client connections ever", labels=["worker"])
+        cpu = CounterMetricFamily("fastgw_worker_cpu_seconds", "CPU time, user and system", labels=["worker"])
+        states = GaugeMetricFamily("fastgw_workers", "Workers by state", labels=["state"])
+        for index, row in enumerate(rows):
+            accepted.add_metric([str(index)], row["accepted"])
+            cpu.add_metric([str(index)], cpu_seconds(row["pid"]))
+        for number, state in enumerate(STATES):
+            states.add_metric([state], sum(row["state"] == number for row in rows))
+        yield accepted
+        yield cpu
+        yield states
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

@@ -1,0 +1,1 @@
+"""What a worker runs: from the bytes of a client to the bytes of an upstream and back."""

@@ -1,0 +1,42 @@
+from fastgw._core cimport Gate
+from fastgw._http cimport RequestHead
+from fastgw.dataplane.ends cimport ClientEnd
+from fastgw.dataplane.exchange cimport Exchange
+from fastgw.dataplane.plane cimport Plane
+
+cimport cython
+
+cdef Py_ssize_t STASH_MAX, SKIP_MAX
+cdef bytes CONTINUE, NOTHING
+
+
+cdef class Connection(ClientEnd):
+    cdef public Plane plane
+    cdef public Gate gate
+    cdef public object transport
+    cdef public object write
+    cdef public Exchange exchange
+    cdef public bytes stash
+    cdef public Py_ssize_t searched
+    cdef public Py_ssize_t skip
+    cdef public bint reading
+    cdef public bint writable
+    cdef public bint partial
+    cdef public bint half_closed
+    cdef public bint closing
+
+    @cython.locals(taken=Py_ssize_t, exchange=Exchange)
+    cpdef data_received(self, bytes data)
+    @cython.locals(plane=Plane, position=Py_ssize_t, searched=Py_ssize_t, taken=Py_ssize_t, end=Py_ssize_t)
+    cpdef _serve(self, bytes data)
+    @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
+    cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
+    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange)
+    cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t)
+    cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
+    cpdef _refuse_unasked(self, int refusal)
+    cpdef _linger(self, bint all_read)
+    cpdef _next(self)
+    cpdef _read(self, bint wanted)
+    cpdef drain(self)

@@ -1,0 +1,313 @@
+"""Decides what the bytes of one client are: heads to admit or refuse, bodies to pass on or skip, or nothing that counts.
+
+One request is in flight at a time; what a client sends ahead waits in a bounded stash, and is answered in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._core import Peer
+from .._http import find_head_end
+from ..refusals import Refusal
+from .ends import ClientEnd
+from .exchange import Exchange
+from .odd_heads import plain_request
+
+if TYPE_CHECKING:
+    from .plane import Plane
+
+STASH_MAX = 65536  # bytes read ahead of the request in flight
+SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
+LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+NOTHING = b"\r\n\r\n"
+
+
+class Connection(ClientEnd):
+    """A client's connection (asyncio.Protocol)."""
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__()
+        self.plane = plane
+        self.gate = plane.gate
+        self.transport: Any = None
+        self.write: Any = None
+        self.exchange: Exchange | None = None
+        self.stash = b""  # a partial head, or what came ahead
+        self.searched = 0  # how far the stash holds no end of a head
+        self.skip = 0  # bytes of a refused body still to come
+        self.reading = True
+        self.writable = True
+        self.partial = False  # the stash is the beginning of a head that is being waited for
+        self.half_closed = False
+        self.closing = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        plane = self.plane
+        self.transport = transport
+        self.write = transport.write
+        name = transport.get_extra_info("peername")
+        self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
+        self.gate.count(1, 0, 0)
+        plane.clients.add(self)
+        if len(plane.clients) > plane.connections_max:
+            self._refuse_unasked(Refusal.OVERLOADED)
+        else:
+            plane.wheel.arm(self, plane.idle_ms)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        exchange = self.exchange
+        if exchange is not None:
+            taken = 0
+            if exchange.request_open:
+                self.plane.wheel.arm(self, self.plane.body_ms)
+                taken = exchange.request_data(data)
+                if self.exchange is None:  # the body ended the exchange, and `finished` has seen to the rest
+                    if taken < len(data) and not self.closing:
+                        self._serve(data[taken:])
+                    return
+                if not exchange.request_open:
+                    self.deadline = 0
+            if taken < len(data):
+                self.stash += data[taken:]
+                if len(self.stash) > STASH_MAX:
+                    self._read(False)
+        elif self.stash:
+            self._serve(self.stash + data)
+        else:
+            self._serve(data)
+
+    def eof_received(self) -> bool:
+        """The client has sent all it will; it may still want its answers."""
+        self.half_closed = True
+        exchange = self.exchange
+        if exchange is not None and not exchange.request_open:
+            return True
+        if not self.closing and exchange is not None:
+            exchange.client_gone()
+        return False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.deadline = 0
+        self.closing = True
+        self.gate.count(-1, 0, 0)
+        self.plane.clients.discard(self)
+        exchange = self.exchange
+        if exchange is not None:
+            self.exchange = None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self.plane.wheel.arm(self, self.plane.write_ms)
+        if self.exchange is not None:
+            self.exchange.answer_input(True)
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.closing:
+            return
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.request_open:
+                self.plane.wheel.arm(self, self.plane.body_ms)
+            else:
+                self.deadline = 0
+            exchange.answer_input(False)
+        else:
+            self._next()
+
+    # The requests
+
+    def _serve(self, data: bytes) -> None:
+        """Take requests from `data` until one is in flight, the client cannot take more answers, or it is used up."""
+        plane = self.plane
+        position = 0
+        searched = self.searched
+        self.stash = b""
+        self.searched = 0
+        while position < len(data) and not self.closing:
+            if self.exchange is not None or not self.writable:
+                self.stash = data[position:] if position else data
+                if len(self.stash) > STASH_MAX:
+                    self._read(False)
+                return
+            if self.skip:
+                taken = min(self.skip, len(data) - position)
+                self.skip -= taken
+                position += taken
+                continue
+            if data[position] == 13 or data[position] == 10:  # empty lines before a request (RFC 9112 §2.2)
+                if data[position] == 13 and position + 1 < len(data) and data[position + 1] != 10:
+                    self._refuse_unasked(Refusal.BAD_REQUEST)
+                    return
+                position += 1
+                continue
+            end = find_head_end(data, max(position, searched - 3))
+            searched = 0
+            if end < 0:
+                self._wait_for_head(data, position)
+                return
+            if end - position > plane.head_max:
+                self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+                return
+            position = self._request(data, position, end)
+        if self.exchange is None and not self.closing:
+            plane.wheel.arm(self, plane.body_ms if self.skip else plane.idle_ms)
+
+    def _wait_for_head(self, data: bytes, position: int) -> None:
+        """The head is not whole: keep what there is, unless it can only become a refusal."""
+        plane = self.plane
+        length = len(data) - position
+        first = data[position]
+        line = data.find(b"\n", position)
+        if not 65 <= first <= 90 and not 97 <= first <= 122:
+            self._refuse_unasked(Refusal.BAD_REQUEST)  # TLS, or no HTTP at all
+        elif line < 0 and length > plane.url_max + 64:
+            self._refuse_unasked(Refusal.URL_TOO_LONG)
+        elif length > plane.head_max:
+            self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+        else:
+            if not self.partial:
+                plane.wheel.arm(self, plane.head_ms)  # for the whole head, not from byte to byte
+            self.partial = True
+            self.stash = data[position:] if position else data
+            self.searched = len(self.stash)
+
+    def _request(self, data: bytes, start: int, end: int) -> int:
+        """Admit or refuse the request with the head `data[start:end]`; the offset where the next one begins."""
+        gate = self.gate
+        head = gate.head
+        self.partial = False
+        scan = gate.begin(data, start, end)
+        if scan != 0:
+            if scan == 2:
+                return self._refuse(Refusal.HEAD_TOO_LARGE, data, end, True)
+            plain = plain_request(data[start:end])
+            if not isinstance(plain, bytes):
+                return self._refuse(plain, data, end, True)
+            if gate.begin(plain, 0, len(plain)) != 0:
+                return self._refuse(Refusal.BAD_REQUEST, data, end, True)
+        if head.target_length > self.plane.url_max:
+            return self._refuse(Refusal.URL_TOO_LONG, data, end, True)
+        verdict = gate.decide(self.peer)
+        if verdict != 0:
+            return self._refuse(verdict, data, end, False)
+        if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
+            self.write(CONTINUE)
+        self.deadline = 0
+        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), self.plane.by_route[gate.route_index].pick())
+        stop = exchange.start(data, end)
+        if self.exchange is not None and exchange.request_open:
+            self.plane.wheel.arm(self, self.plane.body_ms)
+        return stop
+
+    def _refuse(self, verdict: int, data: bytes, end: int, close: bool) -> int:
+        """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""
+        head = self.gate.head
+        body = 0
+        if not close:
+            body = max(head.content_length, 0)
+            close = (
+                not head.keep_alive
+                or head.chunked
+                or (head.expects_continue and body > 0)
+                or body > SKIP_MAX
+                or self.plane.draining
+            )
+        self.write(self.gate.refuse(verdict, close))
+        if close:
+            self._linger(len(data) - end >= body and not head.chunked)
+            return len(data)
+        taken = min(body, len(data) - end)
+        self.skip = body - taken
+        return end + taken
+
+    def _refuse_unasked(self, refusal: int) -> None:
+        """Refuse what is not a request, and close."""
+        self.gate.begin(NOTHING, 0, len(NOTHING))
+        self.gate.stranger(self.peer)
+        self.write(self.gate.refuse(refusal, True))
+        self._linger(False)
+
+    def _linger(self, all_read: bool) -> None:
+        """Close, but not before the client can have read the answer: unread bytes would turn the close into a reset."""
+        self.closing = True
+        self.stash = b""
+        if all_read or self.half_closed:
+            self.transport.close()
+            self.plane.wheel.arm(self, self.plane.write_ms)
+        else:
+            self._read(True)
+            self.transport.write_eof()
+            self.plane.wheel.arm(self, LINGER_MS)
+
+    def _next(self) -> None:
+        """Go on with what came ahead, or wait for the next request."""
+        self._read(True)
+        if self.stash:
+            self._serve(self.stash)
+        if self.exchange is None and not self.closing and not self.stash:
+            if self.half_closed or self.plane.draining:
+                self.transport.close()
+            else:
+                self.plane.wheel.arm(self, self.plane.idle_ms)
+
+    def _read(self, wanted: bool) -> None:
+        if wanted != self.reading and not self.half_closed:
+            self.reading = wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    # ClientEnd
+
+    def send(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.write(data)
+
+    def hold_input(self, held: bool) -> None:
+        self._read(not held)
+        if held:
+            self.deadline = 0
+
+    def finished(self, keep: bool) -> None:
+        exchange = self.exchange
+        self.exchange = None
+        if self.closing:
+            return
+        if keep:
+            if self.writable:
+                self._next()
+        else:
+            self._linger(exchange is None or not exchange.request_open)
+
+    def broken(self) -> None:
+        self.exchange = None
+        self.closing = True
+        self.deadline = 0
+        self.transport.abort()
+
+    def on_deadline(self) -> None:
+        if self.closing or not self.writable:
+            self.transport.abort()  # lingering, or a client that reads nothing
+        elif self.exchange is not None:
+            if self.exchange.request_open:
+                self.exchange.unserved(Refusal.REQUEST_TIMEOUT)
+        elif self.stash or self.skip:
+            self._refuse_unasked(Refusal.REQUEST_TIMEOUT)
+        else:
+            self.closing = True
+            self.transport.close()
+
+    def drain(self) -> None:
+        """Close when nothing is in flight; else after the answer."""
+        if self.exchange is None and not self.stash and not self.skip and not self.closing:
+            self.closing = True
+            self.transport.close()

@@ -1,0 +1,13 @@
+cdef class Timed:
+    cdef public long long deadline
+    cdef public long long enlisted
+    cpdef on_deadline(self)
+
+
+cdef class Wheel:
+    cdef public long long tick
+    cdef public dict slots
+    cpdef arm(self, Timed item, long long after_ms)
+    cpdef disarm(self, Timed item)
+    cpdef enlist(self, Timed item, long long tick)
+    cpdef turn(self, long long clock_ms)

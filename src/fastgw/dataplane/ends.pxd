@@ -1,0 +1,18 @@
+from fastgw._core cimport Peer
+from fastgw.dataplane.deadlines cimport Timed
+
+
+cdef class ClientEnd(Timed):
+    cdef public Peer peer
+    cpdef send(self, bytes data)
+    cpdef hold_input(self, bint held)
+    cpdef finished(self, bint keep)
+    cpdef broken(self)
+
+
+cdef class UpstreamEnd(Timed):
+    cdef public bint reused
+    cpdef send(self, bytes data)
+    cpdef hold_input(self, bint held)
+    cpdef expect(self, long long within_ms)
+    cpdef give_back(self, bint reusable)

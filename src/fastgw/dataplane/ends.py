@@ -1,0 +1,51 @@
+"""The two ends of an exchange, as the exchange sees them: what it may ask of a client and of an upstream."""
+
+from .._core import Peer
+from .deadlines import Timed
+
+
+class ClientEnd(Timed):
+    """The connection that the request came on; `peer` is the address at its other end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peer: Peer | None = None
+
+    def send(self, data: bytes) -> None:
+        """Write, without waiting."""
+        raise NotImplementedError
+
+    def hold_input(self, held: bool) -> None:
+        """Stop, or go on, reading the request's body."""
+        raise NotImplementedError
+
+    def finished(self, keep: bool) -> None:
+        """The answer is whole; the connection may carry another request if `keep`."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """The answer cannot be completed: close so that the client sees it cut."""
+        raise NotImplementedError
+
+
+class UpstreamEnd(Timed):
+    """A connection to a target, lent to one exchange at a time; `reused` when it has served another before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reused = False
+
+    def send(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def hold_input(self, held: bool) -> None:
+        """Stop, or go on, reading the answer."""
+        raise NotImplementedError
+
+    def expect(self, within_ms: int) -> None:
+        """Something must come within that time."""
+        raise NotImplementedError
+
+    def give_back(self, reusable: bool) -> None:
+        """The exchange is through with it: to the pool, or closed."""
+        raise NotImplementedError

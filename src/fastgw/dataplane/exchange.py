@@ -1,0 +1,385 @@
+"""Decides how one admitted call goes on: what is sent to the upstream, what is sent back, what it costs in the end.
+
+An exchange lies between its client's connection and an upstream's. Each side's bytes are passed on as they come, framed
+for the other side; a side that cannot keep up makes the other wait. It ends exactly once, and then its ticket is settled:
+captured when the upstream answered below 500, else void.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._http import (
+    FRAMING_CHUNKED,
+    FRAMING_CLOSE,
+    FRAMING_LENGTH,
+    FRAMING_NONE,
+    ChunkedBody,
+    chunk,
+    find_head_end,
+)
+from ..refusals import Refusal
+from .odd_heads import plain_response
+
+if TYPE_CHECKING:
+    from .._core import Ticket
+    from .ends import ClientEnd, UpstreamEnd
+    from .plane import Plane
+    from .upstream import Pool
+
+ANSWER_HEAD_MAX = 65536
+PENDING_MAX = 65536
+TICK_MS = 100
+
+WAITING = 0  # for the head of the answer
+STREAMING = 1
+ENDED = 2
+
+
+class Exchange:
+    """One call. `request_open` while bytes of the request's body are still to come."""
+
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Pool) -> None:
+        head = plane.gate.head
+        self.plane = plane
+        self.gate = plane.gate
+        self.client = client
+        self.ticket = ticket
+        self.pool = pool
+        self.upstream: UpstreamEnd | None = None
+        self.stage = WAITING
+        self.total_tick = plane.wheel.tick + plane.total_ms // TICK_MS + 1 if plane.total_ms else 0
+        # the request
+        self.repeatable = head.idempotent
+        self.keep_client = head.keep_alive
+        self.request_open = False
+        self.request_left = 0
+        self.request_chunks: ChunkedBody | None = None
+        self.first = b""
+        self.pending: list[bytes] = []
+        self.pending_size = 0
+        self.bytes_in = 0
+        # the answer
+        self.partial = b""
+        self.status = 0
+        self.framing = FRAMING_NONE
+        self.left = 0
+        self.chunks: ChunkedBody | None = None
+        self.reusable = False
+        self.bytes_out = 0
+
+    # The request
+
+    def start(self, data: bytes, end: int) -> int:
+        """Send the head just scanned and what has come of its body, `data[end:]`; the offset of what is not ours."""
+        head = self.gate.head
+        stop = end
+        chunked = head.chunked
+        if head.content_length > 0:
+            stop = min(len(data), end + head.content_length)
+            self.request_left = head.content_length - (stop - end)
+            self.request_open = self.request_left > 0
+        self.bytes_in = head.length + stop - end
+        self.gate.count(0, 0, 1)
+        self.first = self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
+        if chunked:
+            self.request_chunks = ChunkedBody()
+            self.request_open = True
+            if stop < len(data):
+                self.first += self.request_chunks.feed(data, stop, True)
+                stop += self.request_chunks.taken
+                self.bytes_in += self.request_chunks.taken
+                if not self._chunks_fine():
+                    return stop
+        self._take(False)
+        return stop
+
+    def _take(self, fresh: bool) -> None:
+        upstream = self.pool.take(self, fresh)
+        if upstream is not None:
+            self.connected(upstream)
+
+    def connected(self, upstream: UpstreamEnd) -> None:
+        """There is a connection to write to."""
+        if self.stage == ENDED:
+            upstream.give_back(True)
+            return
+        self.upstream = upstream
+        upstream.send(self.first)
+        if self.pending:
+            for part in self.pending:
+                upstream.send(part)
+            self.pending = []
+            self.pending_size = 0
+            self.client.hold_input(False)
+        if not self.request_open:
+            self._await(self.plane.first_byte_ms)
+
+    def request_data(self, data: bytes) -> int:
+        """More of the request's body; how many bytes of `data` belong to it."""
+        taken = len(data)
+        if self.request_chunks is not None:
+            part = self.request_chunks.feed(data, 0, True)
+            taken = self.request_chunks.taken
+            self.bytes_in += taken
+            if not self._chunks_fine():
+                return taken
+        else:
+            taken = min(taken, self.request_left)
+            part = data if taken == len(data) else data[:taken]
+            self.request_left -= taken
+            self.request_open = self.request_left > 0
+            self.bytes_in += taken
+        self.repeatable = False
+        if self.upstream is None:
+            self.pending.append(part)
+            self.pending_size += len(part)
+            if self.pending_size > PENDING_MAX:
+                self.client.hold_input(True)
+        elif part:
+            self.upstream.send(part)
+        if not self.request_open and self.upstream is not None and self.stage == WAITING:
+            self._await(self.plane.first_byte_ms)
+        return taken
+
+    def _chunks_fine(self) -> bool:
+        """Take in how the chunked body stands; false when that ended the exchange."""
+        chunks = self.request_chunks
+        assert chunks is not None
+        self.request_open = not chunks.done
+        if chunks.broken:
+            self.unserved(Refusal.BAD_REQUEST)
+        elif self.plane.body_max and chunks.payload > self.plane.body_max:
+            self.request_open = True
+            self.unserved(Refusal.BODY_TOO_LARGE)
+        return self.stage != ENDED
+
+    def _await(self, within_ms: int) -> None:
+        """The upstream must be heard of within that time, and within what is left of the call's."""
+        if self.total_tick:
+            within_ms = min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * TICK_MS)
+        if self.upstream is not None:
+            self.upstream.expect(within_ms)
+
+    # The answer
+
+    def answer_data(self, data: bytes) -> None:
+        """Bytes from the upstream."""
+        if self.stage == STREAMING:
+            self._stream(data)
+            return
+        if self.partial:
+            data = self.partial + data
+            self.partial = b""
+        position = 0
+        while self.stage == WAITING:
+            end = find_head_end(data, position)
+            if end < 0:
+                if len(data) - position > ANSWER_HEAD_MAX or (position < len(data) and data[position] != 72):  # "H"
+                    self.unserved(Refusal.UPSTREAM_FAILED)
+                else:
+                    self.partial = data[position:]
+                return
+            position = self._answer_head(data, position, end)
+            if position == len(data) and self.stage == WAITING:
+                return
+
+    def _answer_head(self, data: bytes, start: int, end: int) -> int:
+        """Pass on the head `data[start:end]`, and its body if it is the final one; the offset after it."""
+        answer = self.plane.answer
+        if answer.scan(data, start, end) != 0:
+            plain = plain_response(data[start:end])
+            if plain is None or answer.scan(plain, 0, len(plain)) != 0:
+                self.unserved(Refusal.UPSTREAM_FAILED)
+                return end
+            data = plain + data[end:]
+            end = len(plain)
+        status = answer.status
+        if status < 200:
+            if status == 101:
+                self.unserved(Refusal.UPSTREAM_FAILED)
+            elif status > 101 and self.ticket.minor == 1:
+                self._send(answer.render(b"", FRAMING_NONE, 0, 0))
+            return end
+        self.stage = STREAMING
+        self.status = status
+        self.gate.answered(self.ticket)
+        self._frame(status)
+        keep = self.keep_client and not self.request_open and not self.plane.draining
+        if self.framing == FRAMING_CLOSE:
+            keep = False
+        self.keep_client = keep
+        lines = self.gate.answer_lines(self.ticket, not keep)
+        if self.framing == FRAMING_LENGTH or self.framing == FRAMING_NONE:
+            stop = min(len(data), end + self.left)
+            self.left -= stop - end
+            if stop < len(data):
+                self.reusable = False
+            self._send(answer.render(lines, self.framing, end, stop))
+            self._after_part(self.left == 0)
+            return len(data)
+        out = answer.render(lines, self.framing, 0, 0)
+        if end < len(data):
+            part, done = self._body_part(data, end)
+            if self.stage == ENDED:
+                return len(data)
+            self._send(out + part)
+            self._after_part(done)
+        else:
+            self._send(out)
+            self._after_part(False)
+        return len(data)
+
+    def _frame(self, status: int) -> None:
+        """How the body of this answer is framed, for the upstream and for the client (RFC 9112 §6.3)."""
+        answer = self.plane.answer
+        self.reusable = answer.keep_alive
+        if self.ticket.head_method or status == 204 or status == 304:
+            self.framing = FRAMING_NONE
+            return
+        if answer.chunked:
+            self.chunks = ChunkedBody()
+        elif answer.content_length >= 0:
+            self.framing = FRAMING_LENGTH
+            self.left = answer.content_length
+            return
+        else:
+            self.reusable = False
+        self.framing = FRAMING_CHUNKED if self.ticket.minor == 1 else FRAMING_CLOSE
+
+    def _stream(self, data: bytes) -> None:
+        if self.framing == FRAMING_LENGTH:
+            if len(data) > self.left:
+                data = data[: self.left]
+                self.reusable = False
+            self.left -= len(data)
+            self._send(data)
+            self._after_part(self.left == 0)
+            return
+        part, done = self._body_part(data, 0)
+        if self.stage == ENDED:
+            return
+        if part:
+            self._send(part)
+        self._after_part(done)
+
+    def _body_part(self, data: bytes, start: int) -> tuple[bytes, bool]:
+        """What the client gets for `data[start:]`, and whether the body ends there."""
+        reframe = self.framing == FRAMING_CHUNKED
+        if self.chunks is None:
+            return (chunk(data, start, len(data), False) if reframe else data[start:]), False
+        part = self.chunks.feed(data, start, reframe)
+        if self.chunks.broken:
+            self._cut()
+            return b"", True
+        if self.chunks.done and start + self.chunks.taken < len(data):
+            self.reusable = False
+        return part, self.chunks.done
+
+    def _send(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self.client.send(data)
+
+    def _after_part(self, done: bool) -> None:
+        """The answer is whole, or more of it must come in time."""
+        if self.stage == ENDED:
+            return  # the client went away while it was written to
+        if done:
+            self._complete()
+        else:
+            self._await(self.plane.stream_ms)
+
+    def answer_ended(self) -> None:
+        """The upstream has closed its side: that is the end of a body without a length, or a failure."""
+        if self.stage == STREAMING and self.chunks is None and self.framing in (FRAMING_CHUNKED, FRAMING_CLOSE):
+            if self.framing == FRAMING_CHUNKED:
+                self._send(b"0\r\n\r\n")
+            if self.stage != ENDED:
+                self._complete()
+        else:
+            self.upstream_lost()
+
+    def upstream_lost(self) -> None:
+        """The connection to the upstream is gone."""
+        upstream = self.upstream
+        if self.stage == ENDED or upstream is None:
+            return
+        if self.stage == STREAMING:
+            self._cut()
+        elif upstream.reused and self.repeatable and not self.request_open and not self.partial:
+            # A kept-alive connection that was closed as we wrote: nothing was answered, and repeating is harmless.
+            self.repeatable = False
+            self._leave_upstream(False)
+            self._take(True)
+        else:
+            self.unserved(Refusal.UPSTREAM_FAILED)
+
+    def upstream_late(self) -> None:
+        """The upstream has been silent for too long."""
+        if self.stage == WAITING:
+            self.unserved(Refusal.UPSTREAM_TIMEOUT)
+        elif self.stage == STREAMING:
+            self._cut()
+
+    # Backpressure
+
+    def request_input(self, held: bool) -> None:
+        """The upstream cannot take more of the request now, or can again."""
+        if self.request_open:
+            self.client.hold_input(held)
+
+    def answer_input(self, held: bool) -> None:
+        """The client cannot take more of the answer now, or can again."""
+        if self.upstream is None or self.stage == ENDED:
+            return
+        self.upstream.hold_input(held)
+        if held:
+            self.upstream.deadline = 0
+        else:
+            self._await(self.plane.stream_ms if self.stage == STREAMING else self.plane.first_byte_ms)
+
+    # The end
+
+    def _leave_upstream(self, reusable: bool) -> None:
+        upstream = self.upstream
+        if upstream is not None:
+            self.upstream = None
+            upstream.give_back(reusable)
+
+    def _end(self, verdict: int, status: int, charge: bool) -> None:
+        self.stage = ENDED
+        self.gate.settle(self.ticket, verdict, status, charge, self.bytes_in, self.bytes_out, self.pool.number)
+        self.gate.count(0, 0, -1)
+
+    def _complete(self) -> None:
+        """Both sides have all they are going to get."""
+        self._end(0, self.status, self.status < 500)
+        self._leave_upstream(self.reusable and not self.request_open)
+        self.client.finished(self.keep_client and not self.request_open)
+
+    def unserved(self, refusal: int) -> None:
+        """Answer in the upstream's place, or cut the answer that has begun. Nothing is charged."""
+        if self.stage == ENDED:
+            return
+        if self.stage == STREAMING:
+            self._cut()
+            return
+        keep = self.keep_client and not self.request_open and not self.plane.draining
+        out = self.gate.fail(self.ticket, refusal, not keep)
+        self.bytes_out += len(out)
+        self._end(refusal, int(out[9:12]), False)
+        self._leave_upstream(False)
+        self.client.send(out)
+        self.client.finished(keep)
+
+    def _cut(self) -> None:
+        """The answer cannot be completed: the client must see that."""
+        self._end(Refusal.UPSTREAM_FAILED, self.status, False)
+        self._leave_upstream(False)
+        self.client.broken()
+
+    def client_gone(self) -> None:
+        """Nobody waits for the answer any more. It is charged if it had begun."""
+        if self.stage != ENDED:
+            self._end(Refusal.CLIENT_GONE, 499, self.stage == STREAMING and self.status < 500)
+            self._leave_upstream(False)

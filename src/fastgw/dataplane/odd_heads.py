@@ -1,0 +1,106 @@
+"""Decides what to make of a head that is not plain: httptools has the last word on what is HTTP.
+
+A head that httptools accepts is written anew in the plain form, or refused: what is neither is not forwarded.
+"""
+
+from urllib.parse import urlsplit
+
+import httptools
+
+from ..refusals import Refusal
+
+
+class _Fields:
+    """Collects what httptools finds in one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.status = b""
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_status(self, status: bytes) -> None:
+        self.status += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def plain_request(head: bytes) -> bytes | Refusal:
+    """The same request head in plain form (origin-form target, one line a field), or why it is refused."""
+    found = _Fields()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # the head of an Upgrade request without a body: httptools stops there, and so do we
+    except httptools.HttpParserError:
+        return _why(head)
+    if not found.complete:
+        return _why(head)
+    version = parser.get_http_version()
+    if version not in ("1.0", "1.1"):
+        return Refusal.VERSION_NOT_SUPPORTED
+    method = parser.get_method()
+    if method == b"CONNECT":
+        return Refusal.NOT_IMPLEMENTED
+    fields = [(name.lower(), value.strip(b" \t")) for name, value in found.fields]
+    if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in fields):
+        return Refusal.NOT_IMPLEMENTED
+    target = found.url
+    if target == b"*":
+        return Refusal.BAD_REQUEST
+    if not target.startswith(b"/"):
+        # Absolute form: its host wins over Host (RFC 9112 §3.2.2).
+        try:
+            url = urlsplit(target)
+        except ValueError:
+            return Refusal.BAD_REQUEST
+        if url.scheme.lower() not in (b"http", b"https") or not url.netloc or b"@" in url.netloc:
+            return Refusal.BAD_REQUEST
+        if sum(name == b"host" for name, _ in fields) != 1:
+            return Refusal.BAD_REQUEST
+        fields = [(name, url.netloc if name == b"host" else value) for name, value in fields]
+        target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    line = b"%b %b HTTP/%b" % (method, target, version.encode())
+    return _write(line, fields) or Refusal.BAD_REQUEST
+
+
+def plain_response(head: bytes) -> bytes | None:
+    """The same response head in plain form, or None when it is not to be trusted."""
+    found = _Fields()
+    parser = httptools.HttpResponseParser(found)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError:
+        return None
+    version = parser.get_http_version()
+    if not found.complete or version not in ("1.0", "1.1"):
+        return None
+    line = b"HTTP/%b %d %b" % (version.encode(), parser.get_status_code(), found.status)
+    return _write(line, found.fields)
+
+
+def _write(line: bytes, fields: list[tuple[bytes, bytes]]) -> bytes | None:
+    """Head from its parts; None when a part would break out of its line."""
+    parts = [line, *(b"%b: %b" % field for field in fields)]
+    if any(b"\r" in part or b"\n" in part or b"\0" in part for part in parts):
+        return None
+    return b"\r\n".join(parts) + b"\r\n\r\n"
+
+
+def _why(head: bytes) -> Refusal:
+    """The refusal for a head that httptools does not take."""
+    line = head.split(b"\n", 1)[0].rstrip(b"\r")
+    _, _, version = line.rpartition(b" ")
+    if version.startswith(b"HTTP/") and version[5:6].isdigit() and version not in (b"HTTP/1.0", b"HTTP/1.1"):
+        return Refusal.VERSION_NOT_SUPPORTED
+    return Refusal.BAD_REQUEST

@@ -1,0 +1,30 @@
+from fastgw._core cimport Gate
+from fastgw.dataplane.ends cimport UpstreamEnd
+from fastgw.dataplane.exchange cimport Exchange
+from fastgw.dataplane.plane cimport Plane
+
+
+cdef class UpstreamConnection(UpstreamEnd):
+    cdef public Pool pool
+    cdef public Exchange exchange
+    cdef public object transport
+    cdef public object write
+    cdef public object connecting
+    cdef public bint closed
+
+
+cdef class Pool:
+    cdef public Plane plane
+    cdef public Gate gate
+    cdef public object target
+    cdef public int number
+    cdef public bytes host_line
+    cdef public list idle
+    cdef public Py_ssize_t open
+    cdef public Py_ssize_t most
+    cdef public long long connect_ms
+    cdef public long long idle_ms
+    cdef public set tasks
+    cdef public bint closed
+    cpdef take(self, Exchange exchange, bint fresh)
+    cpdef forget(self, UpstreamConnection connection)

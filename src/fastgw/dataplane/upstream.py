@@ -1,0 +1,190 @@
+"""Decides which connection to a target carries an exchange: a kept-alive one, a new one, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..model import Target, Upstream
+from ..refusals import Refusal
+from ..settings import Server
+from .ends import UpstreamEnd
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .plane import Plane
+
+
+class UpstreamConnection(UpstreamEnd):
+    """One connection to a target. It belongs to at most one exchange, which reads what comes in."""
+
+    def __init__(self, pool: Pool, exchange: Exchange) -> None:
+        super().__init__()
+        self.pool = pool
+        self.exchange: Exchange | None = exchange
+        self.transport: Any = None
+        self.write: Any = None
+        self.connecting: Any = None
+        self.closed = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.write = transport.write
+        self.deadline = 0
+        self.pool.gate.count(0, 1, 0)
+        if self.exchange is None:
+            self.give_back(True)
+        else:
+            self.exchange.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.answer_data(data)
+        else:
+            self.close()  # nobody asked: whatever it is, it must not become somebody's answer
+
+    def eof_received(self) -> bool:
+        if self.exchange is not None:
+            self.exchange.answer_ended()
+        return False  # whatever it still wants to read, the exchange has no use for it
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.pool.gate.count(0, -1, 0)
+        self.closed = True
+        self.deadline = 0
+        self.pool.forget(self)
+        if self.exchange is not None:
+            self.exchange.upstream_lost()
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.request_input(True)
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.request_input(False)
+
+    # UpstreamEnd
+
+    def send(self, data: bytes) -> None:
+        self.write(data)
+
+    def hold_input(self, held: bool) -> None:
+        if self.closed:
+            return
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def expect(self, within_ms: int) -> None:
+        self.pool.plane.wheel.arm(self, within_ms)
+
+    def on_deadline(self) -> None:
+        if self.exchange is None:
+            self.close()
+        elif self.transport is None:
+            self.connecting.cancel()
+        else:
+            self.exchange.upstream_late()
+
+    def give_back(self, reusable: bool) -> None:
+        self.exchange = None
+        if reusable and not self.closed and not self.pool.closed:
+            self.reused = True
+            self.pool.idle.append(self)
+            self.pool.plane.wheel.arm(self, self.pool.idle_ms)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Cut it: what is still to be written or read is of no use to anybody."""
+        self.exchange = None
+        self.deadline = 0
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.connecting is not None:
+            self.connecting.cancel()
+
+
+class Pool:
+    """The connections of one worker to one target. `open` counts those made or being made; `number` is the target's in
+    the call log, from 1."""
+
+    def __init__(self, plane: Plane, target: Target, number: int, server: Server) -> None:
+        self.plane = plane
+        self.gate = plane.gate
+        self.target = target
+        self.number = number
+        self.host_line = b"Host: %b\r\n" % target.authority.encode()
+        self.idle: list[UpstreamConnection] = []
+        self.open = 0
+        self.most = server.upstream_connections_max
+        self.connect_ms = server.connect_timeout_ms
+        self.idle_ms = server.upstream_idle_timeout_ms
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
+        """An idle connection, ready to be written to; else None, and `exchange.connected` or `exchange.unserved` follows,
+        maybe before this returns."""
+        while self.idle and not fresh:
+            connection = self.idle.pop()
+            if not connection.closed and not connection.transport.is_closing():
+                connection.exchange = exchange
+                return connection
+        if self.open >= self.most:
+            exchange.unserved(Refusal.OVERLOADED)
+            return None
+        self.open += 1
+        connection = UpstreamConnection(self, exchange)
+        connection.connecting = task = self.plane.loop.create_task(self._connect(connection))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        connection.expect(self.connect_ms)
+        return None
+
+    async def _connect(self, connection: UpstreamConnection) -> None:
+        refusal = Refusal.UPSTREAM_UNREACHABLE
+        try:
+            await self.plane.loop.create_connection(lambda: connection, self.target.host, self.target.port)
+            return
+        except asyncio.CancelledError:
+            refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
+        except OSError:
+            pass
+        connection.closed = True
+        connection.deadline = 0
+        self.open -= 1
+        if connection.exchange is not None:
+            connection.exchange.unserved(refusal)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        self.open -= 1
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def close(self) -> None:
+        self.closed = True
+        for connection in list(self.idle):
+            connection.close()
+
+
+class Balancer:
+    """The targets of one upstream, taken in turn."""
+
+    def __init__(self, plane: Plane, upstream: Upstream, server: Server) -> None:
+        self.pools = [Pool(plane, target, number, server) for number, target in enumerate(upstream.targets, 1)]
+        self.turn = 0
+
+    def pick(self) -> Pool:
+        if len(self.pools) == 1:
+            return self.pools[0]
+        self.turn = (self.turn + 1) % len(self.pools)
+        return self.pools[self.turn]
+
+    def close(self) -> None:
+        for pool in self.pools:
+            pool.close()

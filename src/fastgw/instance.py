@@ -1,0 +1,109 @@
+"""Decides whether this instance may start: alone on its state directory and alone on its port.
+
+The state directory's lock is inherited by every child, so it is free only when all of them are gone. A port is tried
+without SO_REUSEPORT first, because with it a second instance would bind in silence and take half of the traffic.
+"""
+
+import fcntl
+import glob
+import hashlib
+import os
+import socket
+import time
+
+from .addresses import split_listen
+
+ORPHANS_S = 10.0
+
+
+class Occupied(Exception):
+    """Somebody else has what this instance needs; the message says who."""
+
+
+def lock_state(state_dir: str, note: str) -> int:
+    """Lock `state_dir` (made if need be, mode 0700) for as long as the descriptor returned, or a copy, is open.
+
+    Raises Occupied, naming the holder, or OSError.
+    """
+    os.makedirs(state_dir, mode=0o700, exist_ok=True)
+    descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + ORPHANS_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            pid = holder.split()[1]
+            # The workers of a supervisor that was killed finish what they have in flight, and go.
+            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise Occupied(
+                f"the state directory {state_dir} is in use by {holder}: stop it, or give this one its own --state-dir"
+            ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{note}\n".encode(), 0)
+    return descriptor
+
+
+def segment_path(segment_dir: str, state_dir: str) -> str:
+    """Where the segment of a state directory lies."""
+    name = hashlib.blake2b(os.path.realpath(state_dir).encode(), digest_size=6).hexdigest()
+    return os.path.join(segment_dir, f"fastgw-{os.getuid()}-{name}")
+
+
+def open_listeners(address: str, number: int, backlog: int) -> list[socket.socket]:
+    """`number` listening sockets that share the address. Raises Occupied, or OSError when it cannot be bound."""
+    host, port = split_listen(address)
+    family = socket.AF_INET6 if ":" in host or not host else socket.AF_INET
+    probe = _socket(family, host)
+    try:
+        probe.bind((host, port))
+        # A bound socket that does not listen is no conflict for the ones below, which do share.
+    except OSError as error:
+        if error.errno == 98:  # EADDRINUSE
+            raise Occupied(f"{address} is in use by {port_holder(port)}: stop it, or choose another --listen") from None
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+    finally:
+        probe.close()
+    listeners = []
+    for _ in range(number):
+        listener = _socket(family, host)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(backlog)
+        listeners.append(listener)
+    return listeners
+
+
+def _socket(family: socket.AddressFamily, host: str) -> socket.socket:
+    result = socket.socket(family, socket.SOCK_STREAM)
+    result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        result.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if host else 0)
+    return result
+
+
+def port_holder(port: int) -> str:
+    """Who listens on a TCP port of this machine, as far as /proc tells."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as file:
+                rows = [line.split() for line in file][1:]
+        except OSError:
+            continue
+        inodes |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) not in inodes:
+                continue
+            pid = link.split("/")[2]
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        return f"process {pid} ({command[:80]})"
+    return "another process"

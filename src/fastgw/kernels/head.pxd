@@ -1,0 +1,473 @@
+# Decides whether a head is *plain*: whole in the buffer and inside a strict subset of RFC 9112, so that its fields can
+# be copied on as they stand. Every other head is left to httptools; nothing is plain here that httptools refuses.
+#
+# A scan allocates nothing: it notes where each field lies and what it means to a gateway. All offsets count from the
+# first byte of the head.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memchr
+
+from fastgw.kernels.chunked cimport TOKEN
+
+cdef enum:
+    FIELDS_MAX = 256
+
+cdef enum scan_t:
+    SCAN_PLAIN = 0
+    SCAN_ODD = 1                # not plain: ask httptools
+    SCAN_FIELDS = 2             # more fields than allowed
+
+cdef enum kind_t:               # what a field means to a gateway
+    KIND_OTHER = 0
+    KIND_HOST
+    KIND_CONTENT_LENGTH
+    KIND_TRANSFER_ENCODING
+    KIND_CONNECTION             # from here to KIND_NOMINATED: hop-by-hop (RFC 9110 §7.6.1), never forwarded
+    KIND_KEEP_ALIVE
+    KIND_PROXY_CONNECTION
+    KIND_TE
+    KIND_TRAILER
+    KIND_UPGRADE
+    KIND_PROXY_AUTHENTICATE
+    KIND_NOMINATED              # named by a Connection field
+    KIND_EXPECT
+    KIND_FORWARDED              # Forwarded, X-Forwarded-*, X-Real-IP: ours to say
+    KIND_REQUEST_ID
+    KIND_AUTHORIZATION
+    KIND_API_KEY
+    KIND_KEY_HEADER             # the configured one
+    KIND_DATE
+    KIND_COST
+
+cdef enum flag_t:
+    FLAG_CHUNKED = 1
+    FLAG_CLOSE = 2              # Connection: close
+    FLAG_KEEP_ALIVE = 4         # Connection: keep-alive
+    FLAG_EXPECT_CONTINUE = 8
+    FLAG_EXPECT_OTHER = 16
+    FLAG_UPGRADE = 32
+    FLAG_NOMINATED = 64
+
+cdef enum method_t:
+    METHOD_OTHER = 0
+    METHOD_GET
+    METHOD_HEAD
+    METHOD_POST
+    METHOD_PUT
+    METHOD_DELETE
+    METHOD_PATCH
+    METHOD_OPTIONS
+    METHOD_TRACE
+    METHOD_CONNECT
+
+cdef struct field_t:
+    uint32_t name
+    uint32_t value
+    uint32_t end                # of the value, trailing white space left out
+    uint16_t name_length
+    uint8_t kind
+    uint8_t line                # bytes from `end` to the next line, CR LF included, at most 255
+
+cdef struct head_t:
+    uint32_t length             # bytes, the empty line included
+    uint32_t fields_at          # offset of the first field
+    uint32_t fields
+    uint32_t flags
+    int64_t content_length      # -1: none
+    uint32_t method_length
+    uint32_t target
+    uint32_t target_length
+    uint32_t path_length        # up to a "?"
+    uint32_t host               # index of the Host field + 1
+    uint32_t status             # of a response
+    uint8_t method
+    uint8_t minor               # HTTP/1.minor
+    field_t field[256]
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    static const uint8_t fg_host_byte[256] = {
+        ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, ['%'] = 1, ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\\''] = 1, ['('] = 1,
+        [')'] = 1, ['*'] = 1, ['+'] = 1, [','] = 1, [';'] = 1, ['='] = 1, [':'] = 1, ['['] = 1, [']'] = 1,
+        ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1};
+    /* Nonzero when a control byte other than HTAB is among them; written for the vectoriser. */
+    static inline int fg_has_control(const char *p, size_t n) {
+        unsigned char bad = 0;
+        for (size_t i = 0; i < n; i++) {
+            unsigned char c = (unsigned char)p[i];
+            bad |= ((c < 32) & (c != 9)) | (c == 127);
+        }
+        return bad;
+    }
+    /* Nonzero when a byte is not visible ASCII, or is "#". */
+    static inline int fg_bad_target(const char *p, size_t n) {
+        unsigned char bad = 0;
+        for (size_t i = 0; i < n; i++) {
+            unsigned char c = (unsigned char)p[i];
+            bad |= (c < 33) | (c > 126) | (c == '#');
+        }
+        return bad;
+    }
+    /* Equal to a lower-case name, whatever the case of p. */
+    static inline int fg_same(const char *p, const char *lower, size_t n) {
+        unsigned char differ = 0;
+        for (size_t i = 0; i < n; i++) {
+            unsigned char c = (unsigned char)p[i];
+            c |= (unsigned char)((c >= 'A') & (c <= 'Z')) << 5;
+            differ |= c ^ (unsigned char)lower[i];
+        }
+        return !differ;
+    }
+    #define FG_IS(p, n, name) ((n) == sizeof(name) - 1 && fg_same(p, name, sizeof(name) - 1))
+    """
+    const uint8_t* HOST_BYTE "fg_host_byte"
+    bint has_control "fg_has_control"(const char* data, size_t length) noexcept nogil
+    bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
+    bint same_lower "fg_same"(const char* data, const char* lower, size_t length) noexcept nogil
+    bint equals "FG_IS"(const char* data, size_t length, const char* literal) noexcept nogil
+
+
+cdef inline int64_t head_end(const char* data, size_t start, size_t length) noexcept nogil:
+    """Offset just past the first empty line at or after `start`, or -1. A bare LF ends a line here, so that a head
+    that uses one is seen whole, and refused, instead of being waited for."""
+    cdef const char* at = data + start
+    cdef const char* end = data + length
+    while True:
+        at = <const char*>memchr(at, 10, end - at)
+        if at is NULL:
+            return -1
+        at += 1
+        if at < end and at[0] == 10:
+            return at + 1 - data
+        if at + 1 < end and at[0] == 13 and at[1] == 10:
+            return at + 2 - data
+        if at >= end:
+            return -1
+
+
+cdef inline uint8_t field_kind(const char* name, size_t n) noexcept nogil:
+    """What a field means, by its name."""
+    cdef char first = name[0] | 32
+    if first == 99:                                             # c
+        if equals(name, n, b"content-length"):
+            return KIND_CONTENT_LENGTH
+        if equals(name, n, b"connection"):
+            return KIND_CONNECTION
+    elif first == 120:                                          # x
+        if equals(name, n, b"x-api-key"):
+            return KIND_API_KEY
+        if equals(name, n, b"x-request-id"):
+            return KIND_REQUEST_ID
+        if n > 12 and same_lower(name, b"x-forwarded-", 12):
+            return KIND_FORWARDED
+        if equals(name, n, b"x-real-ip"):
+            return KIND_FORWARDED
+    elif first == 104:                                          # h
+        if equals(name, n, b"host"):
+            return KIND_HOST
+    elif first == 97:                                           # a
+        if equals(name, n, b"authorization"):
+            return KIND_AUTHORIZATION
+    elif first == 116:                                          # t
+        if equals(name, n, b"transfer-encoding"):
+            return KIND_TRANSFER_ENCODING
+        if equals(name, n, b"te"):
+            return KIND_TE
+        if equals(name, n, b"trailer"):
+            return KIND_TRAILER
+    elif first == 101:                                          # e
+        if equals(name, n, b"expect"):
+            return KIND_EXPECT
+    elif first == 107:                                          # k
+        if equals(name, n, b"keep-alive"):
+            return KIND_KEEP_ALIVE
+    elif first == 117:                                          # u
+        if equals(name, n, b"upgrade"):
+            return KIND_UPGRADE
+    elif first == 102:                                          # f
+        if equals(name, n, b"forwarded"):
+            return KIND_FORWARDED
+    elif first == 112:                                          # p
+        if equals(name, n, b"proxy-connection"):
+            return KIND_PROXY_CONNECTION
+        if equals(name, n, b"proxy-authenticate") or equals(name, n, b"proxy-authorization"):
+            return KIND_PROXY_AUTHENTICATE
+    return KIND_OTHER
+
+
+cdef inline uint8_t method_of(const char* name, size_t n) noexcept nogil:
+    """Methods are case-sensitive (RFC 9110 §9.1)."""
+    if n == 3:
+        if name[0] == 71 and name[1] == 69 and name[2] == 84:
+            return METHOD_GET
+        if name[0] == 80 and name[1] == 85 and name[2] == 84:
+            return METHOD_PUT
+    elif n == 4:
+        if name[0] == 80 and name[1] == 79 and name[2] == 83 and name[3] == 84:
+            return METHOD_POST
+        if name[0] == 72 and name[1] == 69 and name[2] == 65 and name[3] == 68:
+            return METHOD_HEAD
+    elif n == 5 and name[0] == 80 and name[1] == 65 and name[2] == 84 and name[3] == 67 and name[4] == 72:
+        return METHOD_PATCH
+    elif n == 5 and name[0] == 84 and name[1] == 82 and name[2] == 65 and name[3] == 67 and name[4] == 69:
+        return METHOD_TRACE
+    elif n == 6 and name[0] == 68 and name[1] == 69 and name[2] == 76 and name[3] == 69 and name[4] == 84 and name[5] == 69:
+        return METHOD_DELETE
+    elif n == 7 and name[0] == 79 and name[1] == 80 and name[2] == 84 and name[3] == 73 and name[4] == 79 and name[5] == 78:
+        return METHOD_OPTIONS if name[6] == 83 else METHOD_OTHER
+    elif n == 7 and name[0] == 67 and name[1] == 79 and name[2] == 78 and name[3] == 78 and name[4] == 69 and name[5] == 67:
+        return METHOD_CONNECT if name[6] == 84 else METHOD_OTHER
+    return METHOD_OTHER
+
+
+cdef inline bint _digits(const char* data, size_t n, int64_t* value) noexcept nogil:
+    """A decimal of 1 to 18 digits."""
+    cdef size_t i
+    cdef int64_t total = 0
+    if n == 0 or n > 18:
+        return False
+    for i in range(n):
+        if data[i] < 48 or data[i] > 57:
+            return False
+        total = total * 10 + (data[i] - 48)
+    value[0] = total
+    return True
+
+
+cdef inline bint _connection(head_t* h, const char* value, size_t n) noexcept nogil:
+    """Note what a Connection field says; false when it is not a list of tokens."""
+    cdef size_t i = 0
+    cdef size_t start
+    while i < n:
+        if value[i] == 32 or value[i] == 9 or value[i] == 44:
+            i += 1
+            continue
+        start = i
+        while i < n and TOKEN[<uint8_t>value[i]]:
+            i += 1
+        if i == start:
+            return False
+        if equals(value + start, i - start, b"close"):
+            h.flags |= FLAG_CLOSE
+        elif equals(value + start, i - start, b"keep-alive"):
+            h.flags |= FLAG_KEEP_ALIVE
+        else:
+            h.flags |= FLAG_NOMINATED
+    return True
+
+
+cdef inline void _nominate(head_t* h, const char* data) noexcept nogil:
+    """Mark the fields that Connection names as hop-by-hop, but for those that frame, address or authenticate."""
+    cdef uint32_t c, f
+    cdef size_t i, start, n, j
+    cdef const char* value
+    cdef const char* name
+    cdef bint same
+    for c in range(h.fields):
+        if h.field[c].kind != KIND_CONNECTION:
+            continue
+        value = data + h.field[c].value
+        n = h.field[c].end - h.field[c].value
+        i = 0
+        while i < n:
+            if not TOKEN[<uint8_t>value[i]]:
+                i += 1
+                continue
+            start = i
+            while i < n and TOKEN[<uint8_t>value[i]]:
+                i += 1
+            for f in range(h.fields):
+                if h.field[f].kind != KIND_OTHER or h.field[f].name_length != i - start:
+                    continue
+                name = data + h.field[f].name
+                same = True
+                for j in range(i - start):
+                    if (name[j] | 32) != (value[start + j] | 32):
+                        same = False
+                        break
+                if same:
+                    h.field[f].kind = KIND_NOMINATED
+
+
+cdef inline scan_t _fields(head_t* h, const char* data, size_t at, size_t end, uint32_t most, const char* key_header,
+                           size_t key_header_length) noexcept nogil:
+    """Scan the fields from `at` to the empty line that ends at `end`."""
+    cdef const char* cr
+    cdef size_t n, value, stop, line
+    cdef field_t* f
+    h.fields_at = <uint32_t>at
+    while True:
+        if data[at] == 13:
+            return SCAN_PLAIN if at + 2 == end and data[at + 1] == 10 else SCAN_ODD
+        if h.fields >= most:
+            return SCAN_FIELDS
+        n = at
+        while TOKEN[<uint8_t>data[n]]:
+            n += 1
+        if n == at or data[n] != 58 or n - at > 65535:
+            return SCAN_ODD
+        cr = <const char*>memchr(data + n, 13, end - n)
+        if cr is NULL or cr[1] != 10:
+            return SCAN_ODD
+        line = cr - data
+        f = &h.field[h.fields]
+        h.fields += 1
+        f.name = <uint32_t>at
+        f.name_length = <uint16_t>(n - at)
+        value = n + 1
+        stop = line
+        while value < stop and (data[value] == 32 or data[value] == 9):
+            value += 1
+        while stop > value and (data[stop - 1] == 32 or data[stop - 1] == 9):
+            stop -= 1
+        if has_control(data + value, stop - value):
+            return SCAN_ODD
+        f.value = <uint32_t>value
+        f.end = <uint32_t>stop
+        f.kind = field_kind(data + at, n - at)
+        if key_header_length and n - at == key_header_length and same_lower(data + at, key_header, key_header_length):
+            f.kind = KIND_KEY_HEADER
+        if line + 2 - stop > 255:
+            return SCAN_ODD
+        f.line = <uint8_t>(line + 2 - stop)
+        if f.kind != KIND_OTHER and not _meaning(h, f, data):
+            return SCAN_ODD
+        at = line + 2
+
+
+cdef inline bint _meaning(head_t* h, const field_t* f, const char* data) noexcept nogil:
+    """Take in a field that frames or addresses the message; false when it is not plain."""
+    cdef const char* value = data + f.value
+    cdef size_t n = f.end - f.value
+    cdef size_t i
+    if f.kind == KIND_CONTENT_LENGTH:
+        return h.content_length < 0 and not h.flags & FLAG_CHUNKED and _digits(value, n, &h.content_length)
+    if f.kind == KIND_TRANSFER_ENCODING:
+        if h.flags & FLAG_CHUNKED or h.content_length >= 0 or not equals(value, n, b"chunked"):
+            return False
+        h.flags |= FLAG_CHUNKED
+    elif f.kind == KIND_HOST:
+        if h.host or n == 0:
+            return False
+        for i in range(n):
+            if not HOST_BYTE[<uint8_t>value[i]]:
+                return False
+        h.host = h.fields
+    elif f.kind == KIND_CONNECTION:
+        return _connection(h, value, n)
+    elif f.kind == KIND_EXPECT:
+        h.flags |= FLAG_EXPECT_CONTINUE if equals(value, n, b"100-continue") else FLAG_EXPECT_OTHER
+    elif f.kind == KIND_UPGRADE:
+        h.flags |= FLAG_UPGRADE
+    return True
+
+
+cdef inline scan_t request_scan(head_t* h, const char* data, size_t length, uint32_t most, const char* key_header,
+                                size_t key_header_length) noexcept nogil:
+    """Scan a request head of `length` bytes, its empty line included (see `head_end`)."""
+    cdef size_t at = 0
+    cdef const char* sp
+    cdef scan_t result
+    h.length = <uint32_t>length
+    h.fields = 0
+    h.flags = 0
+    h.content_length = -1
+    h.host = 0
+    h.status = 0
+    while 65 <= data[at] <= 90:
+        at += 1
+    if at == 0 or at > 24 or data[at] != 32:
+        return SCAN_ODD
+    h.method_length = <uint32_t>at
+    h.method = method_of(data, at)
+    at += 1
+    if data[at] != 47:
+        return SCAN_ODD
+    sp = <const char*>memchr(data + at, 32, length - at)
+    if sp is NULL:
+        return SCAN_ODD
+    h.target = <uint32_t>at
+    h.target_length = <uint32_t>(sp - data - at)
+    if bad_target(data + at, h.target_length):
+        return SCAN_ODD
+    at = sp - data + 1
+    if length - at < 12 or not (data[at] == 72 and data[at + 1] == 84 and data[at + 2] == 84 and data[at + 3] == 80
+                                and data[at + 4] == 47 and data[at + 5] == 49 and data[at + 6] == 46
+                                and 48 <= data[at + 7] <= 49 and data[at + 8] == 13 and data[at + 9] == 10):
+        return SCAN_ODD
+    h.minor = data[at + 7] - 48
+    sp = <const char*>memchr(data + h.target, 63, h.target_length)
+    h.path_length = h.target_length if sp is NULL else <uint32_t>(sp - data - h.target)
+    result = _fields(h, data, at + 10, length, most, key_header, key_header_length)
+    if result != SCAN_PLAIN:
+        return result
+    if (h.host == 0 and h.minor == 1) or (h.flags & FLAG_CHUNKED and h.minor == 0) or h.method == METHOD_CONNECT:
+        return SCAN_ODD
+    if h.flags & FLAG_NOMINATED:
+        _nominate(h, data)
+    return SCAN_PLAIN
+
+
+cdef inline scan_t response_scan(head_t* h, const char* data, size_t length) noexcept nogil:
+    """Scan a response head of `length` bytes, its empty line included."""
+    cdef scan_t result
+    cdef const char* cr
+    h.length = <uint32_t>length
+    h.fields = 0
+    h.flags = 0
+    h.content_length = -1
+    h.host = 0
+    if length < 17 or not (data[0] == 72 and data[1] == 84 and data[2] == 84 and data[3] == 80 and data[4] == 47
+                           and data[5] == 49 and data[6] == 46 and 48 <= data[7] <= 49 and data[8] == 32
+                           and 49 <= data[9] <= 57 and 48 <= data[10] <= 57 and 48 <= data[11] <= 57
+                           and (data[12] == 32 or data[12] == 13)):
+        return SCAN_ODD
+    h.minor = data[7] - 48
+    h.status = (data[9] - 48) * 100 + (data[10] - 48) * 10 + (data[11] - 48)
+    cr = <const char*>memchr(data + 12, 13, length - 12)
+    if cr is NULL or cr[1] != 10 or has_control(data + 12, cr - data - 12):
+        return SCAN_ODD
+    result = _fields(h, data, cr - data + 2, length, FIELDS_MAX, NULL, 0)
+    if result != SCAN_PLAIN:
+        return result
+    if h.flags & FLAG_CHUNKED and h.minor == 0:
+        return SCAN_ODD
+    if h.flags & FLAG_NOMINATED:
+        _nominate(h, data)
+    return SCAN_PLAIN
+
+
+cdef inline bint path_climbs(const char* path, size_t length) noexcept nogil:
+    """Whether a segment is "." or ".." once decoded, with "/" and "\\" encoded or not as its borders: what an upstream
+    might resolve to a place that the route did not mean."""
+    cdef size_t i = 0
+    cdef int dots = 0               # -1: the segment has other bytes
+    cdef uint8_t byte
+    cdef uint8_t low
+    if memchr(path, 46, length) is NULL and memchr(path, 37, length) is NULL:
+        return False
+    while True:
+        if i >= length:
+            return dots == 1 or dots == 2
+        byte = <uint8_t>path[i]
+        i += 1
+        if byte == 37 and i + 1 < length:
+            low = <uint8_t>path[i + 1] | 32
+            if path[i] == 50 and low == 101:                    # %2e
+                byte = 46
+                i += 2
+            elif path[i] == 50 and low == 102:                  # %2f
+                byte = 47
+                i += 2
+            elif path[i] == 53 and low == 99:                   # %5c
+                byte = 47
+                i += 2
+        if byte == 47 or byte == 92:
+            if dots == 1 or dots == 2:
+                return True
+            dots = 0
+        elif byte == 46 and dots >= 0:
+            dots += 1
+        else:
+            dots = -1

@@ -1,0 +1,171 @@
+# Decides where each record of the segment lies: one mapped file, fixed-size records, sparse areas.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastgw.kernels.account cimport account_t, cell_t
+from fastgw.kernels.bucket cimport limit_t
+
+cdef enum:
+    LAYOUT_VERSION = 1
+    WORKERS_MAX = 64
+    CODES_MAX = 32          # verdicts 0..25, then the classes 1xx..5xx of forwarded answers, then lost calls
+    CODE_CLASS = 25         # CODE_CLASS + 1 … CODE_CLASS + 5: answers of the upstream by class
+    STAGES = 3              # latency histograms: decide, first byte, total
+    LATENCY_BUCKETS = 128   # 4 per octave of microseconds
+    LIMITS_MAX = 65536      # different limits of keys
+    PATH_BYTES = 104
+
+cdef enum worker_state_t:
+    WORKER_ABSENT = 0
+    WORKER_STARTING = 1
+    WORKER_READY = 2
+    WORKER_DRAINING = 3
+
+cdef enum key_status_t:
+    KEY_ACTIVE = 1
+    KEY_REVOKED = 2
+
+cdef struct header_t:               # one page
+    uint64_t magic                  # written last: a file without it was never finished
+    uint64_t version
+    uint64_t keys_max
+    uint64_t accounts_max
+    uint64_t routes_max
+    uint64_t journal_records
+    uint64_t size
+    uint64_t boot                   # digest of the kernel's boot id: the clock of another boot means nothing
+    uint64_t epoch_ns               # CLOCK_MONOTONIC at creation; buckets count from here
+    uint64_t keys
+    uint64_t accounts
+    uint64_t limits
+    uint64_t routes
+    uint64_t workers                # slots ever used: 1 + the highest index
+    uint64_t generation             # version of the published configuration
+    uint8_t secret[32]              # of the keys' digests
+
+cdef struct key_t:                  # 64 bytes
+    uint64_t digest[4]
+    uint32_t account
+    uint32_t limit                  # 0: none, else index + 1; both halves are written once, before the key appears
+    uint64_t status
+    int64_t expires_s               # Unix time; 0: never
+    uint64_t tat                    # bucket of the key's own limit
+
+cdef struct route_name_t:           # 64 bytes; a route keeps its slot, so its buckets and counters, as long as its name
+    char name[64]
+
+cdef struct worker_t:               # 128 bytes
+    uint64_t pid
+    uint64_t state
+    uint64_t started_ns             # CLOCK_MONOTONIC
+    uint64_t heartbeat_ns
+    uint64_t clients                # connections open now
+    uint64_t upstreams
+    uint64_t exchanges              # calls in flight
+    uint64_t accepted               # connections ever
+    uint64_t spare[8]
+
+cdef struct journal_t:              # 64 bytes, then the records
+    uint64_t written                # records ever written; record n lies at n modulo the ring's size
+    uint64_t spare[7]
+
+cdef struct record_t:               # 256 bytes: one finished call
+    uint64_t number                 # n + 1, written last; a reader takes it before and after it copies
+    int64_t time_ns                 # Unix time of the request's first byte
+    uint64_t request[2]             # request id
+    int64_t cost                    # nanos
+    uint64_t bytes_in
+    uint64_t bytes_out
+    uint32_t account                # index + 1; 0: none
+    uint32_t key
+    uint16_t route                  # slot + 1; 0: none
+    uint16_t status
+    uint16_t target
+    uint8_t verdict
+    uint8_t method
+    uint32_t decided_us
+    uint32_t first_byte_us
+    uint32_t total_us
+    uint16_t port
+    uint16_t path_length            # of the whole target, though at most PATH_BYTES are kept
+    uint8_t address[16]             # IPv6, or IPv4 mapped into it
+    uint32_t flags
+    uint32_t tokens_in
+    uint32_t tokens_out
+    uint8_t spare[4]
+    char path[104]
+    uint8_t tail[32]
+
+cdef struct segment_t:
+    char* base
+    header_t* header
+    worker_t* workers
+    route_name_t* routes
+    limit_t* limits
+    uint64_t* index                 # power of two slots: tag << 32 | key + 1
+    uint64_t index_mask
+    key_t* keys
+    account_t* accounts
+    cell_t* cells                   # [worker][account]
+    uint64_t* buckets               # [route][key]
+    uint64_t* counters              # [worker][route][code]; route 0 is "no route"
+    uint64_t* histograms            # [worker][stage][bucket]
+    char* journals
+    uint64_t journal_stride
+    uint64_t size
+
+
+cdef inline uint64_t _page(uint64_t size) noexcept nogil:
+    return (size + 4095) & ~(<uint64_t>4095)
+
+
+cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_t accounts_max, uint64_t routes_max,
+                            uint64_t journal_records) noexcept nogil:
+    """Fill in every address (relative to `base`, which may be NULL to learn the size) and the size in bytes."""
+    cdef uint64_t slots = 64
+    cdef uint64_t at = 4096
+    while slots < 2 * keys_max:
+        slots *= 2
+    s.base = base
+    s.header = <header_t*>base
+    s.workers = <worker_t*>(base + at)
+    at += _page(WORKERS_MAX * sizeof(worker_t))
+    s.routes = <route_name_t*>(base + at)
+    at += _page(routes_max * sizeof(route_name_t))
+    s.limits = <limit_t*>(base + at)
+    at += _page(LIMITS_MAX * sizeof(limit_t))
+    s.index = <uint64_t*>(base + at)
+    s.index_mask = slots - 1
+    at += _page(slots * sizeof(uint64_t))
+    s.keys = <key_t*>(base + at)
+    at += _page(keys_max * sizeof(key_t))
+    s.accounts = <account_t*>(base + at)
+    at += _page(accounts_max * sizeof(account_t))
+    s.cells = <cell_t*>(base + at)
+    at += _page(WORKERS_MAX * accounts_max * sizeof(cell_t))
+    s.buckets = <uint64_t*>(base + at)
+    at += _page(routes_max * keys_max * sizeof(uint64_t))
+    s.counters = <uint64_t*>(base + at)
+    at += _page(WORKERS_MAX * (routes_max + 1) * CODES_MAX * sizeof(uint64_t))
+    s.histograms = <uint64_t*>(base + at)
+    at += _page(WORKERS_MAX * STAGES * LATENCY_BUCKETS * sizeof(uint64_t))
+    s.journals = base + at
+    s.journal_stride = _page(sizeof(journal_t) + journal_records * sizeof(record_t))
+    at += WORKERS_MAX * s.journal_stride
+    s.size = at
+
+
+cdef inline uint64_t* layout_counters(const segment_t* s, int worker, uint64_t route) noexcept nogil:
+    """The counters of one worker for the route in slot `route` - 1, or for no route (0): CODES_MAX words."""
+    return s.counters + (<uint64_t>worker * (s.header.routes_max + 1) + route) * CODES_MAX
+
+
+cdef inline uint64_t* layout_histogram(const segment_t* s, int worker, int stage) noexcept nogil:
+    return s.histograms + (worker * STAGES + stage) * LATENCY_BUCKETS
+
+
+cdef inline cell_t* layout_cell(const segment_t* s, int worker, uint64_t account) noexcept nogil:
+    return s.cells + <uint64_t>worker * s.header.accounts_max + account
+
+
+cdef inline journal_t* layout_journal(const segment_t* s, int worker) noexcept nogil:
+    return <journal_t*>(s.journals + <uint64_t>worker * s.journal_stride)

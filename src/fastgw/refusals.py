@@ -1,0 +1,184 @@
+"""Every refusal the gateway can give: one row each, and its precomputed bytes in each error dialect.
+
+A row's name in lower case is its stable code: in bodies, metrics and the call log alike.
+"""
+
+from enum import IntEnum
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+
+DIALECTS = ("problem", "openai")
+
+# The problem type that draft-ietf-httpapi-ratelimit-headers registers for a 429.
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+class Refusal(IntEnum):
+    """The verdicts of admission and of forwarding; 0 is none. The number is the row's place in every counter."""
+
+    ADMITTED = 0
+    BAD_REQUEST = 1
+    AMBIGUOUS_KEY = 2
+    MISSING_KEY = 3
+    UNKNOWN_KEY = 4
+    REVOKED_KEY = 5
+    EXPIRED_KEY = 6
+    INSUFFICIENT_BALANCE = 7
+    BALANCE_HELD = 8
+    NO_ROUTE = 9
+    REQUEST_TIMEOUT = 10
+    BODY_TOO_LARGE = 11
+    URL_TOO_LONG = 12
+    EXPECTATION_FAILED = 13
+    RATE_LIMITED = 14
+    HEAD_TOO_LARGE = 15
+    NOT_IMPLEMENTED = 16
+    UPSTREAM_FAILED = 17
+    OVERLOADED = 18
+    UPSTREAM_TIMEOUT = 19
+    VERSION_NOT_SUPPORTED = 20
+    UPSTREAM_UNREACHABLE = 21
+    UPSTREAM_CONNECT_TIMEOUT = 22
+    CLIENT_GONE = 23
+
+
+class Row(NamedTuple):
+    """What one refusal says."""
+
+    status: int
+    title: str
+    detail: str
+    openai_type: str
+    retryable: bool = False
+    challenge: str = ""  # of WWW-Authenticate, after the realm
+    retry_after_s: int = 0
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+_AUTH = "authentication_error"
+_BAD = "invalid_request_error"
+_UPSTREAM = "api_error"
+
+# `x-should-retry: false` stops the SDKs of this field from sending again a call that may have been served.
+_NO_RETRY = (("X-Should-Retry", "false"),)
+
+TABLE: dict[Refusal, Row] = {
+    Refusal.BAD_REQUEST: Row(400, "Bad request", "The request is not valid HTTP/1.1, or its path has dot segments.", _BAD),
+    Refusal.AMBIGUOUS_KEY: Row(400, "Two keys", "The request carries two different keys; send one.", _BAD),
+    Refusal.MISSING_KEY: Row(
+        401, "No key", "Send your key as 'Authorization: Bearer <key>' or 'x-api-key: <key>'.", _AUTH
+    ),
+    Refusal.UNKNOWN_KEY: Row(
+        401, "Unknown key", "This key is not known here; check for typing errors.", _AUTH, challenge='error="invalid_token"'
+    ),
+    Refusal.REVOKED_KEY: Row(
+        401, "Revoked key", "This key has been revoked; use another one.", _AUTH, challenge='error="invalid_token"'
+    ),
+    Refusal.EXPIRED_KEY: Row(
+        401, "Expired key", "This key has expired; use another one.", _AUTH, challenge='error="invalid_token"'
+    ),
+    Refusal.INSUFFICIENT_BALANCE: Row(
+        402, "Insufficient balance", "The balance does not cover the price of this call; top up and try again.",
+        "insufficient_quota",
+    ),
+    Refusal.BALANCE_HELD: Row(
+        402, "Balance held", "Calls still in flight hold the money that this call needs; try again when they are done.",
+        "insufficient_quota", retryable=True, retry_after_s=1,
+    ),
+    Refusal.NO_ROUTE: Row(404, "Not found", "No route takes this method, host and path.", _BAD),
+    Refusal.REQUEST_TIMEOUT: Row(408, "Request timeout", "The request did not arrive in time.", _BAD, retryable=True),
+    Refusal.BODY_TOO_LARGE: Row(413, "Body too large", "The request body is larger than this gateway takes.", _BAD),
+    Refusal.URL_TOO_LONG: Row(414, "URL too long", "The request target is longer than this gateway takes.", _BAD),
+    Refusal.EXPECTATION_FAILED: Row(417, "Expectation failed", "Only 'Expect: 100-continue' is understood.", _BAD),
+    Refusal.RATE_LIMITED: Row(
+        429, "Too many requests", "The rate limit is used up; try again after the seconds in Retry-After.",
+        "rate_limit_exceeded", retryable=True,
+    ),
+    Refusal.HEAD_TOO_LARGE: Row(431, "Head too large", "The request's fields are too many or too large.", _BAD),
+    Refusal.NOT_IMPLEMENTED: Row(
+        501, "Not implemented", "The gateway does not take this method or transfer coding.", _BAD
+    ),
+    Refusal.UPSTREAM_FAILED: Row(
+        502, "Upstream failed", "The service behind the gateway failed to answer; this call was not charged.",
+        _UPSTREAM, fields=_NO_RETRY,
+    ),
+    Refusal.OVERLOADED: Row(
+        503, "Unavailable", "The service is at its limit of connections; nothing was sent or charged.",
+        _UPSTREAM, retryable=True, retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_TIMEOUT: Row(
+        504, "Upstream timeout", "The service behind the gateway did not answer in time; this call was not charged.",
+        _UPSTREAM, fields=_NO_RETRY,
+    ),
+    Refusal.UPSTREAM_UNREACHABLE: Row(
+        502, "Upstream unreachable", "The service behind the gateway refuses connections; nothing was sent or charged.",
+        _UPSTREAM, retryable=True, retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_CONNECT_TIMEOUT: Row(
+        504, "Upstream connect timeout", "The service behind the gateway did not accept a connection in time; nothing "
+        "was sent or charged.", _UPSTREAM, retryable=True, retry_after_s=1,
+    ),
+    Refusal.VERSION_NOT_SUPPORTED: Row(
+        505, "Version not supported", "The gateway speaks HTTP/1.0 and HTTP/1.1.", _BAD
+    ),
+}  # fmt: skip
+
+
+def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> bytes:
+    """The JSON of a refusal: RFC 9457 problem details, or the error object of the OpenAI API."""
+    row = TABLE[refusal]
+    code = refusal.name.lower()
+    links: dict[str, Any] = {}
+    if docs_url:
+        links["docs_url"] = f"{docs_url}#{code}"
+    if top_up_url and row.status == HTTPStatus.PAYMENT_REQUIRED:
+        links["top_up_url"] = top_up_url
+    if dialect == "openai":
+        error = {"message": row.detail, "type": row.openai_type, "param": None, "code": code, **links}
+        return orjson.dumps({"error": error})
+    kind = QUOTA_EXCEEDED if refusal is Refusal.RATE_LIMITED else "about:blank"
+    return orjson.dumps(
+        {
+            "type": f"{docs_url}#{code}" if docs_url else kind,
+            "title": row.title,
+            "status": row.status,
+            "detail": row.detail,
+            "code": code,
+            "retryable": row.retryable,
+            **links,
+        }
+    )
+
+
+def head(refusal: Refusal, dialect: str, length: int, *, realm: str) -> bytes:
+    """Status line and constant fields, without the empty line; `length` is the body's, in bytes."""
+    row = TABLE[refusal]
+    media = "application/json" if dialect == "openai" else "application/problem+json"
+    lines = [
+        f"HTTP/1.1 {row.status} {HTTPStatus(row.status).phrase}",
+        f"Content-Type: {media}",
+        f"Content-Length: {length}",
+    ]
+    if row.status == HTTPStatus.UNAUTHORIZED:
+        lines.append(f'WWW-Authenticate: Bearer realm="{realm}"' + (f", {row.challenge}" if row.challenge else ""))
+    if row.retry_after_s:
+        lines.append(f"Retry-After: {row.retry_after_s}")
+    lines += [f"{name}: {value}" for name, value in row.fields]
+    return "".join(line + "\r\n" for line in lines).encode("latin-1")
+
+
+def templates(*, realm: str, docs_url: str, top_up_url: str) -> list[list[tuple[bytes, bytes] | None]]:
+    """For each dialect, one (head, body) per number of `Refusal`; None where nothing is ever sent."""
+    rows: list[list[tuple[bytes, bytes] | None]] = []
+    for dialect in DIALECTS:
+        row: list[tuple[bytes, bytes] | None] = []
+        for refusal in Refusal:
+            if refusal not in TABLE:
+                row.append(None)
+                continue
+            text = body(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
+            row.append((head(refusal, dialect, len(text), realm=realm), text))
+        rows.append(row)
+    return rows

@@ -1,0 +1,343 @@
+"""Decides the settings of [server], in one table: name, unit, default, bounds, and if a reload may change it.
+
+The same row makes the TOML key `head_timeout`, the flag `--head-timeout`, the variable `FASTGW_HEAD_TIMEOUT`
+and the attribute `Server.head_timeout_ms`.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from . import addresses, units
+
+Kind = Literal[
+    "address",
+    "integer",
+    "power-of-two",
+    "duration",
+    "size",
+    "path",
+    "file",
+    "text",
+    "url",
+    "currency",
+    "header-name",
+]
+Environ = Mapping[str, str]
+Default = str | int | Callable[[Environ], str | int]
+
+# Fields of one connection (RFC 9110 §7.6.1) or of the framing, which no setting may name.
+CONNECTION_FIELDS = frozenset(
+    {
+        "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2, bounded
+
+_SECOND, _HOUR = 1_000, 3_600_000
+_KIB, _MIB, _TIB = 1 << 10, 1 << 20, 1 << 40
+_RECORDS_MAX = 1 << 26
+_TEXT = re.compile(r"[ !#-\[\]-~]*")  # what a quoted-string holds without escapes, RFC 9110 §5.6.4
+_URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escape in JSON, HTML or a header
+_CURRENCY = re.compile(r"[A-Za-z]{3,8}")
+_SUFFIX = {"address": "_address", "duration": "_ms", "size": "_bytes"}
+_METAVAR = {
+    "address": "ADDRESS",
+    "duration": "DURATION",
+    "size": "SIZE",
+    "url": "URL",
+    "path": "DIR",
+    "file": "FILE",
+}
+
+
+class Setting(Struct, frozen=True):
+    """One row.
+
+    `low` and `high` are in the attribute's unit (for text: in characters); `zero` says what 0 means where 0
+    is allowed besides them; `default_help` describes a default that depends on the machine.
+    """
+
+    name: str
+    group: str
+    kind: Kind
+    default: Default
+    low: int
+    high: int
+    reloadable: bool
+    help: str
+    zero: str = ""
+    default_help: str = ""
+
+    @property
+    def attribute(self) -> str:
+        return self.name + _SUFFIX.get(self.kind, "")
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "FASTGW_" + self.name.upper()
+
+    @property
+    def metavar(self) -> str:
+        return _METAVAR.get(self.kind, "N" if self.is_number else "TEXT")
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind in ("integer", "power-of-two", "duration", "size")
+
+    @property
+    def bounds(self) -> str:
+        """The range of a number in the user's units: "from 100ms to 24h, or 0 (off)"."""
+        either = f", or 0 ({self.zero})" if self.zero else ""
+        return f"from {self.show(self.low)} to {self.show(self.high)}{either}"
+
+    @property
+    def rule(self) -> str:
+        """What is allowed, as the predicate of a sentence."""
+        match self.kind:
+            case "integer":
+                return f"must be an integer {self.bounds}"
+            case "power-of-two":
+                return f"must be a power of two {self.bounds}"
+            case "duration":
+                return f"must be a duration {self.bounds}, {units.DURATION_FORM}"
+            case "size":
+                return f"must be a size {self.bounds}, {units.SIZE_FORM}"
+            case "path":
+                return "must be a path of 1 to 4096 characters"
+            case "file":
+                return "must be the path of a file, at most 4096 characters"
+            case "text":
+                return f'must be {self.low} to {self.high} printable ASCII characters without " and \\'
+            case "url":
+                return f'must be an http:// or https:// URL of at most {self.high} characters, or ""'
+            case "currency":
+                return "must be 3 to 8 letters, like USD"
+            case "header-name":
+                return "must name an end-to-end header, not Authorization or x-api-key, which always count"
+            case "address":
+                return "must be an address"
+
+    def parse(self, value: object) -> str | int:
+        """The attribute's value from what TOML, a flag or a variable holds, or `ValueError` with the rule."""
+        if self.is_number:
+            return self._parse_number(value)
+        if self.kind == "address":
+            if self.name == "admin" and value == "off":
+                return ""
+            return addresses.join_listen(*addresses.split_listen(value))
+        if isinstance(value, str) and self._accepts(value):
+            return value.lower() if self.kind == "header-name" else value
+        raise ValueError(self.rule)
+
+    def _parse_number(self, value: object) -> int:
+        try:
+            number = _NUMBER[self.kind](value)
+        except ValueError:
+            raise ValueError(self.rule) from None
+        if number == 0 and self.zero:
+            return 0
+        if not self.low <= number <= self.high or (self.kind == "power-of-two" and number & (number - 1)):
+            raise ValueError(self.rule)
+        return number
+
+    def _accepts(self, text: str) -> bool:
+        match self.kind:
+            case "path" | "file":
+                return (text != "" or self.kind == "file") and len(text) <= 4096 and text.isprintable()
+            case "text":
+                return self.low <= len(text) <= self.high and _TEXT.fullmatch(text) is not None
+            case "url":
+                return text == "" or (len(text) <= self.high and _is_web_url(text))
+            case "currency":
+                return _CURRENCY.fullmatch(text) is not None
+            case _:
+                taken = text.lower() in CONNECTION_FIELDS or text.lower() in ("authorization", "x-api-key")
+                return text == "" or (TOKEN.fullmatch(text) is not None and not taken)
+
+    def show(self, value: str | int) -> str:
+        """An attribute's value as the user writes it."""
+        match self.kind:
+            case "duration":
+                return units.format_duration(int(value))
+            case "size":
+                return units.format_size(int(value))
+            case "address":
+                return str(value) or "off"
+            case _:
+                return str(value)
+
+    def show_default(self) -> str:
+        """The default for a help text, e.g. "10s"; "" where there is none."""
+        if callable(self.default) or self.default_help:
+            return self.default_help
+        return self.show(self.default)
+
+    def default_value(self, environ: Environ) -> str | int:
+        return self.default(environ) if callable(self.default) else self.default
+
+
+def _parse_integer(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+_NUMBER: dict[str, Callable[[object], int]] = {
+    "integer": _parse_integer,
+    "power-of-two": _parse_integer,
+    "duration": units.parse_duration_ms,
+    "size": units.parse_size_bytes,
+}
+
+
+def _is_web_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+        return is_web and _URL.fullmatch(text.lower()) is not None
+    except ValueError:
+        return False
+
+
+def _default_workers(_: Environ) -> int:
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        available = os.cpu_count() or 1
+    return min(max(available, 1), 64)
+
+
+def _default_state_dir(environ: Environ) -> str:
+    """The XDG Base Directory Specification, which has a relative XDG_STATE_HOME ignored."""
+    if os.geteuid() == 0:
+        return "/var/lib/fastgw"
+    state_home = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state_home):
+        state_home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
+    return os.path.join(state_home, "fastgw")
+
+
+def _timeout(name: str, default_ms: int, text: str, zero: str = "") -> Setting:
+    return Setting(name, "Timeouts", "duration", default_ms, 100, 24 * _HOUR, True, text, zero)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("listen", "Server", "address", "127.0.0.1:8080", 0, 0, False,
+            "Where clients connect; \":8080\" is port 8080 on all interfaces."),
+    Setting("workers", "Server", "integer", _default_workers, 1, 64, False,
+            "Processes that serve clients; more than the cores only costs.", default_help="one per core"),
+    Setting("admin", "Server", "address", "127.0.0.1:8081", 0, 0, False,
+            "Where /livez, /readyz and /metrics answer; \"off\" for nowhere. Keep it private."),
+    Setting("state_dir", "Server", "path", _default_state_dir, 0, 0, False,
+            "What must survive a reboot; one running instance per directory.",
+            default_help="/var/lib/fastgw for root, else ~/.local/state/fastgw"),
+    Setting("segment_dir", "Server", "path", "/dev/shm", 0, 0, False,
+            "Where the shared memory of the processes is a file; use memory-backed storage."),
+    Setting("drain_timeout", "Server", "duration", 120 * _SECOND, 0, _HOUR, True,
+            "How long SIGTERM waits for requests in flight before it cuts them."),
+    Setting("keys_file", "Server", "file", "", 0, 0, True,
+            "Further keys, one JSON object per line with the fields of [[keys]]."),
+    Setting("accounts_file", "Server", "file", "", 0, 0, True,
+            "Further accounts, one JSON object per line with the fields of [[accounts]]."),
+
+    Setting("url_max", "Requests", "size", 8 * _KIB, 256, 64 * _KIB, True,
+            "Longest URL; a longer one gets 414."),
+    Setting("head_max", "Requests", "size", 32 * _KIB, _KIB, 256 * _KIB, True,
+            "Most bytes of all headers of a request together; more get 431."),
+    Setting("headers_max", "Requests", "integer", 100, 8, 256, True,
+            "Most headers of a request; more get 431."),
+    Setting("body_max", "Requests", "size", 64 * _MIB, 1, _TIB, True,
+            "Longest request body; a longer one gets 413.", zero="no limit"),
+    Setting("connections_max", "Requests", "integer", 20_000, 1, 1_000_000, True,
+            "Client connections that one worker keeps open."),
+    Setting("key_header", "Requests", "header-name", "", 0, 0, True,
+            "A header that may carry the key, besides Authorization: Bearer and x-api-key."),
+
+    _timeout("head_timeout", 10 * _SECOND, "Longest time from a request's first byte to its headers' end."),
+    _timeout("body_timeout", 30 * _SECOND, "Longest pause inside a request body."),
+    _timeout("idle_timeout", 75 * _SECOND, "How long a client connection is kept without a request."),
+    _timeout("write_timeout", 60 * _SECOND, "Longest time that a client may read nothing of its answer."),
+    _timeout("connect_timeout", 5 * _SECOND, "Longest time to connect to a target."),
+    _timeout("first_byte_timeout", 600 * _SECOND, "Longest wait for the first byte of an upstream's answer."),
+    _timeout("stream_timeout", 600 * _SECOND, "Longest pause inside an upstream's answer."),
+    _timeout("total_timeout", 0, "Longest time for a whole call, answer included.", zero="off"),
+    _timeout("upstream_idle_timeout", 4 * _SECOND,
+             "How long an unused connection to a target is kept; stay below the target's own limit."),
+
+    Setting("upstream_connections_max", "Upstreams", "integer", 1_024, 1, 65_535, True,
+            "Connections of one worker to one target."),
+
+    Setting("keys_max", "Capacity", "integer", 1 << 20, 1, _RECORDS_MAX, False,
+            "Keys there is room for; room that is not used costs no memory."),
+    Setting("accounts_max", "Capacity", "integer", 1 << 20, 1, _RECORDS_MAX, False,
+            "Accounts there is room for; room that is not used costs no memory."),
+    Setting("routes_max", "Capacity", "integer", 256, 1, 4_096, False,
+            "Different routes there is room for, those of earlier configurations included."),
+    Setting("journal_records", "Capacity", "power-of-two", 16_384, 256, 1 << 22, False,
+            "Finished calls that one worker can hold for the keeper to fetch."),
+
+    Setting("realm", "Answers", "text", "fastgw", 1, 64, True,
+            "The realm that a 401 names in WWW-Authenticate."),
+    Setting("docs_url", "Answers", "url", "", 0, 512, True,
+            "Where a refusal sends people who want to understand it."),
+    Setting("top_up_url", "Answers", "url", "", 0, 512, True,
+            "Where a 402 sends people who want to pay."),
+    Setting("currency", "Answers", "currency", "USD", 0, 0, True,
+            "The unit of prices and balances."),
+)  # fmt: skip
+
+BY_NAME: Mapping[str, Setting] = {row.name: row for row in SETTINGS}
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in SETTINGS))
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """The effective value of every row, in the unit of the attribute's name; "" and 0 may mean off."""
+
+    listen_address: str
+    workers: int
+    admin_address: str
+    state_dir: str
+    segment_dir: str
+    drain_timeout_ms: int
+    keys_file: str
+    accounts_file: str
+    url_max_bytes: int
+    head_max_bytes: int
+    headers_max: int
+    body_max_bytes: int
+    connections_max: int
+    key_header: str
+    head_timeout_ms: int
+    body_timeout_ms: int
+    idle_timeout_ms: int
+    write_timeout_ms: int
+    connect_timeout_ms: int
+    first_byte_timeout_ms: int
+    stream_timeout_ms: int
+    total_timeout_ms: int
+    upstream_idle_timeout_ms: int
+    upstream_connections_max: int
+    keys_max: int
+    accounts_max: int
+    routes_max: int
+    journal_records: int
+    realm: str
+    docs_url: str
+    top_up_url: str
+    currency: str
+
+
+def defaults(environ: Environ) -> Server:
+    """A `Server` of nothing but defaults."""
+    values: dict[str, Any] = {row.attribute: row.default_value(environ) for row in SETTINGS}
+    return Server(**values)

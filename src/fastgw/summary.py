@@ -1,0 +1,45 @@
+"""Decides what `fastgw check` prints about a configuration that is right."""
+
+from .config import Loaded
+from .record_files import Counts
+from .settings import GROUPS, SETTINGS, Server, Setting
+
+
+def ok_line(loaded: Loaded, counts: Counts) -> str:
+    """ "OK: 1 upstream, 2 routes, 1 account, 1 key", the records of files included."""
+    config = loaded.config
+    parts = (
+        _count(len(config.upstreams), "upstream"),
+        _count(len(config.routes), "route"),
+        _count(counts.accounts, "account"),
+        _count(counts.keys, "key"),
+    )
+    return "OK: " + ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def settings_lines(loaded: Loaded) -> list[str]:
+    """One line per setting under its group: name, effective value, where it came from."""
+    rows = [(row.group, row.name, _shown(row, loaded.config.server)) for row in SETTINGS]
+    name_width = max(len(name) for _, name, _ in rows)
+    value_width = max(len(value) for _, _, value in rows)
+    lines: list[str] = []
+    for group in GROUPS:
+        lines.append(f"{group}:")
+        lines += [
+            f"  {name:<{name_width}}  {value:<{value_width}}  {loaded.origins[name]}"
+            for of, name, value in rows
+            if of == group
+        ]
+    return lines
+
+
+def _shown(row: Setting, server: Server) -> str:
+    value = getattr(server, row.attribute)
+    text = row.show(value)
+    if value == 0 and row.zero:
+        text += f" ({row.zero})"
+    return text or '""'
