@@ -5,6 +5,7 @@ One `Gate` per worker. It decides on the segment without a lock and without wait
 order of a decision is route → authenticate → limit → hold; a refusal changes no bucket and no balance.
 """
 import os
+import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -73,11 +74,12 @@ cdef class Peer:
     """The client's end of a connection: its address, kept as the bytes that the journal and the upstream will see."""
 
     def __init__(self, str address, int port):
-        import ipaddress
         self.address = address
         self.port = port
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        packed = ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
+        if ":" in address:
+            packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+        else:
+            packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, address)
         memcpy(self.raw, <const char*>packed, 16)
         self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nVia: 1.1 fastgw\r\n".encode()
 

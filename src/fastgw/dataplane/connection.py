@@ -184,6 +184,7 @@ class Connection(ClientEnd):
         gate = self.gate
         head = gate.head
         self.partial = False
+        shift = 0  # bytes by which the head grew when it was written anew
         scan = gate.begin(data, start, end)
         if scan != 0:
             if scan == 2:
@@ -191,13 +192,16 @@ class Connection(ClientEnd):
             plain = plain_request(data[start:end])
             if not isinstance(plain, bytes):
                 return self._refuse(plain, data, end, True)
-            if gate.begin(plain, 0, len(plain)) != 0:
-                return self._refuse(Refusal.BAD_REQUEST, data, end, True)
+            shift = len(plain) - end
+            data = plain + data[end:]
+            end = len(plain)
+            if gate.begin(data, 0, end) != 0:
+                return self._refuse(Refusal.BAD_REQUEST, data, end, True) - shift
         if head.target_length > self.plane.url_max:
-            return self._refuse(Refusal.URL_TOO_LONG, data, end, True)
+            return self._refuse(Refusal.URL_TOO_LONG, data, end, True) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
-            return self._refuse(verdict, data, end, False)
+            return self._refuse(verdict, data, end, False) - shift
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
             self.write(CONTINUE)
         self.deadline = 0
@@ -205,7 +209,7 @@ class Connection(ClientEnd):
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
             self.plane.wheel.arm(self, self.plane.body_ms)
-        return stop
+        return stop - shift
 
     def _refuse(self, verdict: int, data: bytes, end: int, close: bool) -> int:
         """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""

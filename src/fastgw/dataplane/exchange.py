@@ -325,8 +325,13 @@ class Exchange:
 
     def request_input(self, held: bool) -> None:
         """The upstream cannot take more of the request now, or can again."""
-        if self.request_open:
-            self.client.hold_input(held)
+        if not self.request_open:
+            return
+        self.client.hold_input(held)
+        if held:
+            self._await(self.plane.first_byte_ms)  # it must take more within that time
+        elif self.upstream is not None and self.stage == WAITING:
+            self.upstream.deadline = 0
 
     def answer_input(self, held: bool) -> None:
         """The client cannot take more of the answer now, or can again."""

@@ -103,6 +103,8 @@ class UpstreamConnection(UpstreamEnd):
         """Cut it: what is still to be written or read is of no use to anybody."""
         self.exchange = None
         self.deadline = 0
+        if self.closed:
+            return
         if self.transport is not None:
             self.transport.abort()
         elif self.connecting is not None:
