@@ -1,8 +1,8 @@
 """The service behind the gateway: a process of its own that counts every call that reaches it.
 
-`python upstream.py`: listens on a free port of 127.0.0.1 and prints the port. A target may ask for a pause before the
-answer (`?ms=1500`), or between its two halves (`?half_ms=1500`). `/-/count` tells the calls since it was last asked with
-`/-/reset`, and `/-/headers` the head of the last call; they are not counted.
+`python upstream.py`: listens on a free port of 127.0.0.1 and prints the port. A target may ask for a pause before
+the answer (`?ms=1500`), or between its two halves (`?half_ms=1500`). `/-/count` tells the calls since `/-/reset` was
+last asked, and `/-/headers` the head of the last call; these are not counted.
 """
 
 import asyncio
