@@ -140,11 +140,11 @@ class Gateway:
         )
 
     def launch(self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None,
-               prefix: Iterable[str] = ()) -> subprocess.Popen[bytes]:  # fmt: skip
-        """Start `fastgw serve` with its own flags and `arguments`, and do not wait."""
+               prefix: Iterable[str] = (), bare: bool = False) -> subprocess.Popen[bytes]:  # fmt: skip
+        """Start `fastgw serve` with its own flags and `arguments` (`bare`: no flags at all), and do not wait."""
         with open(self.directory / "stderr", "ab") as errors:
             self.process = subprocess.Popen(
-                [*prefix, COMMAND, "serve", *self.flags(), *arguments], env=clean_environment(env),
+                [*prefix, COMMAND, "serve", *([] if bare else [*self.flags(), *arguments])], env=clean_environment(env),
                 cwd=cwd or self.directory, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                 start_new_session=True,
             )  # fmt: skip
@@ -152,12 +152,14 @@ class Gateway:
         return self.process
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None, workers: int = 2,
-              within_s: float = 20.0, cwd: Path | None = None, prefix: Iterable[str] = ()) -> float:  # fmt: skip
-        """Serve the file (or what the arguments say, if any begin with --upstream); the seconds until it was ready."""
-        if not any(argument in ("--upstream", "-c") for argument in arguments):
+              within_s: float = 20.0, cwd: Path | None = None, prefix: Iterable[str] = (),
+              bare: bool = False) -> float:  # fmt: skip
+        """Serve the file, or what the arguments say if --upstream is among them; the seconds until it did."""
+        if "--upstream" not in arguments:
             arguments = ("-c", str(self.file), *arguments)
         before = self.log().count(" serving on ")
-        process = self.launch(*arguments, "--workers", str(workers), env=env, cwd=cwd, prefix=prefix)
+        arguments = (*arguments, "--workers", str(workers))
+        process = self.launch(*arguments, env=env, cwd=cwd, prefix=prefix, bare=bare)
 
         def serving() -> bool:
             assert process.poll() is None, f"ended with {process.returncode}:\n{self.log()}"
