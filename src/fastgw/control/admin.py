@@ -23,6 +23,7 @@ class AdminServer(ThreadingHTTPServer):
     """Serves /livez, /readyz and /metrics. Raises OSError when the address cannot be bound."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, address: str, segment: Segment, config: Config) -> None:
         host, port = split_listen(address)
