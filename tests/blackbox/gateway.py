@@ -235,6 +235,11 @@ class Gateway:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def kill(self, pid: int) -> None:
+        """kill -9 of one of its processes."""
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not alive(pid))
+
     def wait(self, within_s: float = 10.0) -> int:
         """The exit code, once it has ended."""
         assert self.process is not None
