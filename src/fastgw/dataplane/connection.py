@@ -205,7 +205,8 @@ class Connection(ClientEnd):
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
             self.write(CONTINUE)
         self.deadline = 0
-        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), self.plane.by_route[gate.route_index].pick())
+        balancer = self.plane.by_route[gate.route_index]
+        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), balancer.pick())
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
             self.plane.wheel.arm(self, self.plane.body_ms)

@@ -1,6 +1,6 @@
 from fastgw._core cimport Gate, Ticket
-from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead
-from fastgw.dataplane.ends cimport ClientEnd, UpstreamEnd
+from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
+from fastgw.dataplane.ends cimport ClientEnd, Lender, UpstreamEnd
 from fastgw.dataplane.plane cimport Plane
 
 cimport cython
@@ -15,7 +15,7 @@ cdef class Exchange:
     cdef public Gate gate
     cdef public ClientEnd client
     cdef public Ticket ticket
-    cdef public object pool
+    cdef public Lender pool
     cdef public UpstreamEnd upstream
     cdef public int stage
     cdef public long long total_tick

@@ -23,9 +23,8 @@ from .odd_heads import plain_response
 
 if TYPE_CHECKING:
     from .._core import Ticket
-    from .ends import ClientEnd, UpstreamEnd
+    from .ends import ClientEnd, Lender, UpstreamEnd
     from .plane import Plane
-    from .upstream import Pool
 
 ANSWER_HEAD_MAX = 65536
 PENDING_MAX = 65536
@@ -39,7 +38,7 @@ ENDED = 2
 class Exchange:
     """One call. `request_open` while bytes of the request's body are still to come."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Pool) -> None:
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Lender) -> None:
         head = plane.gate.head
         self.plane = plane
         self.gate = plane.gate
