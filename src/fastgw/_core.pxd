@@ -72,6 +72,7 @@ cdef class Gate:
     cdef uint32_t route_count
     cdef uint32_t* order
     cdef group_t* groups
+    cdef bint named_hosts
     cdef dict hosts                     # host -> index in groups
     cdef list keep                      # objects whose bytes the tables point at
     cdef const char** drops

@@ -199,6 +199,7 @@ cdef class Gate:
             at += r.drops
         hosts = sorted({host for row in routes for host in row.hosts})
         self.hosts = {host: i + 1 for i, host in enumerate(hosts)}
+        self.named_hosts = bool(hosts)
         total = sum(len(row.hosts) or 1 for row in routes)
         self.order = <uint32_t*>calloc(total + 1, sizeof(uint32_t))
         self.groups = <group_t*>calloc(len(hosts) + 1, sizeof(group_t))
@@ -274,7 +275,7 @@ cdef class Gate:
             return BAD_REQUEST
         if h.method == METHOD_TRACE or h.method == METHOD_CONNECT:
             return NOT_IMPLEMENTED
-        if self.hosts:
+        if self.named_hosts:
             group = self.hosts.get(self.head.host())
             if group is not None:
                 index = self._match(&self.groups[<int>group])

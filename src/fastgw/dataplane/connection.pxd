@@ -7,7 +7,7 @@ from fastgw.dataplane.upstream cimport Balancer
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS
 cdef bytes CONTINUE, NOTHING
 
 

@@ -6,7 +6,8 @@ from fastgw.dataplane.plane cimport Plane
 cimport cython
 
 cdef int FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE
-cdef int WAITING, STREAMING, ENDED, TICK_MS
+cdef int WAITING, STREAMING, ENDED
+cdef Py_ssize_t ANSWER_HEAD_MAX, PENDING_MAX
 
 
 @cython.freelist(64)
