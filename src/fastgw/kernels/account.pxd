@@ -86,20 +86,23 @@ cdef inline int64_t account_excess(const account_t* account, const cell_t* cells
     """Nanos in `committed` that no cell accounts for, or -1 when a worker was at it: ask again.
 
     Collected twice: all the sums only grow, so equal readings mean that nothing happened between them, and
-    `committed` was read at an instant when every cell stood still. Calls then in flight can only make the answer
-    smaller than the truth, never larger.
+    `committed` was read at an instant when every cell stood still. Only what was read then may be used: a third reading
+    could miss what has been given back since. Calls then in flight can only make the answer smaller than the truth, never
+    larger.
     """
     cdef int64_t first = 0
     cdef int64_t second = 0
     cdef int64_t used = 0
-    cdef int64_t committed
+    cdef int64_t committed, reserved, released
     cdef int w
     for w in range(workers):
         first += load_i64(&cells[w * stride].reserved) + load_i64(&cells[w * stride].released)
     committed = load_i64(&account.committed)
     for w in range(workers):
-        second += load_i64(&cells[w * stride].reserved) + load_i64(&cells[w * stride].released)
-        used += load_i64(&cells[w * stride].reserved) - load_i64(&cells[w * stride].released)
+        reserved = load_i64(&cells[w * stride].reserved)
+        released = load_i64(&cells[w * stride].released)
+        second += reserved + released
+        used += reserved - released
     if first != second:
         return -1
     return committed - used if committed > used else 0
