@@ -8,6 +8,7 @@ import hashlib
 import math
 import os
 import secrets
+import time
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -28,6 +29,9 @@ from fastgw.kernels.layout cimport (
 cdef uint64_t MAGIC = 0x6661737467770001
 cdef uint64_t YEAR_NS = 366 * 86_400 * 1_000_000_000
 cdef uint64_t SCALE_MAX = 64
+
+cdef int LOOKS = 20
+cdef double LOOK_S = 0.001
 
 RECORD_BYTES = sizeof(record_t)
 WORKERS = WORKERS_MAX
@@ -371,29 +375,44 @@ cdef class Segment:
         """Void what the dead worker in slot `index` held, and take out of every account what nobody holds.
 
         Returns (nanos voided, nanos that were in `committed` twice over). To be called when the process is known to be
-        dead and before another takes its slot; the other workers go on meanwhile. Doing it again changes nothing.
+        dead and before another takes its slot, by one process at a time; the other workers go on meanwhile. Doing it again
+        changes nothing.
         """
         cdef uint64_t a
-        cdef uint64_t stride = self.s.header.accounts_max
-        cdef int workers = <int>self.s.header.workers
+        cdef int64_t orphaned, excess
         cdef int64_t voided = 0
         cdef int64_t surplus = 0
-        cdef int64_t excess
-        cdef int tries
         self._worker(index)
+        again = []
         for a in range(self.s.header.accounts):
-            voided += cell_orphans_release(layout_cell(&self.s, index, a))
-        for a in range(self.s.header.accounts):
-            tries = 0
-            while True:
-                excess = account_excess(&self.s.accounts[a], layout_cell(&self.s, 0, a), stride, workers)
-                tries += 1
-                if excess >= 0 or tries > 10_000:
-                    break
+            orphaned = cell_orphans_release(layout_cell(&self.s, index, a))
+            voided += orphaned
+            excess = self._excess_take(a)
             if excess > 0:
-                add_i64(&self.s.accounts[a].committed, -excess)
                 surplus += excess
+            if orphaned or excess:
+                again.append(a)
+        # A hold that another worker is just making hides as much of the excess: look until it must have been made.
+        for _ in range(LOOKS if again else 0):
+            time.sleep(LOOK_S)
+            for a in again:
+                excess = self._excess_take(a)
+                if excess > 0:
+                    surplus += excess
         return voided, surplus
+
+    cdef int64_t _excess_take(self, uint64_t a):
+        """Take out of `committed` what no cell accounts for: the nanos, or -1 when the other workers never stood still."""
+        cdef account_t* account = &self.s.accounts[a]
+        cdef const cell_t* cells = layout_cell(&self.s, 0, a)
+        cdef int64_t excess = -1
+        cdef int tries = 0
+        while excess < 0 and tries < 1000:
+            excess = account_excess(account, cells, self.s.header.accounts_max, <int>load_u64(&self.s.header.workers))
+            tries += 1
+        if excess > 0:
+            add_i64(&account.committed, -excess)
+        return excess
 
     # What the workers have counted
 
