@@ -17,7 +17,9 @@ from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
     HOLD_HELD, account_capture, account_hold, account_t, account_why, cell_t,
 )
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_i64, load_u64, prefetch, store_u64
+from fastgw.kernels.atomics cimport (
+    CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, fence_release, load_i64, load_u64, prefetch, store_u64,
+)
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.head cimport (
@@ -640,6 +642,7 @@ cdef class Gate:
         cdef size_t size = sizeof(record_t) - PATH_BYTES - 32
         counters[record.verdict] += 1
         store_u64(&place.number, 0)
+        fence_release()
         memcpy(<char*>place + 8, <char*>record + 8,
                size - 8 + (record.path_length if record.path_length < PATH_BYTES else PATH_BYTES))
         store_u64(&place.number, n + 1)

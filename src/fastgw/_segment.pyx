@@ -17,7 +17,9 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mun
 from fastgw.kernels.account cimport (
     account_captured, account_capture, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
 )
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
+from fastgw.kernels.atomics cimport (
+    CLOCK_MONOTONIC, add_i64, clock_ns, fence_acquire, load_i64, load_u64, store_i64, store_u64,
+)
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.keys cimport keys_add, keys_find
@@ -455,6 +457,7 @@ cdef class Segment:
         lost = start - first
         for n in range(start, written):
             memcpy(&copy, &ring[n % size], sizeof(record_t))
+            fence_acquire()
             if copy.number == n + 1 and load_u64(&ring[n % size].number) == n + 1:
                 records += (<char*>&copy)[:sizeof(record_t)]
             else:
