@@ -30,7 +30,7 @@ from fastgw.kernels.head cimport (
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.layout cimport (
     CODE_CLASS, CODES_MAX, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, STAGES, journal_t, key_t, layout_cell,
-    layout_counters, layout_histogram, layout_journal, record_t, segment_t, worker_t,
+    layout_claim, layout_counters, layout_histogram, layout_journal, record_t, segment_t, worker_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 
@@ -125,8 +125,7 @@ cdef class Gate:
         self.ring_mask = self.s.header.journal_records - 1
         self.histograms = layout_histogram(self.s, worker, 0)
         self.request_high = int.from_bytes(os.urandom(8), "little")
-        if worker >= self.s.header.workers:
-            store_u64(&self.s.header.workers, worker + 1)
+        layout_claim(self.s, worker)
         self._load_templates(templates)
         self._load_routes(routes)
         self.tick(b"")

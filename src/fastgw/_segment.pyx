@@ -25,7 +25,7 @@ from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
     CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t, key_t,
-    layout_cell, layout_counters, layout_histogram, layout_journal, layout_map, record_t, segment_t, worker_t,
+    layout_cell, layout_claim, layout_counters, layout_histogram, layout_journal, layout_map, record_t, segment_t, worker_t,
 )
 
 cdef uint64_t MAGIC = 0x6661737467770001
@@ -361,8 +361,7 @@ cdef class Segment:
             w.clients = w.upstreams = w.exchanges = 0
         store_u64(&w.pid, pid)
         store_u64(&w.state, state)
-        if index >= self.s.header.workers:
-            store_u64(&self.s.header.workers, index + 1)
+        layout_claim(&self.s, index)
 
     def worker(self, index: int) -> dict[str, int]:
         """pid, state, open connections on both sides, calls in flight, connections accepted, heartbeat (s ago)."""
@@ -470,8 +469,7 @@ cdef class Segment:
         """Reserve `cost` nanos as `worker` would."""
         self._worker(worker)
         self._account(account)
-        if worker >= self.s.header.workers:
-            store_u64(&self.s.header.workers, worker + 1)
+        layout_claim(&self.s, worker)
         return account_hold(&self.s.accounts[<uint64_t>account], layout_cell(&self.s, worker, account), cost)
 
     def capture(self, worker: int, account: int, held: int, cost: int) -> None:
