@@ -3,11 +3,13 @@
 
 Workers decide on the same memory through `fastgw._core`; nothing here is on the path of a request.
 """
+import contextlib
 import errno
 import hashlib
 import math
 import os
 import secrets
+import stat
 import time
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -81,11 +83,17 @@ cdef class Segment:
 
     @staticmethod
     def create(path: str, *, keys_max: int, accounts_max: int, routes_max: int, journal_records: int) -> Segment:
-        """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all."""
+        """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all.
+
+        Raises ValueError for a capacity below 1, or a journal that is no power of two.
+        """
         cdef Segment self = Segment(path)
         cdef header_t* h
-        cdef uint8_t[32] secret
+        if min(keys_max, accounts_max, routes_max, journal_records) < 1 or journal_records & (journal_records - 1):
+            raise ValueError("capacities must be positive, and journal_records a power of two")
         unfinished = f"{path}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
+            os.unlink(unfinished)
         layout_map(&self.s, NULL, keys_max, accounts_max, routes_max, journal_records)
         descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -117,11 +125,15 @@ cdef class Segment:
         """Map the segment at `path`. Raises FileNotFoundError, or SegmentError when this version cannot read it."""
         cdef Segment self = Segment(path)
         cdef header_t* h
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        cdef segment_t layout
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            size = os.fstat(descriptor).st_size
-            if size < 4096:
+            status = os.fstat(descriptor)
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode) or size < 4096:
                 raise SegmentError(f"{path} is not a segment of fastgw")
+            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise SegmentError(f"{path} is open to other users: remove it, it may be theirs")
             self._map(descriptor, size)
         finally:
             os.close(descriptor)
@@ -130,7 +142,10 @@ cdef class Segment:
             raise SegmentError(f"{path} is not a segment of fastgw")
         if h.version != LAYOUT_VERSION or h.size != <uint64_t>size:
             raise SegmentError(f"{path} was made by another version of fastgw")
-        layout_map(&self.s, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
+        layout_map(&layout, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
+        if layout.size != <uint64_t>size:
+            raise SegmentError(f"{path} is damaged: remove it, which forgets what has been spent")
+        self.s = layout
         return self
 
     cdef _map(self, int descriptor, uint64_t size):
@@ -277,6 +292,8 @@ cdef class Segment:
         """Append an account (nanos); its index. Raises SegmentError when the table is full."""
         cdef uint64_t number = self.s.header.accounts
         cdef account_t* account
+        if len(digest) != 16:
+            raise ValueError("the digest of an account's name has 16 bytes")
         if number >= self.s.header.accounts_max:
             raise SegmentError(f"more than {self.s.header.accounts_max} accounts: raise accounts_max")
         account = &self.s.accounts[number]
@@ -314,6 +331,7 @@ cdef class Segment:
         if len(digest) != 32:
             raise ValueError("a digest has 32 bytes")
         self._account(account)
+        self._limit(limit)
         number = keys_add(&self.s, <const uint64_t*><const char*>digest, account, limit, status, expires_s)
         if number < 0:
             raise SegmentError(f"more than {self.s.header.keys_max} keys: raise keys_max")
@@ -324,6 +342,7 @@ cdef class Segment:
         cdef key_t* key
         self._key(index)
         self._account(account)
+        self._limit(limit)
         key = &self.s.keys[<uint64_t>index]
         store_i64(&key.expires_s, expires_s)
         # Account and limit are the two halves of one word, so that no worker sees one without the other.
@@ -343,6 +362,11 @@ cdef class Segment:
     cdef int _key(self, object index) except -1:
         if not 0 <= index < self.s.header.keys:
             raise IndexError(f"no key {index}")
+        return 0
+
+    cdef int _limit(self, object number) except -1:
+        if not 0 <= number <= self.s.header.limits:
+            raise IndexError(f"no limit {number}")
         return 0
 
     cdef int _worker(self, object index) except -1:
@@ -422,6 +446,8 @@ cdef class Segment:
         cdef uint64_t* counters
         cdef int code
         self._worker(index)
+        if not -1 <= route < <int64_t>self.s.header.routes_max:
+            raise IndexError(f"no route {route}")
         counters = layout_counters(&self.s, index, route + 1)
         return [load_u64(&counters[code]) for code in range(CODES_MAX)]
 
@@ -469,6 +495,8 @@ cdef class Segment:
         """Reserve `cost` nanos as `worker` would."""
         self._worker(worker)
         self._account(account)
+        if cost < 1:
+            raise ValueError("a hold is of at least 1 nano")
         layout_claim(&self.s, worker)
         return account_hold(&self.s.accounts[<uint64_t>account], layout_cell(&self.s, worker, account), cost)
 
