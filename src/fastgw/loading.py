@@ -62,11 +62,11 @@ def load_keys(segment: Segment, keys: Iterable[Key], accounts: Mapping[str, int]
         digest = segment.digest(key.key.reveal().encode())
         index = segment.find_key(digest)
         if index < 0:
-            segment.add_key(digest, accounts[key.account], limit, status, key.expires_s)
+            index = segment.add_key(digest, accounts[key.account], limit, status, key.expires_s)
         else:
             segment.set_key(index, accounts[key.account], limit, status, key.expires_s)
-            if index < len(declared):
-                declared[index] = 1
+        if index < len(declared):
+            declared[index] = 1
         progress(number)
     for index, seen in enumerate(declared):
         if not seen:
