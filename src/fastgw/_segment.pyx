@@ -6,18 +6,17 @@ Workers decide on the same memory through `fastgw._core`; nothing here is on the
 import contextlib
 import errno
 import hashlib
-import math
 import os
 import secrets
 import stat
 import time
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from fastgw.kernels.account cimport (
-    account_captured, account_capture, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
+    account_capture, account_captured, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
 )
 from fastgw.kernels.atomics cimport (
     CLOCK_MONOTONIC, add_i64, clock_ns, fence_acquire, load_i64, load_u64, store_i64, store_u64,
@@ -26,13 +25,14 @@ from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
-    CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t, key_t,
-    layout_cell, layout_claim, layout_counters, layout_histogram, layout_journal, layout_map, record_t, segment_t, worker_t,
+    CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t,
+    key_t, layout_cell, layout_claim, layout_counters, layout_histogram, layout_journal, layout_map, record_t,
+    segment_t, worker_t,
 )
 
+from fastgw.limits import limit_units
+
 cdef uint64_t MAGIC = 0x6661737467770001
-cdef uint64_t YEAR_NS = 366 * 86_400 * 1_000_000_000
-cdef uint64_t SCALE_MAX = 64
 
 cdef int LOOKS = 20
 cdef double LOOK_S = 0.001
@@ -49,22 +49,6 @@ def boot_number() -> int:
     """Sixty-four bits that differ from one boot of the machine to the next."""
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
         return int.from_bytes(hashlib.blake2b(file.read(), digest_size=8).digest(), "little")
-
-
-def limit_units(count: int, period_ns: int, burst: int) -> tuple[int, int, int, int]:
-    """(interval, tolerance, scale, window_s) of a limit of `count` calls per `period_ns` with `burst` at once.
-
-    The interval is exact when count / gcd(count, period_ns) ≤ 64, else longer by less than 1/64 ns.
-    Raises ValueError when the limit cannot be kept: not positive, or an empty bucket fills in more than a year.
-    """
-    if count < 1 or period_ns < 1 or burst < 1:
-        raise ValueError("count, period and burst must be positive")
-    if burst * period_ns > count * YEAR_NS:
-        raise ValueError("an empty bucket must fill within a year: lower the burst or raise the rate")
-    common = math.gcd(count, period_ns)
-    scale = min(count // common, SCALE_MAX)
-    interval = -(-period_ns * scale // count)
-    return interval, (burst - 1) * interval, scale, -(-burst * period_ns // (count * 1_000_000_000))
 
 
 cdef class Segment:
@@ -399,9 +383,9 @@ cdef class Segment:
     def recover(self, index: int) -> tuple[int, int]:
         """Void what the dead worker in slot `index` held, and take out of every account what nobody holds.
 
-        Returns (nanos voided, nanos that were in `committed` twice over). To be called when the process is known to be
-        dead and before another takes its slot, by one process at a time; the other workers go on meanwhile. Doing it again
-        changes nothing.
+        Returns (nanos voided, nanos taken out of `committed`). To be called when the process is known to be
+        dead and before another takes its slot, by one process at a time; the other workers go on meanwhile. Doing it
+        again changes nothing.
         """
         cdef uint64_t a
         cdef int64_t orphaned, excess
@@ -427,7 +411,7 @@ cdef class Segment:
         return voided, surplus
 
     cdef int64_t _excess_take(self, uint64_t a):
-        """Take out of `committed` what no cell accounts for: the nanos, or -1 when the other workers never stood still."""
+        """Take out of `committed` what no cell accounts for: the nanos, or -1 if the other workers never stood still."""
         cdef account_t* account = &self.s.accounts[a]
         cdef const cell_t* cells = layout_cell(&self.s, 0, a)
         cdef int64_t excess = -1
@@ -452,7 +436,10 @@ cdef class Segment:
         return [load_u64(&counters[code]) for code in range(CODES_MAX)]
 
     def histogram(self, index: int, stage: int) -> list[int]:
-        """Calls of one worker by latency: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs. Stages: decide, first byte, total."""
+        """Calls of one worker by latency: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs.
+
+        Stages: decide, first byte, total.
+        """
         cdef uint64_t* buckets
         cdef int i
         self._worker(index)
