@@ -7,7 +7,7 @@ from fastgw.dataplane.upstream cimport Balancer
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST
 cdef bytes CONTINUE, NOTHING
 
 
@@ -34,7 +34,7 @@ cdef class Connection(ClientEnd):
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t, shift=Py_ssize_t, balancer=Balancer)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
     cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
     cpdef _refuse_unasked(self, int refusal)
     cpdef _linger(self, bint all_read)

@@ -152,6 +152,16 @@ cdef extern from *:
         }
         return !differ;
     }
+    /* Methods that httptools takes with HTTP/1, besides those of method_t; case-sensitive. */
+    static inline int fg_known_method(const char *p, size_t n) {
+        static const char *const names[] = {
+            "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY",
+            "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND",
+            "UNLINK", "UNLOCK", "UNSUBSCRIBE"};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (strlen(names[i]) == n && memcmp(names[i], p, n) == 0) return 1;
+        return 0;
+    }
     #define FG_IS(p, n, name) ((n) == sizeof(name) - 1 && fg_same(p, name, sizeof(name) - 1))
     """
     const uint8_t* HOST_BYTE "fg_host_byte"
@@ -159,6 +169,7 @@ cdef extern from *:
     const char* line_end "fg_line_end"(const char* data, const char* end) noexcept nogil
     bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
     bint same_lower "fg_same"(const char* data, const char* lower, size_t length) noexcept nogil
+    bint known_method "fg_known_method"(const char* name, size_t length) noexcept nogil
     bint equals "FG_IS"(const char* data, size_t length, const char* literal) noexcept nogil
 
 
@@ -405,12 +416,17 @@ cdef inline scan_t request_scan(head_t* h, const char* data, size_t length, uint
     h.content_length = -1
     h.host = 0
     h.status = 0
+    h.method = METHOD_OTHER         # of a head that is not plain, nothing may be left from the one before
+    h.minor = 1
+    h.target = h.target_length = h.path_length = h.method_length = 0
     while 65 <= data[at] <= 90:
         at += 1
     if at == 0 or at > 24 or data[at] != 32:
         return SCAN_ODD
     h.method_length = <uint32_t>at
     h.method = method_of(data, at)
+    if h.method == METHOD_OTHER and not known_method(data, at):
+        return SCAN_ODD
     at += 1
     if data[at] != 47:
         return SCAN_ODD
