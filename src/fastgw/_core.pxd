@@ -72,6 +72,8 @@ cdef class Gate:
     cdef uint32_t route_count
     cdef uint32_t* order
     cdef group_t* groups
+    cdef bint named_hosts
+    cdef uint32_t group_count
     cdef dict hosts                     # host -> index in groups
     cdef list keep                      # objects whose bytes the tables point at
     cdef const char** drops
@@ -118,7 +120,7 @@ cdef class Gate:
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
     cpdef void answered(self, Ticket ticket)
-    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in, long long bytes_out,
-                      int target)
+    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in,
+                      long long bytes_out, int target)
     cpdef bytes answer_lines(self, Ticket ticket, bint close)
     cpdef void count(self, int clients, int upstreams, int exchanges)

@@ -8,31 +8,33 @@ import os
 import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 from fastgw._http cimport RequestHead
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
-    HOLD_HELD, account_capture, account_hold, account_t, account_why, cell_t,
+    HOLD_HELD, account_capture, account_hold, account_why, cell_t,
 )
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_i64, load_u64, prefetch, store_u64
+from fastgw.kernels.atomics cimport (
+    CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, fence_release, load_i64, load_u64, prefetch, store_u64,
+)
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.head cimport (
-    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_API_KEY, KIND_AUTHORIZATION, KIND_CONNECTION, KIND_COST, KIND_DATE,
-    KIND_EXPECT, KIND_FORWARDED, KIND_HOST, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER, KIND_REQUEST_ID,
-    KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_HEAD, METHOD_TRACE, equals, field_t, head_t, path_climbs, same_lower,
+    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_KEY_HEADER, KIND_OTHER, KIND_REQUEST_ID,
+    KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs, same_lower,
 )
 from fastgw.kernels.keys cimport keys_find
+from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, CODES_MAX, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, STAGES, journal_t, key_t, layout_cell,
-    layout_counters, layout_histogram, layout_journal, record_t, segment_t, worker_t,
+    CODE_CLASS, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, journal_t, key_t, layout_cell, layout_claim, layout_counters,
+    layout_histogram, layout_journal, record_t, segment_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 
-from fastgw._segment import limit_units
+from fastgw.limits import limit_units
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -53,21 +55,6 @@ cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
 
 cdef enum:
     SCRATCH_BYTES = 65536
-
-
-cdef inline int _latency_bucket(int64_t us) noexcept nogil:
-    """Four buckets per octave: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs."""
-    cdef int octave
-    if us < 1:
-        return 0
-    octave = 63 - _clz(us)
-    if octave > 30:
-        return LATENCY_BUCKETS - 1
-    return 4 * octave + <int>(((us << 2) >> octave) & 3)
-
-
-cdef extern from *:
-    int _clz "__builtin_clzll"(unsigned long long value) noexcept nogil
 
 
 cdef class Peer:
@@ -101,8 +88,8 @@ cdef class Ticket:
 cdef class Gate:
     """Decides for one worker.
 
-    `routes` is a sequence of `fastgw.dataplane.admission.RouteRow`, `templates` one row of (start, body) per dialect and
-    refusal code (None where the table has a hole), as `fastgw.refusals.templates` gives them.
+    `routes` is a sequence of `fastgw.dataplane.admission.RouteRow`, `templates` one row of (start, body) per dialect
+    and refusal code (None where the table has a hole), as `fastgw.refusals.templates` gives them.
     """
 
     def __init__(self, Segment segment, int worker, list routes, list templates, *, int fields_max=100,
@@ -123,8 +110,7 @@ cdef class Gate:
         self.ring_mask = self.s.header.journal_records - 1
         self.histograms = layout_histogram(self.s, worker, 0)
         self.request_high = int.from_bytes(os.urandom(8), "little")
-        if worker >= self.s.header.workers:
-            store_u64(&self.s.header.workers, worker + 1)
+        layout_claim(self.s, worker)
         self._load_templates(templates)
         self._load_routes(routes)
         self.tick(b"")
@@ -132,7 +118,7 @@ cdef class Gate:
     def __dealloc__(self):
         cdef uint32_t i
         if self.groups is not NULL:
-            for i in range(len(self.hosts) + 1):
+            for i in range(self.group_count):
                 free(self.groups[i].prefixes)
         free(self.groups)
         free(self.routes)
@@ -199,9 +185,11 @@ cdef class Gate:
             at += r.drops
         hosts = sorted({host for row in routes for host in row.hosts})
         self.hosts = {host: i + 1 for i, host in enumerate(hosts)}
+        self.named_hosts = bool(hosts)
         total = sum(len(row.hosts) or 1 for row in routes)
         self.order = <uint32_t*>calloc(total + 1, sizeof(uint32_t))
-        self.groups = <group_t*>calloc(len(hosts) + 1, sizeof(group_t))
+        self.group_count = len(hosts) + 1
+        self.groups = <group_t*>calloc(self.group_count, sizeof(group_t))
         filled = 0
         for g, host in enumerate([None, *hosts]):
             members = [(row.path, i) for i, row in enumerate(routes)
@@ -274,7 +262,7 @@ cdef class Gate:
             return BAD_REQUEST
         if h.method == METHOD_TRACE or h.method == METHOD_CONNECT:
             return NOT_IMPLEMENTED
-        if self.hosts:
+        if self.named_hosts:
             group = self.hosts.get(self.head.host())
             if group is not None:
                 index = self._match(&self.groups[<int>group])
@@ -459,7 +447,7 @@ cdef class Gate:
         ticket.head_method = self.head.head_method
         ticket.minor = self.head.minor
         self.held = 0
-        self.histograms[_latency_bucket(self.now.decided_us)] += 1
+        self.histograms[latency_bucket(self.now.decided_us)] += 1
         return ticket
 
     # Bytes
@@ -467,8 +455,8 @@ cdef class Gate:
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end):
         """The head for the upstream, and the part of the body that has come with it.
 
-        The key stays here unless the route forwards it; hop-by-hop fields, the client's own word on where it comes from and
-        `Expect` are left out; a chunked body is announced, and framed by the caller.
+        The key stays here unless the route forwards it; hop-by-hop fields, the client's own word on where it comes
+        from and `Expect` are left out; a chunked body is announced, and framed by the caller.
         """
         cdef head_t* h = &self.head.h
         cdef const char* at = self.head.at
@@ -497,7 +485,8 @@ cdef class Gate:
                 if route.drops == 0 or not self._dropped(at + f.name, f.name_length):
                     continue
             else:
-                drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_REQUEST_ID or (f.kind == KIND_HOST and not route.preserve_host)
+                drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_REQUEST_ID or (
+                    f.kind == KIND_HOST and not route.preserve_host)
                 if f.kind >= KIND_AUTHORIZATION:
                     drop = not forward_key or (route.drops and self._dropped(at + f.name, f.name_length))
                 if not drop:
@@ -553,13 +542,14 @@ cdef class Gate:
         r.target = 0
         r.decided_us = <uint32_t>((clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000)
         r.total_us = r.decided_us
-        self.histograms[_latency_bucket(r.decided_us)] += 1
+        self.histograms[latency_bucket(r.decided_us)] += 1
         self._commit(r, self.no_route if self.route is NULL else self.route.counters)
         return out
 
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close):
         """The answer to an admitted call that could not be served; `settle` is still to come."""
-        return self._render(verdict, self.routes[ticket.route].dialect, &ticket.record, ticket.head_method, ticket.minor, close)
+        cdef int dialect = self.routes[ticket.route].dialect
+        return self._render(verdict, dialect, &ticket.record, ticket.head_method, ticket.minor, close)
 
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
         cdef template_t* t = &self.templates[dialect * self.codes + verdict]
@@ -603,10 +593,10 @@ cdef class Gate:
         """The first byte of the upstream's answer is here."""
         cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
         ticket.record.first_byte_us = <uint32_t>us
-        self.histograms[LATENCY_BUCKETS + _latency_bucket(us)] += 1
+        self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
 
-    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in, long long bytes_out,
-                      int target):
+    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in,
+                      long long bytes_out, int target):
         """Finish a call: capture its hold, or void it; count it; write its record. Only the first time counts."""
         cdef record_t* r = &ticket.record
         cdef uint64_t account
@@ -621,7 +611,7 @@ cdef class Gate:
             account_capture(&self.s.accounts[account], layout_cell(self.s, self.worker, account), ticket.held, r.cost)
             ticket.held = 0
         us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
-        self.histograms[2 * LATENCY_BUCKETS + _latency_bucket(us)] += 1
+        self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
         r.total_us = <uint32_t>us
         r.verdict = verdict
         r.status = status
@@ -639,6 +629,7 @@ cdef class Gate:
         cdef size_t size = sizeof(record_t) - PATH_BYTES - 32
         counters[record.verdict] += 1
         store_u64(&place.number, 0)
+        fence_release()
         memcpy(<char*>place + 8, <char*>record + 8,
                size - 8 + (record.path_length if record.path_length < PATH_BYTES else PATH_BYTES))
         store_u64(&place.number, n + 1)

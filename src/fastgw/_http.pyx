@@ -1,17 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """HTTP/1 messages as a gateway needs them: where a head ends, what it means, and its bytes for the other side."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport uint32_t
+from libc.string cimport memset
 
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
-    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_EXPECT_CONTINUE, FLAG_EXPECT_OTHER, FLAG_KEEP_ALIVE, KIND_AUTHORIZATION,
-    KIND_CONNECTION, KIND_CONTENT_LENGTH, KIND_NOMINATED, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_CONNECT,
-    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, METHOD_TRACE, SCAN_FIELDS, SCAN_ODD,
-    SCAN_PLAIN, field_t, head_end, head_t, path_climbs, request_scan, response_scan,
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_CONTENT_LENGTH, KIND_NOMINATED,
+    KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
+    SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, path_climbs, request_scan, response_scan,
 )
-from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex
+from fastgw.kernels.render cimport put_bytes, put_hex
 
 PLAIN = SCAN_PLAIN
 ODD = SCAN_ODD

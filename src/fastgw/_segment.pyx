@@ -3,31 +3,39 @@
 
 Workers decide on the same memory through `fastgw._core`; nothing here is on the path of a request.
 """
+import contextlib
 import errno
 import hashlib
-import math
 import os
 import secrets
+import stat
+import time
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from fastgw.kernels.account cimport (
-    account_captured, account_capture, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
+    account_capture, account_captured, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
 )
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
+from fastgw.kernels.atomics cimport (
+    CLOCK_MONOTONIC, add_i64, clock_ns, fence_acquire, load_i64, load_u64, store_i64, store_u64,
+)
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
-    CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t, key_t,
-    layout_cell, layout_counters, layout_histogram, layout_journal, layout_map, record_t, segment_t, worker_t,
+    CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t,
+    key_t, layout_cell, layout_claim, layout_counters, layout_histogram, layout_journal, layout_map, record_t,
+    segment_t, worker_t,
 )
 
+from fastgw.limits import limit_units
+
 cdef uint64_t MAGIC = 0x6661737467770001
-cdef uint64_t YEAR_NS = 366 * 86_400 * 1_000_000_000
-cdef uint64_t SCALE_MAX = 64
+
+cdef int LOOKS = 20
+cdef double LOOK_S = 0.001
 
 RECORD_BYTES = sizeof(record_t)
 WORKERS = WORKERS_MAX
@@ -41,22 +49,6 @@ def boot_number() -> int:
     """Sixty-four bits that differ from one boot of the machine to the next."""
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
         return int.from_bytes(hashlib.blake2b(file.read(), digest_size=8).digest(), "little")
-
-
-def limit_units(count: int, period_ns: int, burst: int) -> tuple[int, int, int, int]:
-    """(interval, tolerance, scale, window_s) of a limit of `count` calls per `period_ns` with `burst` at once.
-
-    The interval is exact when count / gcd(count, period_ns) ≤ 64, else longer by less than 1/64 ns.
-    Raises ValueError when the limit cannot be kept: not positive, or an empty bucket fills in more than a year.
-    """
-    if count < 1 or period_ns < 1 or burst < 1:
-        raise ValueError("count, period and burst must be positive")
-    if burst * period_ns > count * YEAR_NS:
-        raise ValueError("an empty bucket must fill within a year: lower the burst or raise the rate")
-    common = math.gcd(count, period_ns)
-    scale = min(count // common, SCALE_MAX)
-    interval = -(-period_ns * scale // count)
-    return interval, (burst - 1) * interval, scale, -(-burst * period_ns // (count * 1_000_000_000))
 
 
 cdef class Segment:
@@ -75,11 +67,17 @@ cdef class Segment:
 
     @staticmethod
     def create(path: str, *, keys_max: int, accounts_max: int, routes_max: int, journal_records: int) -> Segment:
-        """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all."""
+        """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all.
+
+        Raises ValueError for a capacity below 1, or a journal that is no power of two.
+        """
         cdef Segment self = Segment(path)
         cdef header_t* h
-        cdef uint8_t[32] secret
+        if min(keys_max, accounts_max, routes_max, journal_records) < 1 or journal_records & (journal_records - 1):
+            raise ValueError("capacities must be positive, and journal_records a power of two")
         unfinished = f"{path}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
+            os.unlink(unfinished)
         layout_map(&self.s, NULL, keys_max, accounts_max, routes_max, journal_records)
         descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -111,11 +109,15 @@ cdef class Segment:
         """Map the segment at `path`. Raises FileNotFoundError, or SegmentError when this version cannot read it."""
         cdef Segment self = Segment(path)
         cdef header_t* h
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        cdef segment_t layout
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            size = os.fstat(descriptor).st_size
-            if size < 4096:
+            status = os.fstat(descriptor)
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode) or size < 4096:
                 raise SegmentError(f"{path} is not a segment of fastgw")
+            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise SegmentError(f"{path} is open to other users: remove it, it may be theirs")
             self._map(descriptor, size)
         finally:
             os.close(descriptor)
@@ -124,7 +126,10 @@ cdef class Segment:
             raise SegmentError(f"{path} is not a segment of fastgw")
         if h.version != LAYOUT_VERSION or h.size != <uint64_t>size:
             raise SegmentError(f"{path} was made by another version of fastgw")
-        layout_map(&self.s, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
+        layout_map(&layout, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
+        if layout.size != <uint64_t>size:
+            raise SegmentError(f"{path} is damaged: remove it, which forgets what has been spent")
+        self.s = layout
         return self
 
     cdef _map(self, int descriptor, uint64_t size):
@@ -271,6 +276,8 @@ cdef class Segment:
         """Append an account (nanos); its index. Raises SegmentError when the table is full."""
         cdef uint64_t number = self.s.header.accounts
         cdef account_t* account
+        if len(digest) != 16:
+            raise ValueError("the digest of an account's name has 16 bytes")
         if number >= self.s.header.accounts_max:
             raise SegmentError(f"more than {self.s.header.accounts_max} accounts: raise accounts_max")
         account = &self.s.accounts[number]
@@ -308,6 +315,7 @@ cdef class Segment:
         if len(digest) != 32:
             raise ValueError("a digest has 32 bytes")
         self._account(account)
+        self._limit(limit)
         number = keys_add(&self.s, <const uint64_t*><const char*>digest, account, limit, status, expires_s)
         if number < 0:
             raise SegmentError(f"more than {self.s.header.keys_max} keys: raise keys_max")
@@ -318,6 +326,7 @@ cdef class Segment:
         cdef key_t* key
         self._key(index)
         self._account(account)
+        self._limit(limit)
         key = &self.s.keys[<uint64_t>index]
         store_i64(&key.expires_s, expires_s)
         # Account and limit are the two halves of one word, so that no worker sees one without the other.
@@ -339,6 +348,11 @@ cdef class Segment:
             raise IndexError(f"no key {index}")
         return 0
 
+    cdef int _limit(self, object number) except -1:
+        if not 0 <= number <= self.s.header.limits:
+            raise IndexError(f"no limit {number}")
+        return 0
+
     cdef int _worker(self, object index) except -1:
         if not 0 <= index < WORKERS_MAX:
             raise IndexError(f"no worker {index}")
@@ -355,8 +369,7 @@ cdef class Segment:
             w.clients = w.upstreams = w.exchanges = 0
         store_u64(&w.pid, pid)
         store_u64(&w.state, state)
-        if index >= self.s.header.workers:
-            store_u64(&self.s.header.workers, index + 1)
+        layout_claim(&self.s, index)
 
     def worker(self, index: int) -> dict[str, int]:
         """pid, state, open connections on both sides, calls in flight, connections accepted, heartbeat (s ago)."""
@@ -370,30 +383,45 @@ cdef class Segment:
     def recover(self, index: int) -> tuple[int, int]:
         """Void what the dead worker in slot `index` held, and take out of every account what nobody holds.
 
-        Returns (nanos voided, nanos that were in `committed` twice over). To be called when the process is known to be
-        dead and before another takes its slot; the other workers go on meanwhile. Doing it again changes nothing.
+        Returns (nanos voided, nanos taken out of `committed`). To be called when the process is known to be
+        dead and before another takes its slot, by one process at a time; the other workers go on meanwhile. Doing it
+        again changes nothing.
         """
         cdef uint64_t a
-        cdef uint64_t stride = self.s.header.accounts_max
-        cdef int workers = <int>self.s.header.workers
+        cdef int64_t orphaned, excess
         cdef int64_t voided = 0
         cdef int64_t surplus = 0
-        cdef int64_t excess
-        cdef int tries
         self._worker(index)
+        again = []
         for a in range(self.s.header.accounts):
-            voided += cell_orphans_release(layout_cell(&self.s, index, a))
-        for a in range(self.s.header.accounts):
-            tries = 0
-            while True:
-                excess = account_excess(&self.s.accounts[a], layout_cell(&self.s, 0, a), stride, workers)
-                tries += 1
-                if excess >= 0 or tries > 10_000:
-                    break
+            orphaned = cell_orphans_release(layout_cell(&self.s, index, a))
+            voided += orphaned
+            excess = self._excess_take(a)
             if excess > 0:
-                add_i64(&self.s.accounts[a].committed, -excess)
                 surplus += excess
+            if orphaned or excess:
+                again.append(a)
+        # A hold that another worker is just making hides as much of the excess: look until it must have been made.
+        for _ in range(LOOKS if again else 0):
+            time.sleep(LOOK_S)
+            for a in again:
+                excess = self._excess_take(a)
+                if excess > 0:
+                    surplus += excess
         return voided, surplus
+
+    cdef int64_t _excess_take(self, uint64_t a):
+        """Take out of `committed` what no cell accounts for: the nanos, or -1 if the other workers never stood still."""
+        cdef account_t* account = &self.s.accounts[a]
+        cdef const cell_t* cells = layout_cell(&self.s, 0, a)
+        cdef int64_t excess = -1
+        cdef int tries = 0
+        while excess < 0 and tries < 1000:
+            excess = account_excess(account, cells, self.s.header.accounts_max, <int>load_u64(&self.s.header.workers))
+            tries += 1
+        if excess > 0:
+            add_i64(&account.committed, -excess)
+        return excess
 
     # What the workers have counted
 
@@ -402,11 +430,16 @@ cdef class Segment:
         cdef uint64_t* counters
         cdef int code
         self._worker(index)
+        if not -1 <= route < <int64_t>self.s.header.routes_max:
+            raise IndexError(f"no route {route}")
         counters = layout_counters(&self.s, index, route + 1)
         return [load_u64(&counters[code]) for code in range(CODES_MAX)]
 
     def histogram(self, index: int, stage: int) -> list[int]:
-        """Calls of one worker by latency: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs. Stages: decide, first byte, total."""
+        """Calls of one worker by latency: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs.
+
+        Stages: decide, first byte, total.
+        """
         cdef uint64_t* buckets
         cdef int i
         self._worker(index)
@@ -436,6 +469,7 @@ cdef class Segment:
         lost = start - first
         for n in range(start, written):
             memcpy(&copy, &ring[n % size], sizeof(record_t))
+            fence_acquire()
             if copy.number == n + 1 and load_u64(&ring[n % size].number) == n + 1:
                 records += (<char*>&copy)[:sizeof(record_t)]
             else:
@@ -448,8 +482,9 @@ cdef class Segment:
         """Reserve `cost` nanos as `worker` would."""
         self._worker(worker)
         self._account(account)
-        if worker >= self.s.header.workers:
-            store_u64(&self.s.header.workers, worker + 1)
+        if cost < 1:
+            raise ValueError("a hold is of at least 1 nano")
+        layout_claim(&self.s, worker)
         return account_hold(&self.s.accounts[<uint64_t>account], layout_cell(&self.s, worker, account), cost)
 
     def capture(self, worker: int, account: int, held: int, cost: int) -> None:

@@ -80,13 +80,14 @@ def load_keys(segment: Segment, keys: Iterable[Key], accounts: Mapping[str, int]
         digest = segment.digest(key.key.reveal().encode())
         index = segment.find_key(digest)
         if index < 0:
-            segment.add_key(digest, account, limit, status, key.expires_s)
-            declared.append(1)
+            index = segment.add_key(digest, account, limit, status, key.expires_s)
+            if index == len(declared):
+                declared.append(0)
         elif declared[index]:
             raise LoadError(f"key {number:,} is there already (value not shown)")
         else:
             segment.set_key(index, account, limit, status, key.expires_s)
-            declared[index] = 1
+        declared[index] = 1
         progress(number)
     for index, seen in enumerate(declared):
         if not seen:

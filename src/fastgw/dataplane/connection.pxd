@@ -1,12 +1,13 @@
 from fastgw._core cimport Gate
-from fastgw._http cimport RequestHead
+from fastgw._http cimport RequestHead, find_head_end
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
+from fastgw.dataplane.upstream cimport Balancer
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST
 cdef bytes CONTINUE, NOTHING
 
 
@@ -31,9 +32,9 @@ cdef class Connection(ClientEnd):
     cpdef _serve(self, bytes data)
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
-    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t, shift=Py_ssize_t)
+    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t, shift=Py_ssize_t, balancer=Balancer)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
     cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
     cpdef _refuse_unasked(self, int refusal)
     cpdef _linger(self, bint all_read)

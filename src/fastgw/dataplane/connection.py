@@ -12,12 +12,13 @@ from .._http import find_head_end
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
-from .odd_heads import plain_request
+from .odd_heads import line_refusal, plain_request
 
 if TYPE_CHECKING:
     from .plane import Plane
 
 STASH_MAX = 65536  # bytes read ahead of the request in flight
+LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -143,9 +144,13 @@ class Connection(ClientEnd):
                 position += taken
                 continue
             if data[position] == 13 or data[position] == 10:  # empty lines before a request (RFC 9112 §2.2)
-                if data[position] == 13 and position + 1 < len(data) and data[position + 1] != 10:
-                    self._refuse_unasked(Refusal.BAD_REQUEST)
-                    return
+                if data[position] == 13:
+                    if position + 1 == len(data):
+                        self.stash = data[position:]
+                        break
+                    if data[position + 1] != 10:
+                        self._refuse_unasked(Refusal.BAD_REQUEST)
+                        return
                 position += 1
                 continue
             end = find_head_end(data, max(position, searched - 3))
@@ -154,7 +159,7 @@ class Connection(ClientEnd):
                 self._wait_for_head(data, position)
                 return
             if end - position > plane.head_max:
-                self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+                self._refuse_unasked(self._too_large(data, position))
                 return
             position = self._request(data, position, end)
         if self.exchange is None and not self.closing:
@@ -168,16 +173,22 @@ class Connection(ClientEnd):
         line = data.find(b"\n", position)
         if not 65 <= first <= 90 and not 97 <= first <= 122:
             self._refuse_unasked(Refusal.BAD_REQUEST)  # TLS, or no HTTP at all
-        elif line < 0 and length > plane.url_max + 64:
-            self._refuse_unasked(Refusal.URL_TOO_LONG)
-        elif length > plane.head_max:
-            self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+        elif length > plane.head_max or (line < 0 and length > plane.url_max + LINE_REST):
+            self._refuse_unasked(self._too_large(data, position))
+        elif line >= 0 and line_refusal(data[position:line]):
+            self._refuse_unasked(line_refusal(data[position:line]))
         else:
             if not self.partial:
                 plane.wheel.arm(self, plane.head_ms)  # for the whole head, not from byte to byte
             self.partial = True
             self.stash = data[position:] if position else data
             self.searched = len(self.stash)
+
+    def _too_large(self, data: bytes, position: int) -> Refusal:
+        """What to say of a head that is, or will be, longer than a head may be: its first line is to blame, or the rest."""
+        line = data.find(b"\n", position)
+        length = (len(data) if line < 0 else line) - position
+        return Refusal.URL_TOO_LONG if length > self.plane.url_max + LINE_REST else Refusal.HEAD_TOO_LARGE
 
     def _request(self, data: bytes, start: int, end: int) -> int:
         """Admit or refuse the request with the head `data[start:end]`; the offset where the next one begins."""
@@ -205,7 +216,8 @@ class Connection(ClientEnd):
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
             self.write(CONTINUE)
         self.deadline = 0
-        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), self.plane.by_route[gate.route_index].pick())
+        balancer = self.plane.by_route[gate.route_index]
+        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), balancer.pick())
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
             self.plane.wheel.arm(self, self.plane.body_ms)
@@ -215,7 +227,8 @@ class Connection(ClientEnd):
         """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""
         head = self.gate.head
         body = 0
-        if not close:
+        known = not close  # what comes after a head that means nothing is unknown
+        if known:
             body = max(head.content_length, 0)
             close = (
                 not head.keep_alive
@@ -224,9 +237,11 @@ class Connection(ClientEnd):
                 or body > SKIP_MAX
                 or self.plane.draining
             )
+        else:
+            self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
         self.write(self.gate.refuse(verdict, close))
         if close:
-            self._linger(len(data) - end >= body and not head.chunked)
+            self._linger(known and len(data) - end >= body and not head.chunked)
             return len(data)
         taken = min(body, len(data) - end)
         self.skip = body - taken

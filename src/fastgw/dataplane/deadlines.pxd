@@ -5,6 +5,7 @@ cdef class Timed:
 
 
 cdef class Wheel:
+    cdef public long long tick_ms
     cdef public long long tick
     cdef public dict slots
     cpdef arm(self, Timed item, long long after_ms)

@@ -4,8 +4,6 @@ Arming is a store of an integer. An item stays where it is enlisted, and moves o
 deadline has moved meanwhile; a slot is therefore visited about once per timeout, not once per request.
 """
 
-TICK_MS = 100
-
 
 class Timed:
     """Something that can take too long. `deadline` is a tick of the wheel, 0 when nothing is awaited."""
@@ -20,15 +18,16 @@ class Timed:
 
 
 class Wheel:
-    """Ticks of TICK_MS. `turn` is to be called about once a tick, with the clock in milliseconds."""
+    """`turn` is to be called about once a tick, with the clock in milliseconds."""
 
-    def __init__(self, clock_ms: int) -> None:
-        self.tick = clock_ms // TICK_MS
+    def __init__(self, clock_ms: int, tick_ms: int = 100) -> None:
+        self.tick_ms = tick_ms
+        self.tick = clock_ms // tick_ms
         self.slots: dict[int, list[Timed]] = {}
 
     def arm(self, item: Timed, after_ms: int) -> None:
         """Call `item.on_deadline` in `after_ms`, at most two ticks later, unless it is armed anew or disarmed."""
-        deadline = self.tick + after_ms // TICK_MS + 1
+        deadline = self.tick + after_ms // self.tick_ms + 1
         item.deadline = deadline
         if item.enlisted == 0 or item.enlisted > deadline:
             self.enlist(item, deadline)
@@ -46,7 +45,7 @@ class Wheel:
 
     def turn(self, clock_ms: int) -> None:
         """Visit every slot up to now. An item whose deadline has moved goes to its new slot."""
-        now = clock_ms // TICK_MS
+        now = clock_ms // self.tick_ms
         while self.tick < now:
             self.tick += 1
             for item in self.slots.pop(self.tick, ()):

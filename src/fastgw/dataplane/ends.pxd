@@ -16,3 +16,9 @@ cdef class UpstreamEnd(Timed):
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)
     cpdef give_back(self, bint reusable)
+
+
+cdef class Lender:
+    cdef public int number
+    cdef public bytes host_line
+    cpdef UpstreamEnd take(self, object exchange, bint fresh)

@@ -1,4 +1,6 @@
-"""The two ends of an exchange, as the exchange sees them: what it may ask of a client and of an upstream."""
+"""What lies around an exchange, as the exchange sees it: its client, its upstream, and who lends it one."""
+
+from typing import Any
 
 from .._core import Peer
 from .deadlines import Timed
@@ -48,4 +50,17 @@ class UpstreamEnd(Timed):
 
     def give_back(self, reusable: bool) -> None:
         """The exchange is through with it: to the pool, or closed."""
+        raise NotImplementedError
+
+
+class Lender:
+    """Lends connections to one target; `number` is the target's in the call log, `host_line` what it is called."""
+
+    def __init__(self, number: int, host_line: bytes) -> None:
+        self.number = number
+        self.host_line = host_line
+
+    def take(self, exchange: Any, fresh: bool) -> UpstreamEnd | None:
+        """A connection to write to at once; else None, and `exchange.connected` or `exchange.unserved` follows, maybe
+        before this returns. `fresh` asks for one that has served nobody."""
         raise NotImplementedError

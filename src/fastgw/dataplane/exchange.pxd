@@ -1,12 +1,13 @@
 from fastgw._core cimport Gate, Ticket
-from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead
-from fastgw.dataplane.ends cimport ClientEnd, UpstreamEnd
+from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
+from fastgw.dataplane.ends cimport ClientEnd, Lender, UpstreamEnd
 from fastgw.dataplane.plane cimport Plane
 
 cimport cython
 
 cdef int FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE
-cdef int WAITING, STREAMING, ENDED, TICK_MS
+cdef int WAITING, STREAMING, ENDED
+cdef Py_ssize_t ANSWER_HEAD_MAX, PENDING_MAX
 
 
 @cython.freelist(64)
@@ -15,7 +16,7 @@ cdef class Exchange:
     cdef public Gate gate
     cdef public ClientEnd client
     cdef public Ticket ticket
-    cdef public object pool
+    cdef public Lender pool
     cdef public UpstreamEnd upstream
     cdef public int stage
     cdef public long long total_tick

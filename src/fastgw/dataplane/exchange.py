@@ -23,13 +23,11 @@ from .odd_heads import plain_response
 
 if TYPE_CHECKING:
     from .._core import Ticket
-    from .ends import ClientEnd, UpstreamEnd
+    from .ends import ClientEnd, Lender, UpstreamEnd
     from .plane import Plane
-    from .upstream import Pool
 
 ANSWER_HEAD_MAX = 65536
 PENDING_MAX = 65536
-TICK_MS = 100
 
 WAITING = 0  # for the head of the answer
 STREAMING = 1
@@ -39,7 +37,7 @@ ENDED = 2
 class Exchange:
     """One call. `request_open` while bytes of the request's body are still to come."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Pool) -> None:
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Lender) -> None:
         head = plane.gate.head
         self.plane = plane
         self.gate = plane.gate
@@ -48,7 +46,7 @@ class Exchange:
         self.pool = pool
         self.upstream: UpstreamEnd | None = None
         self.stage = WAITING
-        self.total_tick = plane.wheel.tick + plane.total_ms // TICK_MS + 1 if plane.total_ms else 0
+        self.total_tick = plane.wheel.tick + plane.total_ms // plane.wheel.tick_ms + 1 if plane.total_ms else 0
         # the request
         self.repeatable = head.idempotent
         self.keep_client = head.keep_alive
@@ -157,7 +155,7 @@ class Exchange:
     def _await(self, within_ms: int) -> None:
         """The upstream must be heard of within that time, and within what is left of the call's."""
         if self.total_tick:
-            within_ms = min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * TICK_MS)
+            within_ms = min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
         if self.upstream is not None:
             self.upstream.expect(within_ms)
 

@@ -9,7 +9,7 @@ from .._http import ResponseHead
 from .._segment import Segment
 from ..model import Config
 from .admission import build_gate
-from .deadlines import TICK_MS, Timed, Wheel
+from .deadlines import Timed, Wheel
 from .upstream import Balancer
 
 
@@ -49,7 +49,7 @@ class Plane:
         if second != self._second:
             self._second = second
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
-        self._timer = self.loop.call_later(TICK_MS / 1000, self._turn)
+        self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
 
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""

@@ -1,7 +1,9 @@
 from fastgw._core cimport Gate
-from fastgw.dataplane.ends cimport UpstreamEnd
+from fastgw.dataplane.ends cimport Lender, UpstreamEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
+
+cimport cython
 
 
 cdef class UpstreamConnection(UpstreamEnd):
@@ -11,14 +13,13 @@ cdef class UpstreamConnection(UpstreamEnd):
     cdef public object write
     cdef public object connecting
     cdef public bint closed
+    cpdef close(self)
 
 
-cdef class Pool:
+cdef class Pool(Lender):
     cdef public Plane plane
     cdef public Gate gate
     cdef public object target
-    cdef public int number
-    cdef public bytes host_line
     cdef public list idle
     cdef public Py_ssize_t open
     cdef public Py_ssize_t most
@@ -26,5 +27,13 @@ cdef class Pool:
     cdef public long long idle_ms
     cdef public set tasks
     cdef public bint closed
-    cpdef take(self, Exchange exchange, bint fresh)
+    @cython.locals(connection=UpstreamConnection)
+    cpdef UpstreamEnd take(self, object exchange, bint fresh)
     cpdef forget(self, UpstreamConnection connection)
+
+
+cdef class Balancer:
+    cdef public list pools
+    cdef public Py_ssize_t turn
+    cpdef Pool pick(self)
+    cpdef close(self)

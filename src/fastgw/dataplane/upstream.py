@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
-from .ends import UpstreamEnd
+from .ends import Lender, UpstreamEnd
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -111,16 +111,14 @@ class UpstreamConnection(UpstreamEnd):
             self.connecting.cancel()
 
 
-class Pool:
-    """The connections of one worker to one target. `open` counts those made or being made; `number` is the target's in
-    the call log, from 1."""
+class Pool(Lender):
+    """The connections of one worker to one target. `open` counts those made or being made."""
 
     def __init__(self, plane: Plane, target: Target, number: int, server: Server) -> None:
+        super().__init__(number, b"Host: %b\r\n" % target.authority.encode())
         self.plane = plane
         self.gate = plane.gate
         self.target = target
-        self.number = number
-        self.host_line = b"Host: %b\r\n" % target.authority.encode()
         self.idle: list[UpstreamConnection] = []
         self.open = 0
         self.most = server.upstream_connections_max
@@ -130,8 +128,6 @@ class Pool:
         self.closed = False
 
     def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
-        """An idle connection, ready to be written to; else None, and `exchange.connected` or `exchange.unserved` follows,
-        maybe before this returns."""
         while self.idle and not fresh:
             connection = self.idle.pop()
             if not connection.closed and not connection.transport.is_closing():
@@ -175,7 +171,7 @@ class Pool:
 
 
 class Balancer:
-    """The targets of one upstream, taken in turn."""
+    """Decides which target of an upstream gets the next call: each in turn."""
 
     def __init__(self, plane: Plane, upstream: Upstream, server: Server) -> None:
         self.pools = [Pool(plane, target, number, server) for number, target in enumerate(upstream.targets, 1)]

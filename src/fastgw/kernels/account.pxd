@@ -70,7 +70,8 @@ cdef inline void account_capture(account_t* account, cell_t* cell, int64_t held,
 cdef inline hold_result_t account_why(const account_t* account, const cell_t* cells, uint64_t stride, int workers,
                                       int64_t cost) noexcept nogil:
     """Why a hold of `cost` was refused: for good, or only while calls in flight hold the money."""
-    cdef int64_t room = load_i64(&account.granted) + load_i64(&account.credit) - account_captured(cells, stride, workers)
+    cdef int64_t captured = account_captured(cells, stride, workers)
+    cdef int64_t room = load_i64(&account.granted) + load_i64(&account.credit) - captured
     return HOLD_HELD if cost <= room else HOLD_INSUFFICIENT
 
 
@@ -82,24 +83,28 @@ cdef inline int64_t cell_orphans_release(cell_t* cell) noexcept nogil:
     return orphaned
 
 
-cdef inline int64_t account_excess(const account_t* account, const cell_t* cells, uint64_t stride, int workers) noexcept nogil:
+cdef inline int64_t account_excess(const account_t* account, const cell_t* cells, uint64_t stride,
+                                   int workers) noexcept nogil:
     """Nanos in `committed` that no cell accounts for, or -1 when a worker was at it: ask again.
 
     Collected twice: all the sums only grow, so equal readings mean that nothing happened between them, and
-    `committed` was read at an instant when every cell stood still. Calls then in flight can only make the answer
-    smaller than the truth, never larger.
+    `committed` was read at an instant when every cell stood still. Only what was read then may be used: a third reading
+    could miss what has been given back since. Calls then in flight can only make the answer smaller than the truth,
+    never larger.
     """
     cdef int64_t first = 0
     cdef int64_t second = 0
     cdef int64_t used = 0
-    cdef int64_t committed
+    cdef int64_t committed, reserved, released
     cdef int w
     for w in range(workers):
         first += load_i64(&cells[w * stride].reserved) + load_i64(&cells[w * stride].released)
     committed = load_i64(&account.committed)
     for w in range(workers):
-        second += load_i64(&cells[w * stride].reserved) + load_i64(&cells[w * stride].released)
-        used += load_i64(&cells[w * stride].reserved) - load_i64(&cells[w * stride].released)
+        reserved = load_i64(&cells[w * stride].reserved)
+        released = load_i64(&cells[w * stride].released)
+        second += reserved + released
+        used += reserved - released
     if first != second:
         return -1
     return committed - used if committed > used else 0

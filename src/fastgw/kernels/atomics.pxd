@@ -9,6 +9,8 @@ cdef extern from *:
     #define fg_store(p, v)     __atomic_store_n((p), (v), __ATOMIC_RELEASE)
     #define fg_add(p, v)       __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
     #define fg_cas(p, old, v)  __atomic_compare_exchange_n((p), (old), (v), 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
+    #define fg_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+    #define fg_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
     #define fg_likely(x)       __builtin_expect(!!(x), 1)
     #define fg_unlikely(x)     __builtin_expect(!!(x), 0)
     #define fg_prefetch(p)     __builtin_prefetch(p)
@@ -26,6 +28,8 @@ cdef extern from *:
     int64_t add_i64 "fg_add"(int64_t* word, int64_t value) noexcept nogil
     bint cas_u64 "fg_cas"(uint64_t* word, uint64_t* expected, uint64_t value) noexcept nogil
     bint cas_i64 "fg_cas"(int64_t* word, int64_t* expected, int64_t value) noexcept nogil
+    void fence_acquire "fg_fence_acquire"() noexcept nogil      # earlier loads come before later ones
+    void fence_release "fg_fence_release"() noexcept nogil      # earlier stores come before later ones
     bint likely "fg_likely"(bint condition) noexcept nogil
     bint unlikely "fg_unlikely"(bint condition) noexcept nogil
     void prefetch "fg_prefetch"(const void* address) noexcept nogil

@@ -40,7 +40,8 @@ cdef extern from *:
     }
     """
     const uint64_t* blake2b_iv "fg_b2_iv"
-    void blake2b_compress "fg_b2_compress"(uint64_t* state, const uint8_t* block, uint64_t count, int last) noexcept nogil
+    void blake2b_compress "fg_b2_compress"(uint64_t* state, const uint8_t* block, uint64_t count,
+                                           int last) noexcept nogil
 
 
 cdef inline void blake2b_start(uint64_t* state, const uint8_t* secret) noexcept nogil:
@@ -53,7 +54,8 @@ cdef inline void blake2b_start(uint64_t* state, const uint8_t* secret) noexcept 
     blake2b_compress(state, block, 128, 0)
 
 
-cdef inline void blake2b_digest(const uint64_t* start, const char* data, size_t length, uint64_t* digest) noexcept nogil:
+cdef inline void blake2b_digest(const uint64_t* start, const char* data, size_t length,
+                                uint64_t* digest) noexcept nogil:
     """The digest (4 words, in memory order) of `length` ≥ 1 bytes."""
     cdef uint64_t state[8]
     cdef uint8_t block[128]

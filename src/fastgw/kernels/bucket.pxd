@@ -25,7 +25,8 @@ cdef inline uint64_t bucket_wait_ns(const limit_t* limit, uint64_t tat, uint64_t
     return (earliest - now + limit.scale - 1) // limit.scale
 
 
-cdef inline uint64_t bucket_take(uint64_t* word, const limit_t* limit, uint64_t now_ns, uint64_t* before, uint64_t* after) noexcept nogil:
+cdef inline uint64_t bucket_take(uint64_t* word, const limit_t* limit, uint64_t now_ns, uint64_t* before,
+                                 uint64_t* after) noexcept nogil:
     """Take one call: 0 and the word `before` and `after`, or nothing and the nanoseconds to wait."""
     cdef uint64_t now = now_ns * limit.scale
     cdef uint64_t tat = load_u64(word)

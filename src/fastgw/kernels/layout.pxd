@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastgw.kernels.account cimport account_t, cell_t
+from fastgw.kernels.atomics cimport cas_u64, load_u64
 from fastgw.kernels.bucket cimport limit_t
 
 cdef enum:
@@ -169,3 +170,11 @@ cdef inline cell_t* layout_cell(const segment_t* s, int worker, uint64_t account
 
 cdef inline journal_t* layout_journal(const segment_t* s, int worker) noexcept nogil:
     return <journal_t*>(s.journals + <uint64_t>worker * s.journal_stride)
+
+
+cdef inline void layout_claim(const segment_t* s, int worker) noexcept nogil:
+    """Note that the slot of `worker` is in use, whoever else does the same: from then on its cells count."""
+    cdef uint64_t slots = load_u64(&s.header.workers)
+    while slots <= <uint64_t>worker:
+        if cas_u64(&s.header.workers, &slots, <uint64_t>worker + 1):
+            return

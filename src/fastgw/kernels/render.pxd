@@ -5,8 +5,13 @@ from libc.string cimport memcpy
 cdef extern from *:
     """
     static const char fg_hex[] = "0123456789abcdef";
+    static inline char *fg_put_hex64(char *out, uint64_t value) {
+        for (int i = 0; i < 16; i++) out[i] = fg_hex[(value >> (60 - 4 * i)) & 15];
+        return out + 16;
+    }
     """
     const char* HEX "fg_hex"
+    char* put_hex64 "fg_put_hex64"(char* out, uint64_t value) noexcept nogil      # sixteen digits
 
 
 cdef inline char* put_bytes(char* out, const char* data, size_t length) noexcept nogil:
@@ -28,14 +33,6 @@ cdef inline char* put_decimal(char* out, uint64_t value) noexcept nogil:
         out[0] = digits[n]
         out += 1
     return out
-
-
-cdef inline char* put_hex64(char* out, uint64_t value) noexcept nogil:
-    """Sixteen digits."""
-    cdef int i
-    for i in range(16):
-        out[i] = HEX[(value >> (60 - 4 * i)) & 15]
-    return out + 16
 
 
 cdef inline char* put_hex(char* out, uint64_t value) noexcept nogil:
