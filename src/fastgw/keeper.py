@@ -6,11 +6,11 @@ takes the place of another, which serves even when files of keys and accounts ha
 """
 
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from select import PIPE_BUF
 
 from . import published
 from ._segment import Segment, SegmentError
@@ -55,7 +55,7 @@ def load(segment: Segment, config: Config) -> None:
 def report(ready: int, text: str) -> None:
     """Tell the supervisor, or, when it does not wait for an answer, everybody."""
     if ready >= 0:
-        os.write(ready, f"{text}\n".encode()[:PIPE_BUF])
+        os.write(ready, f"{text}\n".encode()[: select.PIPE_BUF])
         os.close(ready)
     elif text != READY:
         print(f"fastgw: error: keys and accounts stay as they were: {text}", file=sys.stderr, flush=True)
@@ -79,7 +79,9 @@ def main(argv: list[str]) -> int:
     report(ready, outcome)
     if ready >= 0 and outcome != READY:
         return 1
-    os.read(lifeline, 1)  # returns when the supervisor is gone
+    # Readable means closed: the supervisor is gone. Not a read, which would fail at once: the workers' loops have made the
+    # pipe, which is the same for all, a non-blocking one.
+    select.select([lifeline], [], [])
     return 0
 
 
