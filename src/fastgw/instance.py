@@ -15,6 +15,7 @@ import time
 from .addresses import split_listen
 
 ORPHANS_S = 10.0
+BACKLOG = 4096  # connections that wait for one worker, as far as net.core.somaxconn allows
 
 
 class Occupied(Exception):
@@ -38,7 +39,10 @@ def lock_state(state_dir: str, note: str) -> int:
         except BlockingIOError:
             written = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             holders = holders_of({os.path.realpath(path)}, besides=os.getpid())
-            orphaned = bool(holders) and not any(f"process {pid} " in written for pid in holders)
+            orphaned = not any(written.startswith(f"process {pid} ") for pid in holders)
+            if not holders:  # they are another user's, or have ended just now
+                noted = written.split()[1:2]
+                orphaned = not noted or not os.path.exists(f"/proc/{noted[0]}")
             if orphaned and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue

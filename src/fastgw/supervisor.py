@@ -14,10 +14,9 @@ from collections.abc import Callable
 
 from . import __version__, published
 from ._segment import Segment, SegmentError
-from .instance import Occupied, lock_state, open_listeners, segment_path
+from .instance import BACKLOG, Occupied, lock_state, open_listeners, segment_path
 from .model import Config
 from .room import claim
-from .worker import BACKLOG
 
 ABSENT, STARTING, READY = 0, 1, 2
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)

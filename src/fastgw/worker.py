@@ -19,9 +19,9 @@ from . import published
 from ._segment import Segment
 from .dataplane.connection import Connection
 from .dataplane.plane import Plane
+from .instance import BACKLOG
 from .model import Config
 
-BACKLOG = 4096
 READY, DRAINING = 2, 3
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 SPARE_DESCRIPTORS = 32  # of the process itself

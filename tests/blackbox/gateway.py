@@ -251,6 +251,12 @@ class Gateway:
         self.signal(signal.SIGTERM)
         return self.wait(within_s)
 
+    def kill_supervisor(self) -> None:
+        """kill -9 of the supervisor alone."""
+        self.children()
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and every child at once."""
         pids = [self.pid, *self.children().values()]

@@ -137,14 +137,17 @@ def hammer(
 class Hammering:
     """`hammer` in a thread, as a context; `tally` is whole when it has been left."""
 
-    def __init__(self, port: int, payload: bytes, *, connections: int, seconds: float) -> None:
+    def __init__(
+        self, port: int, payload: bytes, *, connections: int, seconds: float = 1e9, calls: int = 1 << 60
+    ) -> None:
         self.tally = Tally()
         self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(port, payload, connections, seconds), daemon=True)
+        arguments = (port, payload, connections, seconds, calls)
+        self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
 
-    def _run(self, port: int, payload: bytes, connections: int, seconds: float) -> None:
+    def _run(self, port: int, payload: bytes, connections: int, seconds: float, calls: int) -> None:
         try:
-            self.tally = hammer(port, payload, connections=connections, seconds=seconds)
+            self.tally = hammer(port, payload, connections=connections, seconds=seconds, calls=calls)
         except BaseException as error:
             self.failure = error
 

@@ -3,44 +3,15 @@
 import re
 import shutil
 import subprocess
-import threading
 import time
 
 import pytest
 from conftest import Upstream
 from gateway import NANOS, Gateway, account, eventually, key
 from load import hammer, request
-
-from fastgw._segment import Segment, account_digest
+from sampler import Sampler
 
 KEY = "sk-acme-0001"
-
-
-class Sampler:
-    """Reads an account all the time, and keeps every reading that shows more spent than there was."""
-
-    def __init__(self, segment: Segment, name: str = "acme") -> None:
-        self.segment = segment
-        self.index = segment.account_numbers()[account_digest(name)]
-        self.readings = 0
-        self.broken: list[dict[str, int]] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._over.wait(0.001):
-            account = self.segment.account(self.index)
-            self.readings += 1
-            if account["committed"] > account["granted"] + account["credit"]:
-                self.broken.append(account)
-
-    def __enter__(self) -> "Sampler":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize(("price", "served", "left"), [("0.001", 1000, 0), ("0.007", 142, 6)])
