@@ -1,5 +1,6 @@
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
+from fastgw._wire cimport send_now
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
@@ -15,7 +16,7 @@ cdef class Connection(ClientEnd):
     cdef public Plane plane
     cdef public Gate gate
     cdef public object transport
-    cdef public object write
+    cdef public int descriptor
     cdef public Exchange exchange
     cdef public bytes stash
     cdef public Py_ssize_t searched
@@ -26,6 +27,8 @@ cdef class Connection(ClientEnd):
     cdef public bint half_closed
     cdef public bint closing
 
+    @cython.locals(sent=Py_ssize_t)
+    cpdef send(self, bytes data)
     @cython.locals(taken=Py_ssize_t, exchange=Exchange)
     cpdef data_received(self, bytes data)
     @cython.locals(plane=Plane, position=Py_ssize_t, searched=Py_ssize_t, taken=Py_ssize_t, end=Py_ssize_t)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import Peer
 from .._http import find_head_end
+from .._wire import send_now
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
@@ -33,7 +34,7 @@ class Connection(ClientEnd):
         self.plane = plane
         self.gate = plane.gate
         self.transport: Any = None
-        self.write: Any = None
+        self.descriptor = -1  # the transport's, until connection_lost
         self.exchange: Exchange | None = None
         self.stash = b""  # a partial head, or what came ahead
         self.searched = 0  # how far the stash holds no end of a head
@@ -49,7 +50,8 @@ class Connection(ClientEnd):
     def connection_made(self, transport: Any) -> None:
         plane = self.plane
         self.transport = transport
-        self.write = transport.write
+        self.descriptor = transport.get_extra_info("socket").fileno()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
         name = transport.get_extra_info("peername")
         self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
         self.gate.count(1, 0, 0)
@@ -94,6 +96,7 @@ class Connection(ClientEnd):
         return False
 
     def connection_lost(self, _: Exception | None) -> None:
+        self.descriptor = -1
         self.deadline = 0
         self.closing = True
         self.gate.count(-1, 0, 0)
@@ -214,7 +217,7 @@ class Connection(ClientEnd):
         if verdict != 0:
             return self._refuse(verdict, data, end, False) - shift
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
-            self.write(CONTINUE)
+            self.send(CONTINUE)
         self.deadline = 0
         balancer = self.plane.by_route[gate.route_index]
         self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), balancer.pick())
@@ -239,7 +242,7 @@ class Connection(ClientEnd):
             )
         else:
             self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
-        self.write(self.gate.refuse(verdict, close))
+        self.send(self.gate.refuse(verdict, close))
         if close:
             self._linger(known and len(data) - end >= body and not head.chunked)
             return len(data)
@@ -251,7 +254,7 @@ class Connection(ClientEnd):
         """Refuse what is not a request, and close."""
         self.gate.begin(NOTHING, 0, len(NOTHING))
         self.gate.stranger(self.peer)
-        self.write(self.gate.refuse(refusal, True))
+        self.send(self.gate.refuse(refusal, True))
         self._linger(False)
 
     def _linger(self, all_read: bool) -> None:
@@ -288,8 +291,17 @@ class Connection(ClientEnd):
     # ClientEnd
 
     def send(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            self.write(data)
+        if self.descriptor < 0:
+            return
+        if self.writable:
+            sent = send_now(self.descriptor, data)
+            if sent == len(data):
+                return
+            if sent < 0:
+                self.transport.abort()
+                return
+            data = data[sent:]
+        self.transport.write(data)
 
     def hold_input(self, held: bool) -> None:
         self._read(not held)

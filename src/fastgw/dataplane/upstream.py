@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from .._wire import send_now
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
@@ -23,7 +24,8 @@ class UpstreamConnection(UpstreamEnd):
         self.pool = pool
         self.exchange: Exchange | None = exchange
         self.transport: Any = None
-        self.write: Any = None
+        self.descriptor = -1  # the transport's, until connection_lost
+        self.writable = True
         self.connecting: Any = None
         self.closed = False
 
@@ -31,7 +33,8 @@ class UpstreamConnection(UpstreamEnd):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.write = transport.write
+        self.descriptor = transport.get_extra_info("socket").fileno()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
         self.deadline = 0
         self.pool.gate.count(0, 1, 0)
         if self.exchange is None:
@@ -52,6 +55,7 @@ class UpstreamConnection(UpstreamEnd):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.pool.gate.count(0, -1, 0)
+        self.descriptor = -1
         self.closed = True
         self.deadline = 0
         self.pool.forget(self)
@@ -59,17 +63,29 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.upstream_lost()
 
     def pause_writing(self) -> None:
+        self.writable = False
         if self.exchange is not None:
             self.exchange.request_input(True)
 
     def resume_writing(self) -> None:
+        self.writable = True
         if self.exchange is not None:
             self.exchange.request_input(False)
 
     # UpstreamEnd
 
     def send(self, data: bytes) -> None:
-        self.write(data)
+        if self.descriptor < 0:
+            return
+        if self.writable:
+            sent = send_now(self.descriptor, data)
+            if sent == len(data):
+                return
+            if sent < 0:
+                self.transport.abort()
+                return
+            data = data[sent:]
+        self.transport.write(data)
 
     def hold_input(self, held: bool) -> None:
         if self.closed:
