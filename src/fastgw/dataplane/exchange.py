@@ -213,19 +213,16 @@ class Exchange:
             self.left -= stop - end
             if stop < len(data):
                 self.reusable = False
-            self._send(answer.render(lines, self.framing, end, stop))
-            self._after_part(self.left == 0)
+            self._pass_on(answer.render(lines, self.framing, end, stop), self.left == 0)
             return len(data)
         out = answer.render(lines, self.framing, 0, 0)
         if end < len(data):
             part, done = self._body_part(data, end)
             if self.stage == ENDED:
                 return len(data)
-            self._send(out + part)
-            self._after_part(done)
+            self._pass_on(out + part, done)
         else:
-            self._send(out)
-            self._after_part(False)
+            self._pass_on(out, False)
         return len(data)
 
     def _frame(self, status: int) -> None:
@@ -251,15 +248,12 @@ class Exchange:
                 data = data[: self.left]
                 self.reusable = False
             self.left -= len(data)
-            self._send(data)
-            self._after_part(self.left == 0)
+            self._pass_on(data, self.left == 0)
             return
         part, done = self._body_part(data, 0)
         if self.stage == ENDED:
             return
-        if part:
-            self._send(part)
-        self._after_part(done)
+        self._pass_on(part, done)
 
     def _body_part(self, data: bytes, start: int) -> tuple[bytes, bool]:
         """What the client gets for `data[start:]`, and whether the body ends there."""
@@ -278,22 +272,20 @@ class Exchange:
         self.bytes_out += len(data)
         self.client.send(data)
 
-    def _after_part(self, done: bool) -> None:
-        """The answer is whole, or more of it must come in time."""
-        if self.stage == ENDED:
-            return  # the client went away while it was written to
+    def _pass_on(self, data: bytes, done: bool) -> None:
+        """Send a part of the answer; it was the last one, or more of it must come in time."""
         if done:
-            self._complete()
-        else:
+            self._complete(data)
+            return
+        if data:
+            self._send(data)
+        if self.stage != ENDED:  # or the client went away while it was written to
             self._await(self.plane.stream_ms)
 
     def answer_ended(self) -> None:
         """The upstream has closed its side: that is the end of a body without a length, or a failure."""
         if self.stage == STREAMING and self.chunks is None and self.framing in (FRAMING_CHUNKED, FRAMING_CLOSE):
-            if self.framing == FRAMING_CHUNKED:
-                self._send(b"0\r\n\r\n")
-            if self.stage != ENDED:
-                self._complete()
+            self._complete(b"0\r\n\r\n" if self.framing == FRAMING_CHUNKED else b"")
         else:
             self.upstream_lost()
 
@@ -354,9 +346,15 @@ class Exchange:
         self.gate.settle(self.ticket, verdict, status, charge, self.bytes_in, self.bytes_out, self.pool.number)
         self.gate.count(0, 0, -1)
 
-    def _complete(self) -> None:
-        """Both sides have all they are going to get."""
+    def _complete(self, last: bytes) -> None:
+        """Both sides have all they are going to get, once `last` is sent.
+
+        It is charged before: a client that has its answer whole has paid for it, whatever is killed in between.
+        """
+        self.bytes_out += len(last)
         self._end(0, self.status, self.status < 500)
+        if last:
+            self.client.send(last)
         self._leave_upstream(self.reusable and not self.request_open)
         self.client.finished(self.keep_client and not self.request_open)
 
