@@ -69,7 +69,7 @@ cdef class Segment:
     def create(path: str, *, keys_max: int, accounts_max: int, routes_max: int, journal_records: int) -> Segment:
         """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all.
 
-        Raises ValueError for a capacity below 1, or a journal that is no power of two.
+        Raises ValueError for a capacity below 1, or a journal that is no power of two; OSError without room for it.
         """
         cdef Segment self = Segment(path)
         cdef header_t* h
@@ -82,6 +82,7 @@ cdef class Segment:
         descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, self.s.size)
+            os.posix_fallocate(descriptor, 0, 4096)     # or writing the header would be a fault where memory is short
             self._map(descriptor, self.s.size)
             layout_map(&self.s, self.s.base, keys_max, accounts_max, routes_max, journal_records)
             h = self.s.header

@@ -41,8 +41,11 @@ def say(message: str) -> None:
     print(f"fastgw: {message}", file=sys.stderr, flush=True)
 
 
-def open_segment(config: Config) -> Segment:
-    """The segment of this state directory: the one that is there if it fits, else a new one. Raises SegmentError."""
+def open_segment(config: Config) -> tuple[Segment, bool]:
+    """The segment of this state directory, and whether it is new: one that is there is taken if it fits.
+
+    Raises SegmentError.
+    """
     server = config.server
     path = segment_path(server.segment_dir, server.state_dir)
     wanted = {
@@ -56,10 +59,10 @@ def open_segment(config: Config) -> Segment:
     try:
         segment = Segment.open(path)
     except FileNotFoundError:
-        return _new_segment(path, wanted, server.workers)
+        return _new_segment(path, wanted, server.workers), True
     if not segment.same_boot:
         os.unlink(path)
-        return _new_segment(path, wanted, server.workers)
+        return _new_segment(path, wanted, server.workers), True
     different = [f"{name} = {segment.capacity[name]}" for name in wanted if segment.capacity[name] != wanted[name]]
     if different:
         raise SegmentError(
@@ -67,7 +70,7 @@ def open_segment(config: Config) -> Segment:
             "which forgets what has been spent"
         )
     claim(segment, keys=0, accounts=0, workers=server.workers, routes=0)
-    return segment
+    return segment, False
 
 
 def _new_segment(path: str, capacity: dict[str, int], workers: int) -> Segment:
@@ -122,7 +125,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
         self.listeners = open_listeners(server.listen_address, server.workers, BACKLOG)
-        self.segment = open_segment(config)
+        self.segment, self.disposable = open_segment(config)  # a new one, until a worker may have charged somebody
         for route in config.routes:
             self.segment.route_slot(route.name)
         for index in range(self.segment.worker_slots):
@@ -240,6 +243,7 @@ class Supervisor:
         server = self.config.server
         try:
             self._wait_for_keeper(self._start_keeper())
+            self.disposable = False
             for worker in self.workers:
                 worker.spawn()
             self._wait_for_workers()
@@ -289,6 +293,8 @@ class Supervisor:
                 child.process.wait()
         for index in range(len(self.workers)):
             self._recover(index)
+        if self.disposable:
+            os.unlink(self.segment.path)
 
 
 def how_it_ended(code: int) -> str:
