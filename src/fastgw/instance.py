@@ -48,7 +48,8 @@ def lock_state(state_dir: str, note: str) -> int:
                 continue
             os.close(descriptor)
             if orphaned:
-                who = f"the children of {written or 'a gateway'}, which is gone while they finish their calls: " + describe(holders)
+                whose = f"the children of {written or 'a gateway'}, which is gone"
+                who = f"{whose} while they finish their calls: {describe(holders)}"
             else:
                 who = written or describe(holders)
             raise Occupied(
@@ -113,7 +114,8 @@ def port_holder(port: int) -> str:
                 rows = [line.split() for line in file][1:]
         except OSError:
             continue
-        inodes |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+        listening = (row for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port)
+        inodes |= {f"socket:[{row[9]}]" for row in listening}
     return describe(holders_of(inodes)[:1])  # the eldest: the others are its children
 
 

@@ -1,8 +1,8 @@
 """The keeper: the only writer of accounts and keys, and the admin address's server.
 
-Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD`; never by hand. While it is
-down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a keeper that
-takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile.
+Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD`; never by hand. While it
+is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a keeper
+that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile.
 """
 
 import os
@@ -79,8 +79,8 @@ def main(argv: list[str]) -> int:
     report(ready, outcome)
     if ready >= 0 and outcome != READY:
         return 1
-    # Readable means closed: the supervisor is gone. Not a read, which would fail at once: the workers' loops have made the
-    # pipe, which is the same for all, a non-blocking one.
+    # Readable means closed: the supervisor is gone. Not a read, which would fail at once: the workers' loops have made
+    # the pipe, which is the same for all, a non-blocking one.
     select.select([lifeline], [], [])
     return 0
 

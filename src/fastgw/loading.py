@@ -1,6 +1,6 @@
 """Decides what the segment holds of accounts and keys: what is declared, and nothing else.
 
-Loading is repeatable: what is there already is changed in place, so spent money and half-empty buckets stay as they are.
+Loading is repeatable: what is there already is changed in place, so spent money and half-empty buckets stay.
 """
 
 import sys
@@ -33,7 +33,7 @@ class _Progress:
 
 
 def load_accounts(segment: Segment, accounts: Iterable[Account], room: Room) -> dict[str, int]:
-    """Write the accounts; the index of each by its name. An account that is not declared any more is left without means.
+    """Write the accounts; the index of each by its name. An account that is not declared any more has no means.
 
     Raises LoadError when a name comes twice, SegmentError when there is no room.
     """

@@ -20,9 +20,9 @@ def claim(segment: Segment, *, keys: int, accounts: int, workers: int, routes: i
             raise
         directory = os.path.dirname(segment.path)
         raise SegmentError(
-            f"{directory} has too little room for the segment of {workers} workers, {accounts} accounts and {keys} keys "
-            f"({free_mib(directory)} MiB left): give it more, choose another --segment-dir, or lower --workers or "
-            "--journal-records"
+            f"{directory} has too little room for the segment of {workers} workers, {accounts} accounts and {keys} "
+            f"keys ({free_mib(directory)} MiB left): give it more, choose another --segment-dir, or lower --workers "
+            "or --journal-records"
         ) from None
 
 

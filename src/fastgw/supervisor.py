@@ -152,7 +152,8 @@ class Supervisor:
         ready, write = os.pipe()
         os.set_blocking(ready, False)
         self.keeper.started_at = time.monotonic()
-        self.keeper.process = self._spawn("keeper", self.segment.path, self.config_fd, self.lifeline, write, fds=(write,))
+        arguments = (self.segment.path, self.config_fd, self.lifeline, write)
+        self.keeper.process = self._spawn("keeper", *arguments, fds=(write,))
         os.close(write)
         return ready
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fastgw._segment import Segment, account_digest
+
 from fastgw.instance import segment_path
 
 COMMAND = str(Path(sys.executable).parent / "fastgw")
@@ -213,7 +214,8 @@ class Gateway:
     def money(self, name: str = "acme") -> dict[str, int]:
         """Nanos of an account: granted, credit, committed, captured, held."""
         segment = self.segment()
-        return segment.account(segment.account_numbers()[account_digest(name)])
+        money: dict[str, int] = segment.account(segment.account_numbers()[account_digest(name)])
+        return money
 
     def ready(self) -> bool:
         """Whether /readyz says so."""

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,14 @@ from fastgw import __version__
 
 
 @pytest.fixture
-def serving(gateway: Gateway) -> Iterator[Gateway]:
+def serving(gateway: Gateway) -> Gateway:
     """Two workers; four calls that are served, one refused for want of a key, one for want of money, one lost."""
     gateway.write(account(balance="0.004"), key(), price="0.001")
     gateway.start()
     assert [gateway.call() for _ in range(5)] == [200] * 4 + [402]
     assert gateway.call(None) == 401
     assert gateway.call(target="/nowhere") == 404
-    yield gateway
+    return gateway
 
 
 def samples(gateway: Gateway) -> dict[str, dict[tuple[str, ...], float]]:
@@ -119,9 +118,7 @@ def test_no_admin_address_when_it_is_off(gateway: Gateway) -> None:
     gateway.start("--admin", "off")
     assert gateway.call() == 200
     keeper = gateway.children()["keeper"]
-    sockets = [
-        link for fd in Path(f"/proc/{keeper}/fd").iterdir() if (link := os.readlink(fd)).startswith("socket:")
-    ]
+    sockets = [link for fd in Path(f"/proc/{keeper}/fd").iterdir() if (link := os.readlink(fd)).startswith("socket:")]
     assert sockets == []
 
 

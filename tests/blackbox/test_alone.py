@@ -5,7 +5,6 @@ import signal
 import socket
 
 import pytest
-from conftest import Upstream
 from gateway import Gateway, account, connects, eventually, key
 from load import request
 
@@ -43,6 +42,7 @@ def test_a_second_instance_on_the_same_state_directory_is_refused(gateway: Gatew
     assert gateway.call() == 200
 
 
+@pytest.mark.slow
 def test_a_link_to_the_state_directory_is_the_same_directory(gateway: Gateway, another: Gateway) -> None:
     serve(gateway)
     link = another.directory / "link"
@@ -70,6 +70,7 @@ def test_a_port_taken_on_all_interfaces_is_refused(gateway: Gateway, another: Ga
     assert f"in use by process {gateway.pid} (" in refused(another, "--listen", f":{gateway.port}")
 
 
+@pytest.mark.slow
 def test_connections_of_the_last_instance_do_not_hold_the_port(gateway: Gateway) -> None:
     """Sockets in TIME_WAIT after an end are no reason not to start again."""
     serve(gateway)
@@ -82,7 +83,7 @@ def test_connections_of_the_last_instance_do_not_hold_the_port(gateway: Gateway)
 
 
 @pytest.mark.slow
-def test_a_directory_whose_orphans_do_not_end_is_refused_naming_them(gateway: Gateway, upstream: Upstream) -> None:
+def test_a_directory_whose_orphans_do_not_end_is_refused_naming_them(gateway: Gateway) -> None:
     """The supervisor is gone, a worker is stopped in the middle: nothing may start beside it."""
     serve(gateway)
     gateway.children()

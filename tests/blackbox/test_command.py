@@ -125,7 +125,7 @@ def test_help_teaches(tmp_path: Path) -> None:
     assert run("--version").stdout == f"fastgw {__version__}\n"
 
 
-def test_the_module_is_the_command_too(gateway: Gateway) -> None:
+def test_the_module_is_the_command_too() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "fastgw", "--version"], capture_output=True, text=True, check=True, timeout=20
     )

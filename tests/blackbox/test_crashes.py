@@ -1,6 +1,6 @@
 """Any process may be killed with -9 at any time: nobody is refused for it, nothing is overspent, nothing is lost.
 
-After every crash, once holds are resolved: what clients were told was served ≤ what was charged ≤ what the upstream saw.
+After every crash, once holds are resolved: what clients had ≤ what was charged ≤ what the upstream saw.
 """
 
 import os
@@ -93,8 +93,8 @@ def test_the_last_of_the_money_is_spent_exactly_over_crashes(gateway: Gateway, u
 
 def test_a_killed_worker_is_replaced_and_refuses_nobody(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway)
-    with Hammering(gateway.port, request(KEY), connections=16, seconds=2.0) as hammering:
-        time.sleep(0.5)
+    with Hammering(gateway.port, request(KEY), connections=16, seconds=1.0) as hammering:
+        time.sleep(0.3)
         victim = gateway.children()["worker 0"]
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: gateway.children().get("worker 0", victim) != victim)
@@ -105,9 +105,7 @@ def test_a_killed_worker_is_replaced_and_refuses_nobody(gateway: Gateway, upstre
     assert "worker 0 was killed by signal 9" in gateway.log()
 
 
-def test_a_worker_killed_with_calls_in_flight_gives_back_what_they_held(
-    gateway: Gateway, upstream: Upstream
-) -> None:
+def test_a_worker_killed_with_calls_in_flight_gives_back_what_they_held(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway, balance="0.004")
     with Hammering(gateway.port, request(KEY, "/v1/calls?ms=60000"), connections=4, calls=4) as hammering:
         eventually(lambda: upstream.calls == 4)
@@ -128,6 +126,7 @@ def test_every_worker_killed_at_once_keeps_connections_waiting_and_refuses_none(
     assert (tally.cut, tally.refused) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_killed_keeper_is_replaced_while_calls_go_on(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway)
     with Hammering(gateway.port, request(KEY), connections=16, seconds=2.5) as hammering:
@@ -143,6 +142,7 @@ def test_a_killed_keeper_is_replaced_while_calls_go_on(gateway: Gateway, upstrea
     assert len(os.listdir(f"/proc/{gateway.pid}/fd")) < 20, "nothing is leaked by a replacement"
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts_at_once(
     gateway: Gateway, upstream: Upstream
 ) -> None:
@@ -167,6 +167,7 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts_at_onc
     assert not connects(gateway.port)
 
 
+@pytest.mark.slow
 def test_a_start_waits_for_the_orphans_of_a_killed_supervisor(gateway: Gateway, upstream: Upstream) -> None:
     """The new one is started at once, while calls of the old one are still in flight."""
     serve(gateway)
@@ -179,10 +180,6 @@ def test_a_start_waits_for_the_orphans_of_a_killed_supervisor(gateway: Gateway, 
     assert hammering.tally.statuses == {200: 4}
     assert settle(gateway) == 4
     assert gateway.call() == 200
-
-
-def test_everything_killed_at_once_under_load(gateway: Gateway, upstream: Upstream) -> None:
-    crash_all(gateway, upstream, 1)
 
 
 @pytest.mark.slow
@@ -210,6 +207,7 @@ def crash_all(gateway: Gateway, upstream: Upstream, times: int) -> None:
     reconcile(gateway, upstream, *tallies, more)
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_is_retried_with_pauses_and_then_given_up(gateway: Gateway) -> None:
     """A package that a worker needs is broken: the supervisor says so and ends, instead of trying for ever."""
     broken = gateway.directory / "broken" / "uvloop"
@@ -228,6 +226,7 @@ def test_a_worker_that_cannot_start_is_retried_with_pauses_and_then_given_up(gat
     assert not connects(gateway.port)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_whenever_it_starts_does_not_end_a_gateway_that_serves(gateway: Gateway) -> None:
     """Giving up is for a start that fails. Once it serves, it goes on as long as it can, the others serving."""
     serve(gateway)

@@ -60,12 +60,12 @@ def test_a_signal_drains(gateway: Gateway, upstream: Upstream, number: signal.Si
     """Calls in flight, in both stages of an answer, end well; new connections find nobody; the code is 0."""
     serve(gateway)
     idle = socket.create_connection(("127.0.0.1", gateway.port))
-    calls = [Call(gateway.port, "/v1/calls?ms=1000") for _ in range(4)]
-    streams = [Call(gateway.port, "/v1/calls?half_ms=1000") for _ in range(4)]
+    calls = [Call(gateway.port, "/v1/calls?ms=500") for _ in range(4)]
+    streams = [Call(gateway.port, "/v1/calls?half_ms=500") for _ in range(4)]
     eventually(lambda: upstream.calls == 8)
     gateway.children()
     gateway.signal(number)
-    eventually(lambda: not connects(gateway.port), 0.8, "nobody listened any more")
+    eventually(lambda: not connects(gateway.port), 0.4, "nobody listened any more")
     assert idle.recv(1) == b"", "a connection without a call is closed"
     assert not gateway.ready()
     assert gateway.wait() == 0
@@ -81,6 +81,7 @@ def test_a_signal_drains(gateway: Gateway, upstream: Upstream, number: signal.Si
     assert "Traceback" not in gateway.log()
 
 
+@pytest.mark.slow
 def test_a_drain_under_load_cuts_no_call_and_serves_what_is_queued(gateway: Gateway, upstream: Upstream) -> None:
     gateway.write(account(), key(KEY))
     gateway.start()
@@ -129,11 +130,9 @@ def test_a_second_signal_ends_at_once(gateway: Gateway, upstream: Upstream, seco
     assert "ended with calls in flight" in gateway.log()
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains(
-    gateway: Gateway, upstream: Upstream
-) -> None:
+def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway)
-    call = Call(gateway.port, "/v1/calls?ms=700")
+    call = Call(gateway.port, "/v1/calls?ms=400")
     eventually(lambda: upstream.calls == 1)
     gateway.children()
     os.killpg(gateway.pid, signal.SIGINT)
@@ -142,11 +141,10 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains(
     gone(gateway)
 
 
-def test_a_service_manager_that_signals_every_process_still_gets_a_drain(
-    gateway: Gateway, upstream: Upstream
-) -> None:
+@pytest.mark.slow
+def test_a_service_manager_that_signals_every_process_still_gets_a_drain(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway)
-    call = Call(gateway.port, "/v1/calls?ms=700")
+    call = Call(gateway.port, "/v1/calls?ms=400")
     eventually(lambda: upstream.calls == 1)
     gateway.children()
     os.killpg(gateway.pid, signal.SIGTERM)
@@ -155,6 +153,7 @@ def test_a_service_manager_that_signals_every_process_still_gets_a_drain(
     gone(gateway)
 
 
+@pytest.mark.slow
 def test_a_signal_while_it_starts_ends_it_with_nothing_left(gateway: Gateway) -> None:
     serve(gateway)  # once, so that there is something to find
     assert gateway.stop() == 0
@@ -170,7 +169,7 @@ def test_a_signal_while_it_starts_ends_it_with_nothing_left(gateway: Gateway) ->
 
 def test_a_worker_that_is_told_to_end_finishes_and_is_replaced(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway)
-    calls = [Call(gateway.port, "/v1/calls?ms=500") for _ in range(8)]
+    calls = [Call(gateway.port, "/v1/calls?ms=250") for _ in range(8)]
     eventually(lambda: upstream.calls == 8)
     before = gateway.workers()
     for pid in before:
@@ -208,6 +207,7 @@ def test_a_bucket_that_was_emptied_stays_empty_over_a_restart(gateway: Gateway) 
     assert gateway.call() == 429
 
 
+@pytest.mark.slow
 def test_another_capacity_than_that_of_the_segment_is_refused_and_nothing_forgotten(gateway: Gateway) -> None:
     gateway.write(account(balance="0.001"), key(KEY), price="0.001")
     gateway.start()
@@ -232,6 +232,7 @@ def test_a_segment_that_is_none_is_refused_and_left_alone(gateway: Gateway) -> N
     assert "Traceback" not in gateway.log()
 
 
+@pytest.mark.slow
 def test_a_half_made_segment_of_one_that_was_killed_is_cleared_away(gateway: Gateway) -> None:
     serve(gateway)
     gateway.stop()

@@ -19,9 +19,7 @@ def test_an_account_pays_for_exactly_as_many_calls_as_it_has_money_for(
     gateway: Gateway, upstream: Upstream, price: str, served: int, left: int
 ) -> None:
     """One unit in thousandths, 512 connections, 40,000 calls, all workers."""
-    gateway.write(
-        account(balance="1.000"), key(KEY), price=price
-    )
+    gateway.write(account(balance="1.000"), key(KEY), price=price)
     gateway.start()
     with Sampler(gateway.segment()) as sampler:
         tally = hammer(gateway.port, request(KEY), connections=512, calls=40_000)
@@ -54,11 +52,10 @@ def test_a_credit_line_is_spent_to_its_end_and_no_further(gateway: Gateway, upst
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (Debian: apt-get install wrk)")
+@pytest.mark.slow
 def test_a_rate_is_kept_exactly_by_two_workers_together(gateway: Gateway, upstream: Upstream) -> None:
     """100 calls a second and 50 at once: never more, and hardly less when clients ask all the time."""
-    gateway.write(
-        account(), key(KEY), rate="100/s", burst=50
-    )
+    gateway.write(account(), key(KEY), rate="100/s", burst=50)
     gateway.start()
     start = time.monotonic()
     done = subprocess.run(

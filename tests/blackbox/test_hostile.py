@@ -109,7 +109,7 @@ def test_slow_and_garbage_clients_do_not_hurt_a_good_one(gateway: Gateway, upstr
     assert tally.statuses == {200: 3_000}
     assert tally.cut == 0
     assert upstream.calls - before == 3_000
-    answers = {}
+    answers: dict[int, set[bytes]] = {}
     for number, client in enumerate(clients):
         if number % 5 != 2:
             answers.setdefault(number % 5, set()).add(client.recv(100).split(b"\r\n")[0])
@@ -128,6 +128,7 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.slow
 def test_without_descriptors_a_worker_does_not_spin_and_recovers(gateway: Gateway) -> None:
     """128 descriptors, 400 clients that stay: the processor is idle, nobody crashes, and it serves again."""
     code = (
@@ -183,6 +184,7 @@ def test_an_upstream_that_is_away_costs_nothing(gateway: Gateway) -> None:
         assert get(f"{gateway.admin_url}/readyz")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_does_not_keep_it_from_ending(gateway: Gateway) -> None:
     """A worker that does not answer any more is killed some seconds after the drain's end."""
     gateway.write(account(), key(KEY), server={"drain_timeout": "100ms"})

@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from conftest import Upstream
 from gateway import NANOS, Gateway, account, eventually, key, run
 
 
-def lines(path: Path, rows: Iterable[dict[str, object]]) -> str:
+def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> str:
     """Write one JSON object per line; the path as text."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -22,6 +22,7 @@ def soon(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
+@pytest.mark.slow
 def test_a_key_that_is_revoked_or_expired_is_told_so(gateway: Gateway, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"account": "acme", "key": "sk-revoked", "revoked": True},
@@ -58,6 +59,7 @@ def test_a_key_taken_out_of_the_file_is_revoked_at_the_next_start(gateway: Gatew
     assert [gateway.call(k) for k in ("sk-kept-1", "sk-lost-1", "sk-inline")] == [200] * 3, "and is back when declared"
 
 
+@pytest.mark.slow
 def test_an_account_taken_out_has_no_means_and_keeps_what_it_spent(gateway: Gateway) -> None:
     gateway.write(account(balance="0.005"), key(), account("other"), key("sk-other", "other"), price="0.001")
     gateway.start()
@@ -121,6 +123,7 @@ def test_more_keys_than_there_is_room_for_are_an_error(gateway: Gateway, tmp_pat
     assert "Traceback" not in gateway.log()
 
 
+@pytest.mark.slow
 def test_a_file_that_became_wrong_does_not_keep_a_replaced_keeper_from_serving(
     gateway: Gateway, tmp_path: Path
 ) -> None:
@@ -137,6 +140,7 @@ def test_a_file_that_became_wrong_does_not_keep_a_replaced_keeper_from_serving(
     assert gateway.stop() == 0
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_keys_load_and_work(gateway: Gateway, upstream: Upstream, tmp_path: Path) -> None:
     number = 200_000
     accounts = ({"name": f"customer-{n}", "balance": "0.001"} for n in range(number // 100))

@@ -72,7 +72,8 @@ class SegmentCollector(Collector):
         )
         ends = bucket_ends_s()
         for number, stage in enumerate(STAGES):
-            counts = [sum(c) for c in zip(*(self.segment.histogram(w, number) for w in range(self.workers)), strict=True)]
+            by_worker = (self.segment.histogram(worker, number) for worker in range(self.workers))
+            counts = [sum(column) for column in zip(*by_worker, strict=True)]
             running = 0
             total_s = 0.0
             buckets = []
