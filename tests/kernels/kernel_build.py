@@ -1,0 +1,55 @@
+"""Builds the test-only extension `_kernels` from the package's own .pxd files, and makes it importable.
+
+It is compiled into `build/` of the checkout when it, or a kernel that it includes, has changed.
+"""
+
+import fcntl
+import sys
+import sysconfig
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OUT = ROOT / "build" / "test-kernels" / f"{sysconfig.get_config_var('SOABI')}"
+
+
+def build() -> Path:
+    """Compile what is out of date; the folder that holds the extension."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension  # type: ignore[import-untyped]
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    headers = ROOT / "build/python-headers/root/usr/include"  # where setup.py unpacks them when there are none
+    extension = Extension(
+        "_kernels",
+        [str(HERE / "_kernels.pyx")],
+        include_dirs=[str(headers / f"python{sysconfig.get_python_version()}"), str(headers)],
+        extra_compile_args=["-O3", "-fno-semantic-interposition"],
+    )
+    with open(OUT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        distribution = Distribution(
+            {
+                "ext_modules": cythonize(  # type: ignore[no-untyped-call]
+                    [extension],
+                    include_path=[str(ROOT / "src")],
+                    build_dir=str(OUT / "c"),
+                    compiler_directives={"language_level": 3, "binding": False},
+                    quiet=True,
+                )
+            }
+        )
+        distribution.verbose = 0
+        command = distribution.get_command_obj("build_ext")
+        command.build_lib = str(OUT)
+        command.build_temp = str(OUT / "o")
+        command.ensure_finalized()
+        command.run()
+    return OUT
+
+
+def load() -> None:
+    """Make `import _kernels` work in this process."""
+    folder = str(build())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
