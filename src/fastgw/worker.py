@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Any
 
 import uvloop
 
@@ -37,7 +38,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = plane = Plane(self.config, self.segment, self.index, loop)
-        self.server = await loop.create_server(lambda: Connection(plane), sock=self.listener, backlog=BACKLOG)
+        factory: Any = lambda: Connection(plane)  # noqa: E731  # a protocol by its methods, not by its base
+        self.server = await loop.create_server(factory, sock=self.listener, backlog=BACKLOG)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         loop.add_reader(self.lifeline, self.drain)  # readable means closed: the supervisor is gone
         gc.collect()
