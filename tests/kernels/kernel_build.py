@@ -3,10 +3,17 @@
 It is compiled into `build/` of the checkout when it, or a kernel that it includes, has changed.
 """
 
+from __future__ import annotations
+
 import fcntl
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastgw._segment import Segment
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -53,3 +60,11 @@ def load() -> None:
     folder = str(build())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def scratch_segment() -> Segment:
+    """A small segment that has no file any more: for tests that need a new one for every example."""
+    from fastgw._segment import Segment
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        return Segment.create(f"{folder}/segment", keys_max=64, accounts_max=4, routes_max=2, journal_records=8)
