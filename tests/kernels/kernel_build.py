@@ -1,4 +1,4 @@
-"""Builds the test-only extension `_kernels` from the package's own .pxd files, and makes it importable.
+"""Builds the test-only extension `_kernels` from the package's own .pxd files, and what it is tried on.
 
 It is compiled into `build/` of the checkout when it, or a kernel that it includes, has changed.
 """
@@ -10,9 +10,10 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastgw._core import Gate
     from fastgw._segment import Segment
 
 HERE = Path(__file__).resolve().parent
@@ -68,3 +69,17 @@ def scratch_segment() -> Segment:
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         return Segment.create(f"{folder}/segment", keys_max=64, accounts_max=4, routes_max=2, journal_records=8)
+
+
+def make_gate(segment: Segment, worker: int, *rows: dict[str, Any], **options: Any) -> Gate:
+    """A worker's gate with the given routes: of any host and method, free and unlimited unless a row says else."""
+    from fastgw import refusals
+    from fastgw._core import Gate
+    from fastgw.dataplane.admission import RouteRow
+
+    plain = RouteRow(
+        name=b"api", slot=0, path=b"/", hosts=(), methods=0, price_nanos=0, rate=None, needs_key=True,
+        forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(),
+    )  # fmt: skip
+    routes = [plain._replace(**{"slot": segment.route_slot(row.get("name", b"api").decode()), **row}) for row in rows]
+    return Gate(segment, worker, routes, refusals.templates(realm="test", docs_url="", top_up_url=""), **options)

@@ -1,4 +1,4 @@
-"""Money is exact: holds, captures and voids follow a model, and a process killed between any two stores leaves no error."""
+"""Money is exact: holds, captures and voids follow a model, and a kill between any two stores leaves no error."""
 
 from collections.abc import Callable
 from itertools import product
@@ -123,7 +123,7 @@ PRICE, PART = 40, 25
 
 
 def hold_stores(cost: int, fits: bool) -> list[Store]:
-    """The stores of `account_hold`, in order; when another worker took the last money in between, the second is none."""
+    """The stores of `account_hold`, in order; the second gives back what another worker was quicker to take."""
     reserve: Store = lambda s, w: _kernels.reserved_add(s, w, 0, cost)  # noqa: E731
     if fits:
         return [reserve, lambda s, _: _kernels.committed_add(s, 0, cost)]
