@@ -11,7 +11,7 @@ class ClientEnd(Timed):
 
     def __init__(self) -> None:
         super().__init__()
-        self.peer: Peer | None = None
+        self.peer: Peer
 
     def send(self, data: bytes) -> None:
         """Write, without waiting."""
