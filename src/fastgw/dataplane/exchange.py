@@ -185,20 +185,22 @@ class Exchange:
     def _answer_head(self, data: bytes, start: int, end: int) -> int:
         """Pass on the head `data[start:end]`, and its body if it is the final one; the offset after it."""
         answer = self.plane.answer
+        after = end
         if answer.scan(data, start, end) != 0:
             plain = plain_response(data[start:end])
-            if plain is None or answer.scan(plain, 0, len(plain)) != 0:
+            if plain is not None:
+                data = plain + data[end:]
+                end = len(plain)
+            if plain is None or answer.scan(data, 0, end) != 0:
                 self.unserved(Refusal.UPSTREAM_FAILED)
-                return end
-            data = plain + data[end:]
-            end = len(plain)
+                return after
         status = answer.status
         if status < 200:
             if status == 101:
                 self.unserved(Refusal.UPSTREAM_FAILED)
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
-            return end
+            return after
         self.stage = STREAMING
         self.status = status
         self.gate.answered(self.ticket)
