@@ -310,6 +310,8 @@ class Connection(ClientEnd):
         self._read(not held)
         if held:
             self.deadline = 0
+        elif self.exchange is not None and self.exchange.request_open:
+            self.plane.wheel.arm(self, self.plane.body_ms)
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange

@@ -46,6 +46,8 @@ cdef class Exchange:
     @cython.locals(chunks=ChunkedBody)
     cpdef bint _chunks_fine(self)
     cpdef _await(self, long long within_ms)
+    cpdef _await_request(self)
+    cpdef long long within(self, long long within_ms)
     @cython.locals(position=Py_ssize_t, end=Py_ssize_t)
     cpdef answer_data(self, bytes data)
     @cython.locals(answer=ResponseHead, status=int, keep=bint, stop=Py_ssize_t, after=Py_ssize_t, lines=bytes, out=bytes, part=bytes, done=bint)
