@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: embedsignature=True, embedsignature.format=clinic
 """Admission: which route, who is calling, may they call now, can they pay; and the bytes of every refusal.
 
 One `Gate` per worker. It decides on the segment without a lock and without waiting, and knows nothing of sockets. The

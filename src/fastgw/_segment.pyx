@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: embedsignature=True, embedsignature.format=clinic
 """The segment as the supervisor and the keeper see it: created, opened, filled, recovered and read.
 
 Workers decide on the same memory through `fastgw._core`; nothing here is on the path of a request.

@@ -209,4 +209,4 @@ def _median_us(histogram: list[int]) -> float:
         running += count
         if running >= half:
             break
-    return 2 ** (bucket // 4) * (5 + bucket % 4) / 4
+    return float(2 ** (bucket // 4) * (5 + bucket % 4)) / 4

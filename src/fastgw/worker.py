@@ -58,8 +58,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = plane = Plane(self.config, self.segment, self.index, loop)
-        protocol: Any = lambda: Connection(plane)  # noqa: E731
-        self.server = await loop.create_server(protocol, sock=self.listener, backlog=BACKLOG)
+        factory: Any = lambda: Connection(plane)  # noqa: E731  # a protocol by its methods, not by its base
+        self.server = await loop.create_server(factory, sock=self.listener, backlog=BACKLOG)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self.drain)  # readable means closed: the supervisor is gone

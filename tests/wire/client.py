@@ -146,7 +146,7 @@ class Client:
         return self._rest()
 
     def _chunks(self) -> bytes:
-        body = b""
+        parts: list[bytes] = []
         while True:
             try:
                 line = self._until(b"\r\n")[:-2]
@@ -154,14 +154,14 @@ class Client:
                     raise NotHttpError(f"chunk size {line!r}")
                 size = int(line, 16)
                 if size:
-                    body += self._exactly(size)
+                    parts.append(self._exactly(size))
                 end = self._exactly(2)
             except TruncatedError as error:
-                raise TruncatedError(str(error), body + error.body) from None
+                raise TruncatedError(str(error), b"".join(parts) + error.body) from None
             if end != b"\r\n":
                 raise NotHttpError(f"chunk ends with {end!r}")
             if size == 0:
-                return body
+                return b"".join(parts)
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
@@ -185,15 +185,15 @@ class Client:
         return data[:length]
 
     def _rest(self) -> bytes:
-        data, self.buffer = self.buffer, b""
+        parts, self.buffer = [self.buffer], b""
         while True:
             try:
                 part = self.socket.recv(262144)
             except ConnectionResetError:
-                raise TruncatedError("reset inside a body that ends with the connection", data) from None
+                raise TruncatedError("reset inside a body that ends with the connection", b"".join(parts)) from None
             if not part:
-                return data
-            data += part
+                return b"".join(parts)
+            parts.append(part)
 
     def _more(self) -> None:
         try:

@@ -9,7 +9,8 @@ from fastgw.dataplane.upstream cimport Balancer
 cimport cython
 
 cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST
-cdef bytes CONTINUE, NOTHING
+cdef bytes CONTINUE, NOTHING, RESET
+cdef int FRAMING_CLOSE
 
 
 cdef class Connection(ClientEnd):
@@ -43,4 +44,6 @@ cdef class Connection(ClientEnd):
     cpdef _linger(self, bint all_read)
     cpdef _next(self)
     cpdef _read(self, bint wanted)
+    @cython.locals(exchange=Exchange)
+    cpdef broken(self)
     cpdef drain(self)

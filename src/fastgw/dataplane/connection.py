@@ -5,10 +5,12 @@ One request is in flight at a time; what a client sends ahead waits in a bounded
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from .._core import Peer
-from .._http import find_head_end
+from .._http import FRAMING_CLOSE, find_head_end
 from .._wire import send_now
 from ..refusals import Refusal
 from .ends import ClientEnd
@@ -23,6 +25,7 @@ LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 NOTHING = b"\r\n\r\n"
 
 
@@ -307,6 +310,8 @@ class Connection(ClientEnd):
         self._read(not held)
         if held:
             self.deadline = 0
+        elif self.exchange is not None and self.exchange.request_open:
+            self.plane.wheel.arm(self, self.plane.body_ms)
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange
@@ -320,14 +325,20 @@ class Connection(ClientEnd):
             self._linger(exchange is None or not exchange.request_open)
 
     def broken(self) -> None:
+        exchange = self.exchange
         self.exchange = None
         self.closing = True
         self.deadline = 0
+        # Where only the end of the connection ends a body, or not all of it has been sent, a reset tells that it was cut.
+        if self.transport.get_write_buffer_size() or (exchange is not None and exchange.framing == FRAMING_CLOSE):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
+        if exchange is not None:
+            exchange.client_gone()
 
     def on_deadline(self) -> None:
         if self.closing or not self.writable:
-            self.transport.abort()  # lingering, or a client that reads nothing
+            self.broken()  # lingering, or a client that reads nothing
         elif self.exchange is not None:
             if self.exchange.request_open:
                 self.exchange.unserved(Refusal.REQUEST_TIMEOUT)

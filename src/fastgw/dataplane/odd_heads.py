@@ -12,6 +12,7 @@ from ..refusals import Refusal
 
 # Tighter than httptools, which takes several spaces, and other protocols (RFC 9112 §3)
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) (HTTP/[0-9]\.[0-9])")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n]*)?\r")
 _VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 
 
@@ -82,6 +83,8 @@ def plain_request(head: bytes) -> bytes | Refusal:
 
 def plain_response(head: bytes) -> bytes | None:
     """The same response head in plain form, or None when it is not to be trusted."""
+    if not _STATUS_LINE.fullmatch(head.partition(b"\n")[0]):
+        return None
     found = _Fields()
     parser = httptools.HttpResponseParser(found)
     try:
@@ -90,11 +93,10 @@ def plain_response(head: bytes) -> bytes | None:
         pass
     except httptools.HttpParserError:
         return None
-    version = parser.get_http_version()
-    if not found.complete or version not in ("1.0", "1.1"):
+    if not found.complete:
         return None
-    line = b"HTTP/%b %d %b" % (version.encode(), parser.get_status_code(), found.status)
-    return _write(line, found.fields)
+    line = b"HTTP/%b %d %b" % (parser.get_http_version().encode(), parser.get_status_code(), found.status)
+    return _write(line, [(name, value.strip(b" \t")) for name, value in found.fields])
 
 
 def _write(line: bytes, fields: list[tuple[bytes, bytes]]) -> bytes | None:

@@ -1,16 +1,22 @@
 """What all connections of one worker share: the gate, the wheel, the limits of time and size, the pools."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
 from .._core import Gate
 from .._http import ResponseHead
 from .._segment import Segment
 from ..model import Config
 from .admission import build_gate
-from .deadlines import Timed, Wheel
+from .deadlines import Wheel
 from .upstream import Balancer
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 
 class Plane:
@@ -22,7 +28,7 @@ class Plane:
         self.gate: Gate = build_gate(segment, worker, config)
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
-        self.clients: set[Timed] = set()
+        self.clients: set[Connection] = set()
         self.draining = False
         self.url_max = server.url_max_bytes
         self.head_max = server.head_max_bytes

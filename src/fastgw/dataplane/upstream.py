@@ -82,14 +82,15 @@ class UpstreamConnection(UpstreamEnd):
             if sent == len(data):
                 return
             if sent < 0:
-                self.transport.abort()
+                self.descriptor = -1  # an answer may have come before the end; reading will tell
                 return
             data = data[sent:]
         self.transport.write(data)
 
     def hold_input(self, held: bool) -> None:
-        if self.closed:
+        if self.closed or held == self.held:
             return
+        self.held = held
         if held:
             self.transport.pause_reading()
         else:
@@ -108,8 +109,9 @@ class UpstreamConnection(UpstreamEnd):
 
     def give_back(self, reusable: bool) -> None:
         self.exchange = None
-        if reusable and not self.closed and not self.pool.closed:
+        if reusable and self.descriptor >= 0 and not self.closed and not self.pool.closed:
             self.reused = True
+            self.hold_input(False)  # the next exchange must hear its answer, and the pool the end of the connection
             self.pool.idle.append(self)
             self.pool.plane.wheel.arm(self, self.pool.idle_ms)
         else:
@@ -157,13 +159,14 @@ class Pool(Lender):
         connection.connecting = task = self.plane.loop.create_task(self._connect(connection))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        connection.expect(self.connect_ms)
+        connection.expect(exchange.within(self.connect_ms))
         return None
 
     async def _connect(self, connection: UpstreamConnection) -> None:
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
-            await self.plane.loop.create_connection(lambda: connection, self.target.host, self.target.port)
+            factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
+            await self.plane.loop.create_connection(factory, self.target.host, self.target.port)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT

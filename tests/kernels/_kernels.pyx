@@ -1,0 +1,415 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The kernels by hand, for tests and benches only: their clock injected, their single stores, and loops in C.
+
+Never shipped. It cimports the same .pxd files as the package, so what is tested here is what decides there.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from fastgw._core cimport Gate, Peer, Ticket
+from fastgw._segment cimport Segment
+from fastgw.kernels.account cimport (
+    account_capture, account_excess, account_hold, account_t, account_why, cell_orphans_release, cell_t,
+    hold_result_t,
+)
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
+from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
+from fastgw.kernels.bucket cimport bucket_remaining, bucket_take, bucket_undo, bucket_wait_ns, limit_t
+from fastgw.kernels.keys cimport keys_find
+from fastgw.kernels.latency cimport latency_bucket
+from fastgw.kernels.layout cimport (
+    CODE_CLASS, CODES_MAX, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, record_t,
+)
+from fastgw.kernels.render cimport put_decimal, put_hex, put_hex64
+
+cdef extern from "<time.h>":
+    int CLOCK_THREAD_CPUTIME_ID
+
+CODES = CODES_MAX
+FIRST_CLASS = CODE_CLASS
+BUCKETS = LATENCY_BUCKETS
+HISTOGRAMS = STAGES
+PATH_KEPT = PATH_BYTES
+RECORD_SIZE = sizeof(record_t)
+CELL_SIZE = sizeof(cell_t)
+ACCOUNT_SIZE = sizeof(account_t)
+
+
+# Bytes
+
+def blake2b(bytes secret, bytes data):
+    """The 32-byte digest of `data` (≥ 1 byte) under a 32-byte secret."""
+    cdef uint64_t start[8]
+    cdef uint64_t digest[4]
+    assert len(secret) == 32
+    assert data
+    blake2b_start(start, <const unsigned char*>PyBytes_AS_STRING(secret))
+    blake2b_digest(start, PyBytes_AS_STRING(data), len(data), digest)
+    return (<char*>digest)[:32]
+
+
+def decimal(uint64_t value):
+    cdef char text[20]
+    return text[:put_decimal(text, value) - text]
+
+
+def hexadecimal(uint64_t value):
+    cdef char text[16]
+    return text[:put_hex(text, value) - text]
+
+
+def hexadecimal16(uint64_t value):
+    cdef char text[16]
+    return text[:put_hex64(text, value) - text]
+
+
+def bucket_of_latency(int64_t us):
+    return latency_bucket(us)
+
+
+# Limits
+
+cdef class Bucket:
+    """One bucket of a limit, with the clock given by the caller in nanoseconds."""
+    cdef limit_t limit
+    cdef uint64_t word, before, after
+
+    def __init__(self, interval, tolerance, scale, burst):
+        self.limit.interval = interval
+        self.limit.tolerance = tolerance
+        self.limit.scale = scale
+        self.limit.burst = burst
+
+    def take(self, uint64_t now_ns):
+        """0 when a call was taken, else the nanoseconds to wait."""
+        return bucket_take(&self.word, &self.limit, now_ns, &self.before, &self.after)
+
+    def wait(self, uint64_t now_ns):
+        return bucket_wait_ns(&self.limit, self.word, now_ns)
+
+    def remaining(self, uint64_t now_ns):
+        return bucket_remaining(&self.limit, self.word, now_ns)
+
+    def last(self):
+        """The word before and after the last call that was taken."""
+        return self.before, self.after
+
+    def undo(self, uint64_t before, uint64_t after):
+        return bool(bucket_undo(&self.word, before, after))
+
+    @property
+    def tat(self):
+        return self.word
+
+
+def limit_at(Segment segment, int number):
+    """(interval, tolerance, scale, burst, window_s) of a key's limit."""
+    cdef limit_t* limit = &segment.s.limits[number - 1]
+    return limit.interval, limit.tolerance, limit.scale, limit.burst, limit.window_s
+
+
+# Accounts: the words, and the steps by which the kernels change them
+
+def cell(Segment segment, int worker, uint64_t account):
+    """(reserved, captured, released)."""
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    return load_i64(&c.reserved), load_i64(&c.captured), load_i64(&c.released)
+
+
+def reserved_add(Segment segment, int worker, uint64_t account, int64_t nanos):
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    store_i64(&c.reserved, c.reserved + nanos)
+
+
+def captured_add(Segment segment, int worker, uint64_t account, int64_t nanos):
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    store_i64(&c.captured, c.captured + nanos)
+
+
+def released_add(Segment segment, int worker, uint64_t account, int64_t nanos):
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    store_i64(&c.released, c.released + nanos)
+
+
+def committed_add(Segment segment, uint64_t account, int64_t nanos):
+    add_i64(&segment.s.accounts[account].committed, nanos)
+
+
+def orphans_release(Segment segment, int worker, uint64_t account):
+    return cell_orphans_release(layout_cell(&segment.s, worker, account))
+
+
+def excess(Segment segment, uint64_t account):
+    return account_excess(&segment.s.accounts[account], layout_cell(&segment.s, 0, account),
+                          segment.s.header.accounts_max, <int>segment.s.header.workers)
+
+
+def why(Segment segment, uint64_t account, int64_t cost):
+    """1: the balance does not cover it; 2: calls in flight hold the money."""
+    return <int>account_why(&segment.s.accounts[account], layout_cell(&segment.s, 0, account),
+                            segment.s.header.accounts_max, <int>segment.s.header.workers, cost)
+
+
+# Words of the segment that a test looks at or damages
+
+def unindex_last_key(Segment segment):
+    """As a writer leaves it that was killed before the last store of a key."""
+    cdef uint64_t number = segment.s.header.keys
+    cdef uint64_t at
+    for at in range(segment.s.index_mask + 1):
+        if <uint32_t>segment.s.index[at] == number:
+            segment.s.index[at] = 0
+
+
+def index_slots(Segment segment):
+    return segment.s.index_mask + 1
+
+
+def key_words(Segment segment, int index):
+    """(account, limit, status, expires_s)."""
+    return (segment.s.keys[index].account, segment.s.keys[index].limit, segment.s.keys[index].status,
+            segment.s.keys[index].expires_s)
+
+
+def bucket_words(Segment segment, int slot, int key):
+    """(TAT of the route's bucket, TAT of the key's own)."""
+    return segment.s.buckets[<uint64_t>slot * segment.s.header.keys_max + <uint64_t>key], segment.s.keys[key].tat
+
+
+def count(Segment segment, int worker, int route, int code, uint64_t calls):
+    """Add to a counter of route slot `route`, -1 for none."""
+    cdef uint64_t* counters = layout_counters(&segment.s, worker, route + 1)
+    store_u64(&counters[code], load_u64(&counters[code]) + calls)
+
+
+# Loops for races. Random numbers are xorshift64, so that a seed says everything.
+
+cdef inline uint64_t _random(uint64_t* state) noexcept nogil:
+    state[0] ^= state[0] << 13
+    state[0] ^= state[0] >> 7
+    state[0] ^= state[0] << 17
+    return state[0]
+
+
+def race_account(Segment segment, int worker, uint64_t account, int64_t cost, uint64_t seed, int64_t until_ns, bint partly):
+    """Hold, and capture or void in any order, until the balance is used up or CLOCK_MONOTONIC is `until_ns`.
+
+    Up to eight holds are open at once. A hold is captured whole, or void; with `partly`, also in part. A quarter is void.
+    Returns (calls captured, nanos captured, holds refused).
+    """
+    cdef account_t* a = &segment.s.accounts[account]
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    cdef cell_t* first = layout_cell(&segment.s, 0, account)
+    cdef uint64_t stride = segment.s.header.accounts_max
+    cdef uint64_t state = seed | 1
+    cdef uint64_t dice
+    cdef int64_t charge
+    cdef int64_t captured = 0
+    cdef int64_t calls = 0
+    cdef int64_t refused = 0
+    cdef int open = 0
+    cdef int turns = 0
+    cdef bint over = False
+    while True:
+        dice = _random(&state)
+        turns += 1
+        if turns & 255 == 0 and clock_ns(CLOCK_MONOTONIC) >= until_ns:
+            over = True
+        if not over and open < 8 and dice & 1:
+            if account_hold(a, c, cost):
+                open += 1
+                continue
+            refused += 1
+            if account_why(a, first, stride, <int>segment.s.header.workers, cost) == hold_result_t.HOLD_INSUFFICIENT:
+                over = True
+        if open:
+            charge = 0
+            if dice >> 8 & 3:
+                charge = cost
+                if partly:
+                    charge = <int64_t>((dice >> 16) % <uint64_t>(cost + 1))
+            account_capture(a, c, cost, charge)
+            captured += charge
+            calls += charge != 0
+            open -= 1
+        elif over:
+            return calls, captured, refused
+
+
+def watch_account(Segment segment, uint64_t account, int64_t until_ns):
+    """Look at an account as fast as can be: (looks, times over its means, times below what was captured)."""
+    cdef account_t* a = &segment.s.accounts[account]
+    cdef cell_t* first = layout_cell(&segment.s, 0, account)
+    cdef int64_t captured, committed
+    cdef int64_t looks = 0
+    cdef int64_t over = 0
+    cdef int64_t below = 0
+    cdef int w
+    while clock_ns(CLOCK_MONOTONIC) < until_ns:
+        captured = 0
+        for w in range(<int>segment.s.header.workers):
+            captured += load_i64(&first[w * segment.s.header.accounts_max].captured)
+        committed = load_i64(&a.committed)
+        looks += 1
+        over += committed > a.granted + a.credit
+        below += committed < captured
+    return looks, over, below
+
+
+def race_bucket(Segment segment, int slot, int key, int number, int64_t until_ns, size_t most):
+    """Take from a bucket under limit `number` until CLOCK_MONOTONIC is `until_ns`: the clock (ns since the epoch) at
+    which each call was admitted, as 8-byte integers of this machine."""
+    cdef limit_t* limit = &segment.s.limits[number - 1]
+    cdef uint64_t* word = &segment.s.buckets[<uint64_t>slot * segment.s.header.keys_max + <uint64_t>key]
+    cdef uint64_t* stamps = <uint64_t*>malloc(most * 8)
+    cdef size_t taken = 0
+    cdef int64_t now
+    cdef uint64_t before, after
+    while taken < most:
+        now = clock_ns(CLOCK_MONOTONIC)
+        if now >= until_ns:
+            break
+        now -= <int64_t>segment.s.header.epoch_ns
+        if bucket_take(word, limit, now, &before, &after) == 0:
+            stamps[taken] = now
+            taken += 1
+    out = PyBytes_FromStringAndSize(<char*>stamps, taken * 8)
+    free(stamps)
+    return out
+
+
+def race_journal(Gate gate, Peer peer, bytes data, int digits_at, int64_t until_ns):
+    """Refuse requests until CLOCK_MONOTONIC is `until_ns`; the n-th has n in 16 hexadecimal digits, six times over, at
+    `digits_at` of its head. Returns how many."""
+    cdef bytes own = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    cdef char* at = PyBytes_AS_STRING(own) + digits_at
+    cdef uint64_t n = 0
+    cdef int i
+    while clock_ns(CLOCK_MONOTONIC) < until_ns:
+        n += 1
+        for i in range(6):
+            put_hex64(at + 16 * i, n)
+        gate.begin(own, 0, PyBytes_GET_SIZE(own))
+        gate.refuse(gate.decide(peer), False)
+    return n
+
+
+# Loops for the bench: nanoseconds of this thread's CPU time for `turns` decisions
+
+def time_nothing(int64_t turns):
+    """What a turn of such a loop costs by itself: a random number."""
+    cdef uint64_t state = 88172645463325252
+    cdef uint64_t total = 0
+    cdef int64_t i
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        total += _random(&state)
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    return start + (total == 1)
+
+
+def time_keys(Segment segment, bytes digests, int64_t turns):
+    """Look up random ones of `digests` (32 bytes each)."""
+    cdef const uint64_t* all = <const uint64_t*>PyBytes_AS_STRING(digests)
+    cdef uint64_t number = len(digests) // 32
+    cdef uint64_t state = 88172645463325252
+    cdef int64_t missed = 0
+    cdef int64_t i
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        missed += keys_find(&segment.s, all + 4 * (_random(&state) % number)) < 0
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    assert missed == 0
+    return start
+
+
+def time_digest(Segment segment, bytes key, int64_t turns):
+    """Hash a presented key."""
+    cdef uint64_t start_state[8]
+    cdef uint64_t digest[4]
+    cdef int64_t i
+    cdef int64_t start
+    blake2b_start(start_state, segment.s.header.secret)
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        blake2b_digest(start_state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest)
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+
+
+def time_bucket(Segment segment, int slot, int key, int number, int64_t turns):
+    """Take from one bucket, whose clock runs ahead so that every call conforms."""
+    cdef limit_t* limit = &segment.s.limits[number - 1]
+    cdef uint64_t* word = &segment.s.buckets[<uint64_t>slot * segment.s.header.keys_max + <uint64_t>key]
+    cdef uint64_t before, after
+    cdef uint64_t now = <uint64_t>(clock_ns(CLOCK_MONOTONIC) - <int64_t>segment.s.header.epoch_ns)
+    cdef int64_t refused = 0
+    cdef int64_t i
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        refused += bucket_take(word, limit, now, &before, &after) != 0
+        now += 1000
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    return start, refused
+
+
+def time_account(Segment segment, int worker, uint64_t account, int64_t cost, int64_t turns):
+    """Hold `cost` and capture it, from a balance that lasts."""
+    cdef account_t* a = &segment.s.accounts[account]
+    cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    cdef int64_t refused = 0
+    cdef int64_t i
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        if account_hold(a, c, cost):
+            account_capture(a, c, cost, cost - 1)
+        else:
+            refused += 1
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    assert refused == 0
+    return start
+
+
+def time_refuse(Gate gate, Peer peer, bytes data, int64_t turns):
+    """Scan, decide and refuse one request: all that it takes, from bytes to bytes."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    cdef int64_t i
+    cdef int verdict = 0
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        gate.begin(data, 0, length)
+        verdict = gate.decide(peer)
+        if verdict:
+            gate.refuse(verdict, False)
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) - start, verdict
+
+
+def time_bytes(Gate gate, Peer peer, bytes data, int verdict, int64_t turns):
+    """The refusal's bytes, counter and journal record alone, for a request that was scanned once."""
+    cdef int64_t i
+    cdef int64_t start
+    gate.begin(data, 0, PyBytes_GET_SIZE(data))
+    gate.decide(peer)
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        gate.refuse(verdict, False)
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+
+
+def time_admit(Gate gate, Peer peer, bytes data, int64_t turns):
+    """Scan and decide one request, hold, capture and record: a whole call but for its forwarding."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    cdef Ticket ticket
+    cdef int64_t refused = 0
+    cdef int64_t i
+    cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for i in range(turns):
+        gate.begin(data, 0, length)
+        if gate.decide(peer) == 0:
+            ticket = gate.ticket()
+            gate.settle(ticket, 0, 200, True, 100, 100, 1)
+        else:
+            refused += 1
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    return start, refused

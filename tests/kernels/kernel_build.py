@@ -1,0 +1,85 @@
+"""Builds the test-only extension `_kernels` from the package's own .pxd files, and what it is tried on.
+
+It is compiled into `build/` of the checkout when it, or a kernel that it includes, has changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastgw._core import Gate
+    from fastgw._segment import Segment
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OUT = ROOT / "build" / "test-kernels" / f"{sysconfig.get_config_var('SOABI')}"
+
+
+def build() -> Path:
+    """Compile what is out of date; the folder that holds the extension."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension  # type: ignore[import-untyped]
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    headers = ROOT / "build/python-headers/root/usr/include"  # where setup.py unpacks them when there are none
+    extension = Extension(
+        "_kernels",
+        [str(HERE / "_kernels.pyx")],
+        include_dirs=[str(headers / f"python{sysconfig.get_python_version()}"), str(headers)],
+        extra_compile_args=["-O3", "-fno-semantic-interposition"],
+    )
+    with open(OUT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        distribution = Distribution(
+            {
+                "ext_modules": cythonize(  # type: ignore[no-untyped-call]
+                    [extension],
+                    include_path=[str(ROOT / "src")],
+                    build_dir=str(OUT / "c"),
+                    compiler_directives={"language_level": 3, "binding": False},
+                    quiet=True,
+                )
+            }
+        )
+        distribution.verbose = 0
+        command = distribution.get_command_obj("build_ext")
+        command.build_lib = str(OUT)
+        command.build_temp = str(OUT / "o")
+        command.ensure_finalized()
+        command.run()
+    return OUT
+
+
+def load() -> None:
+    """Make `import _kernels` work in this process."""
+    folder = str(build())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def scratch_segment() -> Segment:
+    """A small segment that has no file any more: for tests that need a new one for every example."""
+    from fastgw._segment import Segment
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        return Segment.create(f"{folder}/segment", keys_max=64, accounts_max=4, routes_max=2, journal_records=8)
+
+
+def make_gate(segment: Segment, worker: int, *rows: dict[str, Any], **options: Any) -> Gate:
+    """A worker's gate with the given routes: of any host and method, free and unlimited unless a row says else."""
+    from fastgw import refusals
+    from fastgw._core import Gate
+    from fastgw.dataplane.admission import RouteRow
+
+    plain = RouteRow(
+        name=b"api", slot=0, path=b"/", hosts=(), methods=0, price_nanos=0, rate=None, needs_key=True,
+        forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(),
+    )  # fmt: skip
+    routes = [plain._replace(**{"slot": segment.route_slot(row.get("name", b"api").decode()), **row}) for row in rows]
+    return Gate(segment, worker, routes, refusals.templates(realm="test", docs_url="", top_up_url=""), **options)

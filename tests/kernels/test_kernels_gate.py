@@ -1,0 +1,197 @@
+"""A gate says who may call: one verdict a request, in a fixed order, and a refusal moves no bucket and no balance."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import _kernels
+import orjson
+import pytest
+from kernel_build import make_gate
+
+from fastgw._core import Gate, Peer
+from fastgw._segment import Segment, account_digest
+from fastgw.control.metrics import SegmentCollector
+from fastgw.model import Rate
+from fastgw.refusals import TABLE, Refusal
+
+PEER = Peer("192.0.2.1", 4711)
+ACTIVE, REVOKED = 1, 2
+HOUR_NS = 3600 * 10**9
+Decide = Callable[..., Refusal]
+
+
+def request(path: str = "/v1/x", key: str | None = "sk", method: str = "POST", *lines: str) -> bytes:
+    fields = ["Host: api.example.com", *lines, *([f"Authorization: Bearer {key}"] if key else [])]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *fields, "", ""]).encode()
+
+
+def decide(gate: Gate, data: bytes) -> Refusal:
+    assert gate.begin(data, 0, len(data)) == 0
+    return Refusal(gate.decide(PEER))
+
+
+@pytest.fixture
+def accounts(segment: Segment) -> Segment:
+    """acme has 100 nanos; its keys: sk, old (expired), gone (revoked), slow (one call an hour)."""
+    segment.add_account(account_digest("acme"), 100, 0)
+    slow = segment.limit(1, HOUR_NS, 1)
+    now = int(time.time())
+    for name, limit, status, expires in (
+        ("sk", 0, ACTIVE, 0), ("old", 0, ACTIVE, now - 1), ("gone", 0, REVOKED, 0), ("slow", slow, ACTIVE, 0),
+        ("new", 0, ACTIVE, now + 3600),
+    ):  # fmt: skip
+        segment.add_key(segment.digest(name.encode()), 0, limit, status, expires)
+    return segment
+
+
+def books(segment: Segment) -> Any:
+    return segment.account(0), [_kernels.bucket_words(segment, 0, key) for key in range(segment.key_count)]
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"),
+    [
+        (request(), Refusal.ADMITTED),
+        (request(key="new"), Refusal.ADMITTED),
+        (request("/v1/../x"), Refusal.BAD_REQUEST),
+        (request("/v1/%2E%2e/x"), Refusal.BAD_REQUEST),
+        (request(method="TRACE"), Refusal.NOT_IMPLEMENTED),
+        (request("/v2"), Refusal.NO_ROUTE),
+        (request("/v1x"), Refusal.NO_ROUTE),
+        (request("/v1/x", "sk", "POST", "Expect: 200-maybe"), Refusal.EXPECTATION_FAILED),
+        (request("/v1/x", "sk", "POST", "Content-Length: 1001"), Refusal.BODY_TOO_LARGE),
+        (request(key=None), Refusal.MISSING_KEY),
+        (request("/v1/x", None, "POST", "Authorization: Basic c2s="), Refusal.MISSING_KEY),
+        (request(key="other"), Refusal.UNKNOWN_KEY),
+        (request(key="sk "), Refusal.ADMITTED),
+        (request(key="SK"), Refusal.UNKNOWN_KEY),
+        (request("/v1/x", "sk", "POST", "X-Api-Key: other"), Refusal.AMBIGUOUS_KEY),
+        (request("/v1/x", "sk", "POST", "X-Api-Key: sk"), Refusal.ADMITTED),
+        (request(key="gone"), Refusal.REVOKED_KEY),
+        (request(key="old"), Refusal.EXPIRED_KEY),
+    ],
+)
+def test_each_request_has_its_verdict_and_a_refusal_changes_nothing(
+    accounts: Segment, data: bytes, verdict: Refusal
+) -> None:
+    gate = make_gate(accounts, 0, {"path": b"/v1", "price_nanos": 7, "rate": Rate(1, HOUR_NS, 9)}, body_max=1000)
+    before = books(accounts)
+    assert decide(gate, data) == verdict
+    if verdict is not Refusal.ADMITTED:
+        assert books(accounts) == before
+    else:
+        gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+
+
+def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {"price_nanos": 30})
+    tickets = []
+    for _ in range(3):
+        assert decide(gate, request()) is Refusal.ADMITTED
+        tickets.append(gate.ticket())
+    assert decide(gate, request()) is Refusal.BALANCE_HELD
+    gate.settle(tickets[0], 0, 200, False, 0, 0, 1)
+    assert decide(gate, request()) is Refusal.ADMITTED
+    for ticket in (gate.ticket(), *tickets[1:]):
+        assert ticket.held_nanos == 30
+        gate.settle(ticket, 0, 200, True, 0, 0, 1)
+        gate.settle(ticket, 0, 200, True, 0, 0, 1)  # only the first time counts
+        assert ticket.settled
+    assert decide(gate, request()) is Refusal.INSUFFICIENT_BALANCE
+    assert accounts.account(0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
+
+
+def test_the_tighter_limit_decides_and_a_refusal_by_one_takes_nothing_from_the_other(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {"price_nanos": 1, "rate": Rate(1, HOUR_NS, 3)})
+    assert decide(gate, request(key="slow")) is Refusal.ADMITTED
+    before = books(accounts)
+    assert decide(gate, request(key="slow")) is Refusal.RATE_LIMITED
+    lines = gate.refuse(Refusal.RATE_LIMITED, False).decode()
+    assert re.search(r"Retry-After: (3600|3599)\r\n", lines)
+    assert 'RateLimit-Policy: "key";q=1;w=3600\r\n' in lines
+    assert books(accounts) == before
+    for _ in range(3):
+        assert decide(gate, request()) is Refusal.ADMITTED
+    before = books(accounts)
+    assert decide(gate, request()) is Refusal.RATE_LIMITED
+    assert re.search(r'RateLimit: "api";r=0;t=3600\r\n', gate.refuse(Refusal.RATE_LIMITED, False).decode())
+    assert books(accounts) == before
+
+
+def test_no_money_takes_no_call_from_the_limit(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {"price_nanos": 101, "rate": Rate(1, HOUR_NS, 3)})
+    before = books(accounts)
+    assert decide(gate, request()) is Refusal.INSUFFICIENT_BALANCE
+    assert books(accounts) == before
+
+
+def test_the_longest_path_of_the_most_exact_host_that_takes_the_method_is_the_route(accounts: Segment) -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": b"all", "path": b"/", "needs_key": False},
+        {"name": b"v1", "path": b"/v1", "needs_key": False},
+        {"name": b"post", "path": b"/v1/chat", "methods": 1 << 3, "needs_key": False},
+        {"name": b"host", "path": b"/v1", "hosts": (b"api.example.com",), "needs_key": False, "slot": 0},
+    ]
+    gate = make_gate(accounts, 0, *rows[:3])
+    for path, method, index in (
+        ("/", "GET", 0), ("/v1", "GET", 1), ("/v1x", "GET", 0), ("/v1/", "GET", 1), ("/v1/chat", "POST", 2),
+        ("/v1/chat?x=/", "POST", 2), ("/v1/chat", "GET", 1), ("/v1/chatter", "POST", 1), ("/v1/chat/y", "POST", 2),
+    ):  # fmt: skip
+        assert decide(gate, request(path, None, method)) is Refusal.ADMITTED
+        assert gate.route_index == index, (path, method)
+    gate = make_gate(accounts, 0, *rows)
+    assert decide(gate, request("/v1/chat", None, "POST")) is Refusal.ADMITTED
+    assert gate.route_index == 3
+    assert decide(gate, request("/other", None, "POST")) is Refusal.ADMITTED
+    assert gate.route_index == 0
+
+
+@pytest.mark.parametrize("refusal", list(TABLE))
+@pytest.mark.parametrize("dialect", [0, 1])
+def test_every_refusal_is_a_whole_answer_counted_and_recorded(
+    accounts: Segment, refusal: Refusal, dialect: int
+) -> None:
+    gate = make_gate(accounts, 0, {"dialect": dialect, "price_nanos": 1})
+    gate.tick(b"Date: Fri, 20 Nov 2026 00:00:00 GMT\r\n")
+    assert decide(gate, request()) is Refusal.ADMITTED
+    gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+    if refusal is Refusal.RATE_LIMITED:
+        accounts.set_key(0, 0, 1, ACTIVE, 0)
+        assert decide(gate, request()) is Refusal.ADMITTED
+        assert decide(gate, request()) is Refusal.RATE_LIMITED
+    answer = gate.refuse(refusal, True)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    row = TABLE[refusal]
+    assert lines[0].startswith(f"HTTP/1.1 {row.status} ")
+    assert fields["Content-Length"] == str(len(body))
+    assert fields["Connection"] == "close"
+    assert fields["Date"] == "Fri, 20 Nov 2026 00:00:00 GMT"
+    assert re.fullmatch("[0-9a-f]{32}", fields["X-Request-Id"])
+    assert ("WWW-Authenticate" in fields) == (row.status == 401)
+    assert ("Retry-After" in fields) == (refusal is Refusal.RATE_LIMITED or bool(row.retry_after_s))
+    document = orjson.loads(body)
+    assert (document["error"] if dialect else document)["code"] == refusal.name.lower()
+    assert accounts.counters(0, 0)[refusal] == 1
+    labels = {
+        sample.labels["verdict"] for metric in SegmentCollector(accounts, 1).collect()
+        if metric.name == "fastgw_requests" for sample in metric.samples
+    }  # fmt: skip
+    assert refusal.name.lower() in labels
+
+
+def test_a_head_request_is_refused_without_a_body_but_with_its_length(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {})
+    assert decide(gate, request("/", None, "HEAD")) is Refusal.MISSING_KEY
+    answer = gate.refuse(Refusal.MISSING_KEY, False)
+    assert answer.endswith(b"\r\n\r\n")
+    assert re.search(rb"Content-Length: [1-9]", answer)
+    assert b"Connection" not in answer
+
+
+def test_a_gate_of_named_hosts_can_be_thrown_away_by_the_collector(accounts: Segment) -> None:
+    for _ in range(100):
+        make_gate(accounts, 0, {"hosts": (b"a", b"b")}, {"path": b"/x"})
