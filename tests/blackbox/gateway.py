@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 
 from fastgw._segment import Segment, account_digest
-
 from fastgw.instance import segment_path
 
 COMMAND = str(Path(sys.executable).parent / "fastgw")
