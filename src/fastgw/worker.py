@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import uvloop
@@ -84,11 +84,8 @@ class Worker:
         self.server.close()
         self._close_idle()
 
-    def _clients(self) -> list[Connection]:
-        return [cast(Connection, client) for client in self.plane.clients]
-
     def _close_idle(self) -> None:
-        for client in self._clients():
+        for client in list(self.plane.clients):
             client.drain()
         if self.plane.clients:
             self.loop.call_later(LAST_CALL_S, self._close_idle)
@@ -97,7 +94,7 @@ class Worker:
 
     def _give_up(self) -> None:
         """Time is up: who still waits for an answer is told so, an answer that has begun is cut, nothing is charged."""
-        for client in self._clients():
+        for client in list(self.plane.clients):
             exchange = client.exchange
             if exchange is None:
                 client.broken()
