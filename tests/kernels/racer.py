@@ -12,10 +12,10 @@ import kernel_build
 
 sys.path.insert(0, str(kernel_build.OUT))  # built by who started this
 
-import _kernels  # noqa: E402
+import _kernels
 
-from fastgw._core import Peer  # noqa: E402
-from fastgw._segment import Segment  # noqa: E402
+from fastgw._core import Peer
+from fastgw._segment import Segment
 
 FOREVER = 2**62
 
