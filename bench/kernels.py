@@ -10,8 +10,8 @@ multiprocessing.RawArray) under a multiprocessing.Lock, because a dict cannot be
 
 Figures are CPU time of the looping thread (CLOCK_THREAD_CPUTIME_ID) over the turns of a loop: the median of several
 runs, with the least and the most. The two of a pair begin together and end when they end, so the slower one's last
-turns are alone. Where two CPUs are two threads of one core, or others use the machine, contended figures say less than those
-alone. --quick runs each loop briefly, to see that it works.
+turns are alone. Where two CPUs are two threads of one core, or others use the machine, contended figures say less than
+those alone. --quick runs each loop briefly, to see that it works.
 """
 
 import argparse
