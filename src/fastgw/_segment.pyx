@@ -189,14 +189,14 @@ cdef class Segment:
         it is an error now and not a fault in the middle of a request. Raises OSError (ENOSPC)."""
         cdef int w
         areas = [
+            (<uint64_t>self.s.base, <uint64_t>self.s.limits - <uint64_t>self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
+            (<uint64_t>self.s.index, (self.s.index_mask + 1) * 8),      # any key, known or not, is looked up in it
             (<uint64_t>self.s.keys, keys * sizeof(key_t)),
             (<uint64_t>self.s.accounts, accounts * sizeof(account_t)),
             (<uint64_t>self.s.counters, workers * (self.s.header.routes_max + 1) * CODES_MAX * 8),
             (<uint64_t>self.s.histograms, workers * STAGES * LATENCY_BUCKETS * 8),
             (<uint64_t>self.s.journals, workers * self.s.journal_stride),
         ]
-        if keys * 512 > self.s.index_mask:
-            areas.append((<uint64_t>self.s.index, (self.s.index_mask + 1) * 8))
         for w in range(workers):
             areas.append((<uint64_t>layout_cell(&self.s, w, 0), accounts * sizeof(cell_t)))
         for route in range(routes):

@@ -4,6 +4,7 @@ The state directory's lock is inherited by every child, so it is free only when 
 without SO_REUSEPORT first, because with it a second instance would bind in silence and take half of the traffic.
 """
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -23,25 +24,31 @@ class Occupied(Exception):
 def lock_state(state_dir: str, note: str) -> int:
     """Lock `state_dir` (made if need be, mode 0700) for as long as the descriptor returned, or a copy, is open.
 
+    The children of a supervisor that was killed finish what they have in flight, and go: they are waited for.
     Raises Occupied, naming the holder, or OSError.
     """
     os.makedirs(state_dir, mode=0o700, exist_ok=True)
-    descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = os.path.join(state_dir, "lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + ORPHANS_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            pid = holder.split()[1]
-            # The workers of a supervisor that was killed finish what they have in flight, and go.
-            if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+            written = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            holders = holders_of({os.path.realpath(path)}, besides=os.getpid())
+            orphaned = bool(holders) and not any(f"process {pid} " in written for pid in holders)
+            if orphaned and time.monotonic() < deadline:
                 time.sleep(0.05)
                 continue
             os.close(descriptor)
+            if orphaned:
+                who = f"the children of {written or 'a gateway'}, which is gone while they finish their calls: " + describe(holders)
+            else:
+                who = written or describe(holders)
             raise Occupied(
-                f"the state directory {state_dir} is in use by {holder}: stop it, or give this one its own --state-dir"
+                f"the state directory {state_dir} is in use by {who}: stop it, or give this one its own --state-dir"
             ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{note}\n".encode(), 0)
@@ -57,13 +64,13 @@ def segment_path(segment_dir: str, state_dir: str) -> str:
 def open_listeners(address: str, number: int, backlog: int) -> list[socket.socket]:
     """`number` listening sockets that share the address. Raises Occupied, or OSError when it cannot be bound."""
     host, port = split_listen(address)
-    family = socket.AF_INET6 if ":" in host or not host else socket.AF_INET
+    family = family_of(host)
     probe = _socket(family, host)
     try:
         probe.bind((host, port))
         # A bound socket that does not listen is no conflict for the ones below, which do share.
     except OSError as error:
-        if error.errno == 98:  # EADDRINUSE
+        if error.errno == errno.EADDRINUSE:
             raise Occupied(f"{address} is in use by {port_holder(port)}: stop it, or choose another --listen") from None
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
     finally:
@@ -86,6 +93,13 @@ def _socket(family: socket.AddressFamily, host: str) -> socket.socket:
     return result
 
 
+def family_of(host: str) -> socket.AddressFamily:
+    """Of a listening host without brackets; "", all interfaces, is IPv6 and IPv4 where the machine has both."""
+    if ":" in host:
+        return socket.AF_INET6
+    return socket.AF_INET6 if not host and os.path.exists("/proc/net/if_inet6") else socket.AF_INET
+
+
 def port_holder(port: int) -> str:
     """Who listens on a TCP port of this machine, as far as /proc tells."""
     inodes = set()
@@ -96,14 +110,38 @@ def port_holder(port: int) -> str:
         except OSError:
             continue
         inodes |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+    return describe(holders_of(inodes)[:1])  # the eldest: the others are its children
+
+
+def holders_of(files: set[str], besides: int = 0) -> list[int]:
+    """Processes that have one of the files (paths, or "socket:[…]") open, as far as /proc tells; the eldest first."""
+    pids = set()
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
-            if os.readlink(link) not in inodes:
-                continue
-            pid = link.split("/")[2]
+            if os.readlink(link) in files:
+                pids.add(int(link.split("/")[2]))
+        except OSError:
+            continue
+    return sorted(pids - {besides}, key=_started)
+
+
+def _started(pid: int) -> int:
+    """When a process started, in ticks since the machine did."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+def describe(pids: list[int]) -> str:
+    """The processes with their commands, for a message."""
+    known = []
+    for pid in pids:
+        try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
-        return f"process {pid} ({command[:80]})"
-    return "another process"
+        known.append(f"process {pid} ({command[:80]})")
+    return ", ".join(known) or "another process"

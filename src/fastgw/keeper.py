@@ -1,7 +1,8 @@
 """The keeper: the only writer of accounts and keys, and the admin address's server.
 
 Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD`; never by hand. While it is
-down, workers go on with what the segment holds.
+down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a keeper that
+takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile.
 """
 
 import os
@@ -9,13 +10,17 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from select import PIPE_BUF
 
 from . import published
 from ._segment import Segment, SegmentError
 from .control.admin import AdminServer
-from .loading import load_accounts, load_keys
-from .model import Account, Config, ConfigError, Key
-from .record_files import iter_accounts, iter_keys
+from .loading import LoadError, load_accounts, load_keys
+from .model import Account, Config, ConfigError, Key, Problem
+from .record_files import check_files, iter_accounts, iter_keys
+from .room import Room
+
+READY = "ready"
 
 
 def accounts_of(config: Config) -> Iterator[Account]:
@@ -32,6 +37,30 @@ def keys_of(config: Config) -> Iterator[Key]:
         yield from iter_keys(config.server.keys_file)
 
 
+def load(segment: Segment, config: Config) -> None:
+    """Make the segment hold what is declared.
+
+    Raises ConfigError, naming file and line where they can be found, or SegmentError.
+    """
+    limited = any(route.rate is not None for route in config.routes)
+    room = Room(segment, workers=config.server.workers, routes=len(segment.routes()) if limited else 0)
+    try:
+        room.need(keys=1, accounts=1)
+        load_keys(segment, keys_of(config), load_accounts(segment, accounts_of(config), room), room)
+    except LoadError as error:
+        check_files(config, lambda _: "the configuration")  # slower, but it knows every line that is wrong
+        raise ConfigError([Problem("accounts and keys", str(error))]) from None
+
+
+def report(ready: int, text: str) -> None:
+    """Tell the supervisor, or, when it does not wait for an answer, everybody."""
+    if ready >= 0:
+        os.write(ready, f"{text}\n".encode()[:PIPE_BUF])
+        os.close(ready)
+    elif text != READY:
+        print(f"fastgw: error: keys and accounts stay as they were: {text}", file=sys.stderr, flush=True)
+
+
 def main(argv: list[str]) -> int:
     segment_path, config_fd, lifeline, ready = argv[0], int(argv[1]), int(argv[2]), int(argv[3])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -39,23 +68,17 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     segment = Segment.open(segment_path)
     config = published.read(config_fd)
+    outcome = READY
     try:
-        numbers = load_accounts(segment, accounts_of(config))
-        load_keys(segment, keys_of(config), numbers)
-        segment.reserve(
-            keys=segment.key_count,
-            accounts=segment.account_count,
-            workers=config.server.workers,
-            routes=sum(route.rate is not None for route in config.routes) and len(segment.routes()),
-        )
-        if config.server.admin_address:
+        if config.server.admin_address:  # first: while it loads, it lives, and what the workers serve can be seen
             admin = AdminServer(config.server.admin_address, segment, config)
             threading.Thread(target=admin.serve_forever, daemon=True, name="admin").start()
+        load(segment, config)
     except (ConfigError, SegmentError, OSError) as error:
-        os.write(ready, f"{error}\n".encode())
+        outcome = str(error)
+    report(ready, outcome)
+    if ready >= 0 and outcome != READY:
         return 1
-    os.write(ready, b"ready\n")
-    os.close(ready)
     os.read(lifeline, 1)  # returns when the supervisor is gone
     return 0
 

@@ -6,21 +6,41 @@ Started by the supervisor as `python -m fastgw.worker INDEX SEGMENT LISTEN_FD CO
 import asyncio
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import uvloop
 
 from . import published
 from ._segment import Segment
 from .dataplane.connection import Connection
 from .dataplane.plane import Plane
+from .model import Config
 
 BACKLOG = 4096
 READY, DRAINING = 2, 3
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
+SPARE_DESCRIPTORS = 32  # of the process itself
+
+
+def within_descriptors(config: Config) -> Config:
+    """Raise the limit of open files as far as it goes, and take no more connections than it has descriptors for.
+
+    A client beyond that gets an answer that says so; without a descriptor it could only be dropped.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    server = config.server
+    upstreams = server.upstream_connections_max * sum(len(upstream.targets) for upstream in config.upstreams)
+    free = max(2, most - SPARE_DESCRIPTORS) if most != resource.RLIM_INFINITY else sys.maxsize
+    clients = max(1, free - min(upstreams, free // 2))
+    if clients >= server.connections_max:
+        return config
+    return msgspec.structs.replace(config, server=msgspec.structs.replace(server, connections_max=clients))
 
 
 class Worker:
@@ -30,7 +50,7 @@ class Worker:
         self.index = index
         self.segment = segment
         self.listener = listener
-        self.config = published.read(config_fd)
+        self.config = within_descriptors(published.read(config_fd))
         self.lifeline = lifeline
         self.done = asyncio.Event()
 
@@ -41,6 +61,7 @@ class Worker:
         factory: Any = lambda: Connection(plane)  # noqa: E731  # a protocol by its methods, not by its base
         self.server = await loop.create_server(factory, sock=self.listener, backlog=BACKLOG)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self.drain)  # readable means closed: the supervisor is gone
         gc.collect()
         gc.freeze()
@@ -63,8 +84,11 @@ class Worker:
         self.server.close()
         self._close_idle()
 
+    def _clients(self) -> list[Connection]:
+        return [cast(Connection, client) for client in self.plane.clients]
+
     def _close_idle(self) -> None:
-        for client in list(self.plane.clients):
+        for client in self._clients():
             client.drain()
         if self.plane.clients:
             self.loop.call_later(LAST_CALL_S, self._close_idle)
@@ -72,8 +96,13 @@ class Worker:
             self.done.set()
 
     def _give_up(self) -> None:
-        for client in list(self.plane.clients):
-            client.broken()
+        """Time is up: who still waits for an answer is told so, an answer that has begun is cut, nothing is charged."""
+        for client in self._clients():
+            exchange = client.exchange
+            if exchange is None:
+                client.broken()
+            else:
+                exchange.upstream_late()
         self.loop.call_later(LAST_CALL_S, self.done.set)
 
 
@@ -81,7 +110,6 @@ def main(argv: list[str]) -> int:
     index, segment, listen_fd, config_fd, lifeline = int(argv[0]), argv[1], int(argv[2]), int(argv[3]), int(argv[4])
     # Ctrl-C reaches the whole group; only the supervisor acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     worker = Worker(index, Segment.open(segment), socket.socket(fileno=listen_fd), config_fd, lifeline)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.run())

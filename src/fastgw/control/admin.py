@@ -1,7 +1,10 @@
 """Decides what the admin address answers: is it alive, is it ready, what has it counted. Never on the data port."""
 
+import errno
 import socket
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -9,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 
 from .._segment import Segment
 from ..addresses import split_listen
+from ..instance import family_of, port_holder
 from ..model import Config
 from .metrics import SegmentCollector
 
@@ -22,7 +26,8 @@ class AdminServer(ThreadingHTTPServer):
 
     def __init__(self, address: str, segment: Segment, config: Config) -> None:
         host, port = split_listen(address)
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family = family_of(host)
+        self.dual_stack = not host
         self.segment = segment
         self.workers = config.server.workers
         self.registry = CollectorRegistry()
@@ -30,7 +35,19 @@ class AdminServer(ThreadingHTTPServer):
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
-            raise OSError(error.errno, f"cannot serve the admin address {address}: {error.strerror}") from None
+            reason = f"in use by {port_holder(port)}" if error.errno == errno.EADDRINUSE else error.strerror
+            raise OSError(f"cannot serve the admin address {address}: {reason}; choose another --admin") from None
+
+    def server_bind(self) -> None:
+        """Bind, and nothing else: the class above would ask the DNS for this machine's name."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self.dual_stack else 1)
+        TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle is no error of ours."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def unready(self) -> str:
         """Why no traffic should be sent here, or nothing."""
@@ -40,6 +57,8 @@ class AdminServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: AdminServer
+    server_version = "fastgw"
+    sys_version = ""
     timeout = 10
 
     def do_GET(self) -> None:

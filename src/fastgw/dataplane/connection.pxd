@@ -1,5 +1,6 @@
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
+from fastgw._wire cimport send_now
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
@@ -7,15 +8,16 @@ from fastgw.dataplane.upstream cimport Balancer
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS
-cdef bytes CONTINUE, NOTHING
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST
+cdef bytes CONTINUE, NOTHING, RESET
+cdef int FRAMING_CLOSE
 
 
 cdef class Connection(ClientEnd):
     cdef public Plane plane
     cdef public Gate gate
     cdef public object transport
-    cdef public object write
+    cdef public int descriptor
     cdef public Exchange exchange
     cdef public bytes stash
     cdef public Py_ssize_t searched
@@ -26,6 +28,8 @@ cdef class Connection(ClientEnd):
     cdef public bint half_closed
     cdef public bint closing
 
+    @cython.locals(sent=Py_ssize_t)
+    cpdef send(self, bytes data)
     @cython.locals(taken=Py_ssize_t, exchange=Exchange)
     cpdef data_received(self, bytes data)
     @cython.locals(plane=Plane, position=Py_ssize_t, searched=Py_ssize_t, taken=Py_ssize_t, end=Py_ssize_t)
@@ -34,10 +38,12 @@ cdef class Connection(ClientEnd):
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t, shift=Py_ssize_t, balancer=Balancer)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
     cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
     cpdef _refuse_unasked(self, int refusal)
     cpdef _linger(self, bint all_read)
     cpdef _next(self)
     cpdef _read(self, bint wanted)
+    @cython.locals(exchange=Exchange)
+    cpdef broken(self)
     cpdef drain(self)

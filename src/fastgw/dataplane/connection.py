@@ -5,22 +5,27 @@ One request is in flight at a time; what a client sends ahead waits in a bounded
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 from .._core import Peer
-from .._http import find_head_end
+from .._http import FRAMING_CLOSE, find_head_end
+from .._wire import send_now
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
-from .odd_heads import plain_request
+from .odd_heads import line_refusal, plain_request
 
 if TYPE_CHECKING:
     from .plane import Plane
 
 STASH_MAX = 65536  # bytes read ahead of the request in flight
+LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 NOTHING = b"\r\n\r\n"
 
 
@@ -32,7 +37,7 @@ class Connection(ClientEnd):
         self.plane = plane
         self.gate = plane.gate
         self.transport: Any = None
-        self.write: Any = None
+        self.descriptor = -1  # the transport's, until connection_lost
         self.exchange: Exchange | None = None
         self.stash = b""  # a partial head, or what came ahead
         self.searched = 0  # how far the stash holds no end of a head
@@ -48,7 +53,8 @@ class Connection(ClientEnd):
     def connection_made(self, transport: Any) -> None:
         plane = self.plane
         self.transport = transport
-        self.write = transport.write
+        self.descriptor = transport.get_extra_info("socket").fileno()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
         name = transport.get_extra_info("peername")
         self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
         self.gate.count(1, 0, 0)
@@ -93,6 +99,7 @@ class Connection(ClientEnd):
         return False
 
     def connection_lost(self, _: Exception | None) -> None:
+        self.descriptor = -1
         self.deadline = 0
         self.closing = True
         self.gate.count(-1, 0, 0)
@@ -143,9 +150,13 @@ class Connection(ClientEnd):
                 position += taken
                 continue
             if data[position] == 13 or data[position] == 10:  # empty lines before a request (RFC 9112 §2.2)
-                if data[position] == 13 and position + 1 < len(data) and data[position + 1] != 10:
-                    self._refuse_unasked(Refusal.BAD_REQUEST)
-                    return
+                if data[position] == 13:
+                    if position + 1 == len(data):
+                        self.stash = data[position:]
+                        break
+                    if data[position + 1] != 10:
+                        self._refuse_unasked(Refusal.BAD_REQUEST)
+                        return
                 position += 1
                 continue
             end = find_head_end(data, max(position, searched - 3))
@@ -154,7 +165,7 @@ class Connection(ClientEnd):
                 self._wait_for_head(data, position)
                 return
             if end - position > plane.head_max:
-                self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+                self._refuse_unasked(self._too_large(data, position))
                 return
             position = self._request(data, position, end)
         if self.exchange is None and not self.closing:
@@ -168,16 +179,22 @@ class Connection(ClientEnd):
         line = data.find(b"\n", position)
         if not 65 <= first <= 90 and not 97 <= first <= 122:
             self._refuse_unasked(Refusal.BAD_REQUEST)  # TLS, or no HTTP at all
-        elif line < 0 and length > plane.url_max + 64:
-            self._refuse_unasked(Refusal.URL_TOO_LONG)
-        elif length > plane.head_max:
-            self._refuse_unasked(Refusal.HEAD_TOO_LARGE)
+        elif length > plane.head_max or (line < 0 and length > plane.url_max + LINE_REST):
+            self._refuse_unasked(self._too_large(data, position))
+        elif line >= 0 and line_refusal(data[position:line]):
+            self._refuse_unasked(line_refusal(data[position:line]))
         else:
             if not self.partial:
                 plane.wheel.arm(self, plane.head_ms)  # for the whole head, not from byte to byte
             self.partial = True
             self.stash = data[position:] if position else data
             self.searched = len(self.stash)
+
+    def _too_large(self, data: bytes, position: int) -> Refusal:
+        """What to say of a head that is, or will be, longer than a head may be: its first line is to blame, or the rest."""
+        line = data.find(b"\n", position)
+        length = (len(data) if line < 0 else line) - position
+        return Refusal.URL_TOO_LONG if length > self.plane.url_max + LINE_REST else Refusal.HEAD_TOO_LARGE
 
     def _request(self, data: bytes, start: int, end: int) -> int:
         """Admit or refuse the request with the head `data[start:end]`; the offset where the next one begins."""
@@ -203,7 +220,7 @@ class Connection(ClientEnd):
         if verdict != 0:
             return self._refuse(verdict, data, end, False) - shift
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
-            self.write(CONTINUE)
+            self.send(CONTINUE)
         self.deadline = 0
         balancer = self.plane.by_route[gate.route_index]
         self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), balancer.pick())
@@ -216,7 +233,8 @@ class Connection(ClientEnd):
         """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""
         head = self.gate.head
         body = 0
-        if not close:
+        known = not close  # what comes after a head that means nothing is unknown
+        if known:
             body = max(head.content_length, 0)
             close = (
                 not head.keep_alive
@@ -225,9 +243,11 @@ class Connection(ClientEnd):
                 or body > SKIP_MAX
                 or self.plane.draining
             )
-        self.write(self.gate.refuse(verdict, close))
+        else:
+            self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
+        self.send(self.gate.refuse(verdict, close))
         if close:
-            self._linger(len(data) - end >= body and not head.chunked)
+            self._linger(known and len(data) - end >= body and not head.chunked)
             return len(data)
         taken = min(body, len(data) - end)
         self.skip = body - taken
@@ -237,7 +257,7 @@ class Connection(ClientEnd):
         """Refuse what is not a request, and close."""
         self.gate.begin(NOTHING, 0, len(NOTHING))
         self.gate.stranger(self.peer)
-        self.write(self.gate.refuse(refusal, True))
+        self.send(self.gate.refuse(refusal, True))
         self._linger(False)
 
     def _linger(self, all_read: bool) -> None:
@@ -274,13 +294,24 @@ class Connection(ClientEnd):
     # ClientEnd
 
     def send(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            self.write(data)
+        if self.descriptor < 0:
+            return
+        if self.writable:
+            sent = send_now(self.descriptor, data)
+            if sent == len(data):
+                return
+            if sent < 0:
+                self.transport.abort()
+                return
+            data = data[sent:]
+        self.transport.write(data)
 
     def hold_input(self, held: bool) -> None:
         self._read(not held)
         if held:
             self.deadline = 0
+        elif self.exchange is not None and self.exchange.request_open:
+            self.plane.wheel.arm(self, self.plane.body_ms)
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange
@@ -294,14 +325,20 @@ class Connection(ClientEnd):
             self._linger(exchange is None or not exchange.request_open)
 
     def broken(self) -> None:
+        exchange = self.exchange
         self.exchange = None
         self.closing = True
         self.deadline = 0
+        # Where only the end of the connection ends a body, or not all of it has been sent, a reset tells that it was cut.
+        if self.transport.get_write_buffer_size() or (exchange is not None and exchange.framing == FRAMING_CLOSE):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
+        if exchange is not None:
+            exchange.client_gone()
 
     def on_deadline(self) -> None:
         if self.closing or not self.writable:
-            self.transport.abort()  # lingering, or a client that reads nothing
+            self.broken()  # lingering, or a client that reads nothing
         elif self.exchange is not None:
             if self.exchange.request_open:
                 self.exchange.unserved(Refusal.REQUEST_TIMEOUT)

@@ -12,6 +12,7 @@ cdef class ClientEnd(Timed):
 
 cdef class UpstreamEnd(Timed):
     cdef public bint reused
+    cdef public bint held
     cpdef send(self, bytes data)
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)

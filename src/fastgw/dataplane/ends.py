@@ -31,11 +31,13 @@ class ClientEnd(Timed):
 
 
 class UpstreamEnd(Timed):
-    """A connection to a target, lent to one exchange at a time; `reused` when it has served another before."""
+    """A connection to a target, lent to one exchange at a time; `reused` when it has served another before; `held`
+    while its answer is not read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reused = False
+        self.held = False
 
     def send(self, data: bytes) -> None:
         raise NotImplementedError

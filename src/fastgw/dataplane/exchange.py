@@ -110,7 +110,9 @@ class Exchange:
             self.pending = []
             self.pending_size = 0
             self.client.hold_input(False)
-        if not self.request_open:
+        if self.request_open:
+            self._await_request()
+        else:
             self._await(self.plane.first_byte_ms)
 
     def request_data(self, data: bytes) -> int:
@@ -154,10 +156,21 @@ class Exchange:
 
     def _await(self, within_ms: int) -> None:
         """The upstream must be heard of within that time, and within what is left of the call's."""
-        if self.total_tick:
-            within_ms = min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
         if self.upstream is not None:
-            self.upstream.expect(within_ms)
+            self.upstream.expect(self.within(within_ms))
+
+    def _await_request(self) -> None:
+        """While the request still comes, the upstream owes nothing; only the call as a whole may take too long."""
+        if self.total_tick:
+            self._await(self.plane.total_ms)
+        elif self.upstream is not None:
+            self.upstream.deadline = 0
+
+    def within(self, within_ms: int) -> int:
+        """That many milliseconds, or those that are left of the call's own time."""
+        if self.total_tick:
+            return min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
+        return within_ms
 
     # The answer
 
@@ -185,20 +198,22 @@ class Exchange:
     def _answer_head(self, data: bytes, start: int, end: int) -> int:
         """Pass on the head `data[start:end]`, and its body if it is the final one; the offset after it."""
         answer = self.plane.answer
+        after = end
         if answer.scan(data, start, end) != 0:
             plain = plain_response(data[start:end])
-            if plain is None or answer.scan(plain, 0, len(plain)) != 0:
+            if plain is not None:
+                data = plain + data[end:]
+                end = len(plain)
+            if plain is None or answer.scan(data, 0, end) != 0:
                 self.unserved(Refusal.UPSTREAM_FAILED)
-                return end
-            data = plain + data[end:]
-            end = len(plain)
+                return after
         status = answer.status
         if status < 200:
             if status == 101:
                 self.unserved(Refusal.UPSTREAM_FAILED)
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
-            return end
+            return after
         self.stage = STREAMING
         self.status = status
         self.gate.answered(self.ticket)
@@ -284,7 +299,7 @@ class Exchange:
             return  # the client went away while it was written to
         if done:
             self._complete()
-        else:
+        elif self.upstream is not None and not self.upstream.held:  # else it is the client that must move
             self._await(self.plane.stream_ms)
 
     def answer_ended(self) -> None:
@@ -328,8 +343,8 @@ class Exchange:
         self.client.hold_input(held)
         if held:
             self._await(self.plane.first_byte_ms)  # it must take more within that time
-        elif self.upstream is not None and self.stage == WAITING:
-            self.upstream.deadline = 0
+        elif self.stage == WAITING:
+            self._await_request()
 
     def answer_input(self, held: bool) -> None:
         """The client cannot take more of the answer now, or can again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from .._wire import send_now
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
@@ -23,7 +24,8 @@ class UpstreamConnection(UpstreamEnd):
         self.pool = pool
         self.exchange: Exchange | None = exchange
         self.transport: Any = None
-        self.write: Any = None
+        self.descriptor = -1  # the transport's, until connection_lost
+        self.writable = True
         self.connecting: Any = None
         self.closed = False
 
@@ -31,7 +33,8 @@ class UpstreamConnection(UpstreamEnd):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.write = transport.write
+        self.descriptor = transport.get_extra_info("socket").fileno()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
         self.deadline = 0
         self.pool.gate.count(0, 1, 0)
         if self.exchange is None:
@@ -52,6 +55,7 @@ class UpstreamConnection(UpstreamEnd):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.pool.gate.count(0, -1, 0)
+        self.descriptor = -1
         self.closed = True
         self.deadline = 0
         self.pool.forget(self)
@@ -59,21 +63,34 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.upstream_lost()
 
     def pause_writing(self) -> None:
+        self.writable = False
         if self.exchange is not None:
             self.exchange.request_input(True)
 
     def resume_writing(self) -> None:
+        self.writable = True
         if self.exchange is not None:
             self.exchange.request_input(False)
 
     # UpstreamEnd
 
     def send(self, data: bytes) -> None:
-        self.write(data)
+        if self.descriptor < 0:
+            return
+        if self.writable:
+            sent = send_now(self.descriptor, data)
+            if sent == len(data):
+                return
+            if sent < 0:
+                self.descriptor = -1  # an answer may have come before the end; reading will tell
+                return
+            data = data[sent:]
+        self.transport.write(data)
 
     def hold_input(self, held: bool) -> None:
-        if self.closed:
+        if self.closed or held == self.held:
             return
+        self.held = held
         if held:
             self.transport.pause_reading()
         else:
@@ -92,8 +109,9 @@ class UpstreamConnection(UpstreamEnd):
 
     def give_back(self, reusable: bool) -> None:
         self.exchange = None
-        if reusable and not self.closed and not self.pool.closed:
+        if reusable and self.descriptor >= 0 and not self.closed and not self.pool.closed:
             self.reused = True
+            self.hold_input(False)  # the next exchange must hear its answer, and the pool the end of the connection
             self.pool.idle.append(self)
             self.pool.plane.wheel.arm(self, self.pool.idle_ms)
         else:
@@ -141,7 +159,7 @@ class Pool(Lender):
         connection.connecting = task = self.plane.loop.create_task(self._connect(connection))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        connection.expect(self.connect_ms)
+        connection.expect(exchange.within(self.connect_ms))
         return None
 
     async def _connect(self, connection: UpstreamConnection) -> None:

@@ -133,6 +133,23 @@ cdef extern from *:
         while (p < end && (((unsigned char)*p >= 32 && *p != 127) || *p == 9)) p++;
         return p;
     }
+    /* The LF that an empty line follows, or NULL. */
+    static inline const char *fg_last_line(const char *p, const char *end) {
+    #ifdef __SSE2__
+        const __m128i lf = _mm_set1_epi8(10), cr = _mm_set1_epi8(13);
+        while (end - p >= 17) {
+            __m128i next = _mm_loadu_si128((const __m128i *)(p + 1));
+            __m128i empty = _mm_or_si128(_mm_cmpeq_epi8(next, lf), _mm_cmpeq_epi8(next, cr));
+            __m128i line = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), lf);
+            int mask = _mm_movemask_epi8(_mm_and_si128(line, empty));
+            if (mask) return p + __builtin_ctz(mask);
+            p += 16;
+        }
+    #endif
+        for (; end - p >= 2; p++)
+            if (*p == 10 && (p[1] == 10 || p[1] == 13)) return p;
+        return 0;
+    }
     /* Nonzero when a byte is not visible ASCII, or is "#". */
     static inline int fg_bad_target(const char *p, size_t n) {
         unsigned char bad = 0;
@@ -152,13 +169,42 @@ cdef extern from *:
         }
         return !differ;
     }
+    /* Methods that httptools takes with HTTP/1, besides those of method_t; case-sensitive. */
+    static inline int fg_known_method(const char *p, size_t n) {
+        static const char *const names[] = {
+            "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY",
+            "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND",
+            "UNLINK", "UNLOCK", "UNSUBSCRIBE"};
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (strlen(names[i]) == n && memcmp(names[i], p, n) == 0) return 1;
+        return 0;
+    }
     #define FG_IS(p, n, name) ((n) == sizeof(name) - 1 && fg_same(p, name, sizeof(name) - 1))
+    /* Equal to a lower-case name of letters and "-", for a name that is known to be a token: in a token, setting bit 5 turns
+       no other byte into a letter or "-". */
+    static inline int fg_same_token(const char *p, const char *lower, size_t n) {
+        const uint64_t low = 0x2020202020202020ULL;
+        uint64_t a, b;
+        if (n < 8) return fg_same(p, lower, n);
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            memcpy(&a, p + i, 8);
+            memcpy(&b, lower + i, 8);
+            if ((a | low) != b) return 0;
+        }
+        memcpy(&a, p + n - 8, 8);
+        memcpy(&b, lower + n - 8, 8);
+        return (a | low) == b;
+    }
+    #define FG_NAMED(p, n, name) ((n) == sizeof(name) - 1 && fg_same_token(p, name, sizeof(name) - 1))
     """
     const uint8_t* HOST_BYTE "fg_host_byte"
     const char* name_end "fg_name_end"(const char* data, const char* end) noexcept nogil
     const char* line_end "fg_line_end"(const char* data, const char* end) noexcept nogil
     bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
     bint same_lower "fg_same"(const char* data, const char* lower, size_t length) noexcept nogil
+    bint known_method "fg_known_method"(const char* name, size_t length) noexcept nogil
+    const char* last_line "fg_last_line"(const char* data, const char* end) noexcept nogil
+    bint named "FG_NAMED"(const char* name, size_t length, const char* literal) noexcept nogil
     bint equals "FG_IS"(const char* data, size_t length, const char* literal) noexcept nogil
 
 
@@ -168,64 +214,62 @@ cdef inline int64_t head_end(const char* data, size_t start, size_t length) noex
     cdef const char* at = data + start
     cdef const char* end = data + length
     while True:
-        at = <const char*>memchr(at, 10, end - at)
+        at = last_line(at, end)
         if at is NULL:
             return -1
         at += 1
-        if at < end and at[0] == 10:
+        if at[0] == 10:
             return at + 1 - data
-        if at + 1 < end and at[0] == 13 and at[1] == 10:
+        if at + 1 < end and at[1] == 10:
             return at + 2 - data
-        if at >= end:
-            return -1
 
 
 cdef inline uint8_t field_kind(const char* name, size_t n) noexcept nogil:
-    """What a field means, by its name."""
+    """What a field means, by its name, a token."""
     cdef char first = name[0] | 32
     if first == 99:                                             # c
-        if equals(name, n, b"content-length"):
+        if named(name, n, b"content-length"):
             return KIND_CONTENT_LENGTH
-        if equals(name, n, b"connection"):
+        if named(name, n, b"connection"):
             return KIND_CONNECTION
     elif first == 120:                                          # x
-        if equals(name, n, b"x-api-key"):
+        if named(name, n, b"x-api-key"):
             return KIND_API_KEY
-        if equals(name, n, b"x-request-id"):
+        if named(name, n, b"x-request-id"):
             return KIND_REQUEST_ID
         if n > 12 and (name[2] | 32) == 102 and same_lower(name, b"x-forwarded-", 12):
             return KIND_FORWARDED
-        if equals(name, n, b"x-real-ip"):
+        if named(name, n, b"x-real-ip"):
             return KIND_FORWARDED
     elif first == 104:                                          # h
-        if equals(name, n, b"host"):
+        if named(name, n, b"host"):
             return KIND_HOST
     elif first == 97:                                           # a
-        if equals(name, n, b"authorization"):
+        if named(name, n, b"authorization"):
             return KIND_AUTHORIZATION
     elif first == 116:                                          # t
-        if equals(name, n, b"transfer-encoding"):
+        if named(name, n, b"transfer-encoding"):
             return KIND_TRANSFER_ENCODING
-        if equals(name, n, b"te"):
+        if named(name, n, b"te"):
             return KIND_TE
-        if equals(name, n, b"trailer"):
+        if named(name, n, b"trailer"):
             return KIND_TRAILER
     elif first == 101:                                          # e
-        if equals(name, n, b"expect"):
+        if named(name, n, b"expect"):
             return KIND_EXPECT
     elif first == 107:                                          # k
-        if equals(name, n, b"keep-alive"):
+        if named(name, n, b"keep-alive"):
             return KIND_KEEP_ALIVE
     elif first == 117:                                          # u
-        if equals(name, n, b"upgrade"):
+        if named(name, n, b"upgrade"):
             return KIND_UPGRADE
     elif first == 102:                                          # f
-        if equals(name, n, b"forwarded"):
+        if named(name, n, b"forwarded"):
             return KIND_FORWARDED
     elif first == 112:                                          # p
-        if equals(name, n, b"proxy-connection"):
+        if named(name, n, b"proxy-connection"):
             return KIND_PROXY_CONNECTION
-        if equals(name, n, b"proxy-authenticate") or equals(name, n, b"proxy-authorization"):
+        if named(name, n, b"proxy-authenticate") or named(name, n, b"proxy-authorization"):
             return KIND_PROXY_AUTHENTICATE
     return KIND_OTHER
 
@@ -405,12 +449,17 @@ cdef inline scan_t request_scan(head_t* h, const char* data, size_t length, uint
     h.content_length = -1
     h.host = 0
     h.status = 0
+    h.method = METHOD_OTHER         # of a head that is not plain, nothing may be left from the one before
+    h.minor = 1
+    h.target = h.target_length = h.path_length = h.method_length = 0
     while 65 <= data[at] <= 90:
         at += 1
     if at == 0 or at > 24 or data[at] != 32:
         return SCAN_ODD
     h.method_length = <uint32_t>at
     h.method = method_of(data, at)
+    if h.method == METHOD_OTHER and not known_method(data, at):
+        return SCAN_ODD
     at += 1
     if data[at] != 47:
         return SCAN_ODD

@@ -1,0 +1,158 @@
+"""A closed loop of many connections that knows the fate of every call: its status and code, cut, or not connected."""
+
+import asyncio
+import re
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+CODE = re.compile(rb'"code": ?"([a-z_]+)"')
+LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)", re.IGNORECASE)
+
+
+@dataclass
+class Tally:
+    """What became of the calls: answers by status and by code, connections that were cut with a call in flight."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+    refused: int = 0  # connections that nobody accepted
+    elapsed_s: float = 0.0
+
+    @property
+    def answers(self) -> int:
+        return self.statuses.total()
+
+
+class Budget:
+    """How many calls may still be made, and until when."""
+
+    def __init__(self, calls: int, seconds: float) -> None:
+        self.calls = calls
+        self.until = time.monotonic() + seconds
+
+    def take(self) -> bool:
+        if self.calls <= 0 or time.monotonic() >= self.until:
+            return False
+        self.calls -= 1
+        return True
+
+
+class Caller(asyncio.Protocol):
+    """One connection: one call at a time, until the budget or the connection ends."""
+
+    def __init__(self, request: bytes, budget: Budget, tally: Tally) -> None:
+        self.request = request
+        self.budget = budget
+        self.tally = tally
+        self.buffer = b""
+        self.waiting = False
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.call()
+
+    def call(self) -> None:
+        if self.budget.take():
+            self.waiting = True
+            self.transport.write(self.request)
+        else:
+            self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        match = LENGTH.search(self.buffer, 0, end + 2)
+        assert match, self.buffer
+        whole = end + 4 + int(match[1])
+        if len(self.buffer) < whole:
+            return
+        assert self.waiting, self.buffer
+        self.waiting = False
+        self.tally.statuses[int(self.buffer[9:12])] += 1
+        if code := CODE.search(self.buffer, end):
+            self.tally.codes[code[1].decode()] += 1
+        head, self.buffer = self.buffer[:end], self.buffer[whole:]
+        if b"\r\nConnection: close" in head:
+            self.transport.close()
+        else:
+            self.call()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.waiting:
+            self.tally.cut += 1
+        self.ended.set_result(None)
+
+
+async def _caller(port: int, request: bytes, budget: Budget, tally: Tally) -> None:
+    loop = asyncio.get_running_loop()
+    while budget.calls > 0 and time.monotonic() < budget.until:
+        try:
+            _, caller = await loop.create_connection(lambda: Caller(request, budget, tally), "127.0.0.1", port)
+        except OSError:
+            tally.refused += 1
+            await asyncio.sleep(0.01)
+            continue
+        await caller.ended
+
+
+async def _all(port: int, request: bytes, connections: int, budget: Budget, tally: Tally) -> None:
+    await asyncio.gather(*(_caller(port, request, budget, tally) for _ in range(connections)))
+
+
+def request(key: str, target: str = "/v1/calls") -> bytes:
+    """A POST as a client of an API sends it."""
+    body = b'{"question":"how much?"}'
+    return (
+        f"POST {target} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def hammer(
+    port: int, payload: bytes, *, connections: int, calls: int = 1 << 60, seconds: float = 1e9, patience: float = 60
+) -> Tally:
+    """Call until `calls` are made or `seconds` are over; raises TimeoutError when answers keep out for `patience`."""
+    tally = Tally()
+    budget = Budget(calls, seconds)
+    start = time.monotonic()
+
+    async def run() -> None:
+        async with asyncio.timeout(patience + min(seconds, 600)):
+            await _all(port, payload, connections, budget, tally)
+
+    uvloop.run(run())
+    tally.elapsed_s = time.monotonic() - start
+    return tally
+
+
+class Hammering:
+    """`hammer` in a thread, as a context; `tally` is whole when it has been left."""
+
+    def __init__(self, port: int, payload: bytes, *, connections: int, seconds: float) -> None:
+        self.tally = Tally()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(port, payload, connections, seconds), daemon=True)
+
+    def _run(self, port: int, payload: bytes, connections: int, seconds: float) -> None:
+        try:
+            self.tally = hammer(port, payload, connections=connections, seconds=seconds)
+        except BaseException as error:
+            self.failure = error
+
+    def __enter__(self) -> "Hammering":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        if self.failure is not None:
+            raise self.failure

@@ -1,0 +1,166 @@
+"""Decides the configurations that the tests share: one that is generous, one with every limit small, one with every
+deadline short."""
+
+PRICE = 1_000_000  # nanos of a call to /v1/
+
+KEY = "sk-wire-rich-0001"
+IDENTITY = f"Host: wire\r\nAuthorization: Bearer {KEY}\r\n".encode()
+
+_ACCOUNTS = """
+[[accounts]]
+name = "rich"
+balance = "1000000"
+[[keys]]
+account = "rich"
+key = "sk-wire-rich-0001"
+[[keys]]
+account = "rich"
+key = "sk-wire-rich-0002"
+[[keys]]
+account = "rich"
+key = "sk-wire-revoked-1"
+revoked = true
+[[keys]]
+account = "rich"
+key = "sk-wire-expired-1"
+expires = 2020-01-01T00:00:00Z
+[[keys]]
+account = "rich"
+key = "sk-wire-limited-1"
+rate = "2/m"
+burst = 1
+[[keys]]
+account = "rich"
+key = "sk-wire-limited-2"
+[[accounts]]
+name = "poor"
+balance = "0.0009"
+[[keys]]
+account = "poor"
+key = "sk-wire-poor-0001"
+[[accounts]]
+name = "once"
+balance = "0.0019"
+[[keys]]
+account = "once"
+key = "sk-wire-once-0001"
+"""
+
+_BASIC = """
+[[upstreams]]
+name = "oracle"
+targets = ["http://127.0.0.1:{oracle}"]
+[[routes]]
+name = "api"
+path = "/v1/"
+upstream = "oracle"
+price = "0.001"
+"""
+
+_WIDE = """
+[server]
+key_header = "x-wire-key"
+realm = "wire"
+docs_url = "https://docs.example/errors"
+top_up_url = "https://pay.example/"
+[[upstreams]]
+name = "refusing"
+targets = ["http://127.0.0.1:{refusing}"]
+[[routes]]
+name = "chat"
+path = "/openai/"
+upstream = "oracle"
+price = "0.001"
+dialect = "openai"
+[[routes]]
+name = "limited"
+path = "/limited/"
+upstream = "oracle"
+rate = "3/m"
+burst = 2
+[[routes]]
+name = "open"
+path = "/open/"
+upstream = "oracle"
+auth = "none"
+[[routes]]
+name = "injected"
+path = "/injected/"
+upstream = "oracle"
+set_headers = {{ Authorization = "Bearer provider-credential", X-Team = "blue" }}
+[[routes]]
+name = "forwarded"
+path = "/forwarded/"
+upstream = "oracle"
+forward_key = true
+preserve_host = true
+[[routes]]
+name = "dead"
+path = "/dead/"
+upstream = "refusing"
+price = "0.001"
+[[routes]]
+name = "by-host"
+path = "/place/"
+hosts = ["a.example", "b.example"]
+upstream = "oracle"
+set_headers = {{ X-Route = "by-host" }}
+[[routes]]
+name = "by-path"
+path = "/place/"
+upstream = "oracle"
+methods = ["GET", "POST"]
+set_headers = {{ X-Route = "by-path" }}
+[[routes]]
+name = "deeper"
+path = "/place/deep"
+upstream = "oracle"
+methods = ["GET"]
+set_headers = {{ X-Route = "deeper" }}
+"""
+
+_SMALL = """
+[server]
+url_max = "256B"
+head_max = "1KiB"
+headers_max = 8
+body_max = "1KiB"
+connections_max = 8
+upstream_connections_max = 2
+"""
+
+_SHORT = """
+[server]
+head_timeout = "400ms"
+body_timeout = "400ms"
+idle_timeout = "600ms"
+write_timeout = "600ms"
+connect_timeout = "400ms"
+first_byte_timeout = "500ms"
+stream_timeout = "500ms"
+total_timeout = "1500ms"
+upstream_idle_timeout = "500ms"
+[[upstreams]]
+name = "blackhole"
+targets = ["http://127.0.0.1:{blackhole}"]
+[[routes]]
+name = "hole"
+path = "/hole/"
+upstream = "blackhole"
+price = "0.001"
+"""
+
+
+def wide(oracle: int, refusing: int) -> str:
+    """Default limits, every kind of route."""
+    return (_WIDE + _BASIC + _ACCOUNTS).format(oracle=oracle, refusing=refusing)
+
+
+def small(oracle: int) -> str:
+    """Every limit of size and number at, or near, the smallest there is."""
+    return (_SMALL + _BASIC + _ACCOUNTS).format(oracle=oracle)
+
+
+def short(oracle: int, blackhole: int) -> str:
+    """Every deadline below two seconds."""
+    return (_SHORT + _BASIC + _ACCOUNTS).format(oracle=oracle, blackhole=blackhole)

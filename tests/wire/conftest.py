@@ -1,0 +1,113 @@
+"""Decides which gateways the tests share, compiled and uncompiled, and what every test must leave true."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from . import configs
+from .client import Client
+from .oracle import Oracle
+from .rig import Gateway, free_port, uncompiled_package
+
+
+@pytest.fixture(scope="session", params=["compiled", "uncompiled"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Which data plane the gateways of this test run."""
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def package_path(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    return uncompiled_package(tmp_path_factory.mktemp("uncompiled")) if mode == "uncompiled" else None
+
+
+@pytest.fixture(scope="session")
+def session_oracle() -> Iterator[Oracle]:
+    oracle = Oracle()
+    yield oracle
+    oracle.close()
+
+
+@pytest.fixture
+def oracle(session_oracle: Oracle) -> Iterator[Oracle]:
+    """The upstream. Whatever a test sends, only strict HTTP/1.1 may have arrived there."""
+    session_oracle.arrivals.clear()
+    session_oracle.errors.clear()
+    yield session_oracle
+    assert session_oracle.violations() == []
+
+
+@pytest.fixture(scope="session")
+def blackhole() -> Iterator[int]:
+    """A port where connecting neither succeeds nor fails: its queue is full, and nobody accepts."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port: int = listener.getsockname()[1]
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def _started(text: str, directory: Path, path: Path | None) -> Iterator[Gateway]:
+    gateway = Gateway(text, directory, path)
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def session_wide(
+    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    text = configs.wide(session_oracle.port, free_port())
+    yield from _started(text, tmp_path_factory.mktemp("wide"), package_path)
+
+
+@pytest.fixture(scope="session")
+def session_small(
+    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    yield from _started(configs.small(session_oracle.port), tmp_path_factory.mktemp("small"), package_path)
+
+
+@pytest.fixture(scope="session")
+def session_short(
+    session_oracle: Oracle, blackhole: int, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    text = configs.short(session_oracle.port, blackhole)
+    yield from _started(text, tmp_path_factory.mktemp("short"), package_path)
+
+
+@pytest.fixture
+def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:
+    """With default limits. It must outlive every test."""
+    yield session_wide
+    assert session_wide.process.poll() is None
+    assert "Traceback" not in session_wide.errors.read_text()
+    assert " starting another" not in session_wide.errors.read_text()
+
+
+@pytest.fixture
+def small(session_small: Gateway, oracle: Oracle) -> Gateway:
+    """With small limits of size and number."""
+    return session_small
+
+
+@pytest.fixture
+def short(session_short: Gateway, oracle: Oracle) -> Gateway:
+    """With short deadlines."""
+    return session_short
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[Client]:
+    """A connection to `gateway`."""
+    with gateway.connect() as connection:
+        yield connection

@@ -1,0 +1,136 @@
+"""Decides how a real gateway is started for these tests, looked into, and ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fastgw
+from fastgw._segment import Segment, account_digest
+from fastgw.instance import segment_path
+
+from .client import Client
+
+PACKAGE = Path(fastgw.__file__).parent
+START_S = 30.0
+RECORD_BYTES = 256
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def uncompiled_package(directory: Path) -> Path:
+    """A copy of the package whose data plane has only its sources; the directory to put first on the path."""
+    shutil.copytree(
+        PACKAGE,
+        directory / "fastgw",
+        ignore=lambda path, names: [
+            name for name in names if name == "__pycache__" or (path.endswith("dataplane") and name.endswith(".so"))
+        ],
+    )
+    return directory
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
+    """Whether `condition` comes true within that time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+class Gateway:
+    """One running `fastgw serve -c FILE` with one worker. `text` is the file without listen, admin and directories."""
+
+    def __init__(self, text: str, directory: Path, path: Path | None = None) -> None:
+        self.port = free_port()
+        self.state = directory / "state"
+        self.memory = Path(tempfile.mkdtemp(prefix="fastgw-wire-", dir="/dev/shm"))
+        self.errors = directory / "stderr"
+        file = directory / "fastgw.toml"
+        settings = (
+            f'listen = "127.0.0.1:{self.port}"\nadmin = "off"\nworkers = 1\n'
+            f'state_dir = "{self.state}"\nsegment_dir = "{self.memory}"\n'
+        )
+        file.write_text(text.replace("[server]\n", f"[server]\n{settings}"))
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
+        if path is not None:
+            environ["PYTHONPATH"] = str(path)
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastgw", "serve", "-c", str(file)],
+                stdin=subprocess.DEVNULL, stderr=errors, env=environ, cwd=directory,
+            )  # fmt: skip
+        try:
+            self._wait()
+            self.segment = Segment.open(segment_path(str(self.memory), str(self.state)))
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            shutil.rmtree(self.memory)
+            raise
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        while "serving on" not in self.errors.read_text():
+            assert self.process.poll() is None, f"did not start: {self.errors.read_text()}"
+            assert time.monotonic() < deadline, f"was not ready in time: {self.errors.read_text()}"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """SIGTERM, as its owner would; it must end in peace."""
+        try:
+            self.process.send_signal(signal.SIGTERM)
+            code = self.process.wait(30)
+            assert code == 0, f"ended with {code}: {self.errors.read_text()}"
+            assert "Traceback" not in self.errors.read_text(), self.errors.read_text()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            shutil.rmtree(self.memory)
+
+    def connect(self, receive_buffer: int = 0) -> Client:
+        return Client(self.port, receive_buffer)
+
+    @property
+    def worker_pid(self) -> int:
+        return int(self.segment.worker(0)["pid"])
+
+    def resident_bytes(self) -> int:
+        """Memory of the worker that is in use now."""
+        for line in Path(f"/proc/{self.worker_pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no RssAnon")
+
+    def account(self, name: str) -> dict[str, int]:
+        found: dict[str, int] = self.segment.account(self.segment.account_numbers()[account_digest(name)])
+        return found
+
+    def captured(self, name: str) -> int:
+        """Nanos charged so far, once nothing is held any more."""
+        assert eventually(lambda: self.account(name)["held"] == 0), self.account(name)
+        return self.account(name)["captured"]
+
+    def records_written(self) -> int:
+        return int(self.segment.journal(0, 1 << 62)[1])
+
+    def records(self, first: int) -> list[bytes]:
+        """The journal's records from number `first` on."""
+        data, _, lost = self.segment.journal(0, first)
+        assert lost == 0
+        return [data[i : i + RECORD_BYTES] for i in range(0, len(data), RECORD_BYTES)]
