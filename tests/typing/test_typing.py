@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMPILED = ["fastgw._core", "fastgw._segment", "fastgw._http"]
+COMPILED = ["fastgw._core", "fastgw._segment", "fastgw._http", "fastgw._wire"]
 
 
 def run(*command: str) -> None:
