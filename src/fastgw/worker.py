@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import uvloop
@@ -85,7 +85,7 @@ class Worker:
         self._close_idle()
 
     def _clients(self) -> list[Connection]:
-        return [cast(Connection, client) for client in self.plane.clients]
+        return list(self.plane.clients)
 
     def _close_idle(self) -> None:
         for client in self._clients():
