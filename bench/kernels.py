@@ -213,13 +213,17 @@ class Rival:
 ROWS: list[tuple[str, Callable[[Segment, int, int], float], str, int]] = [
     ("look a key's digest up (100,000 keys, random)", core_keys, "look_up", 2_000_000),
     ("hash a key of 48 bytes", core_digest, "digest", 1_000_000),
-    ("take from a bucket", core_bucket, "bucket", 10_000_000),
-    ("hold and capture", core_account, "account", 10_000_000),
+    ("take from a bucket", core_bucket, "bucket", 40_000_000),
+    ("hold and capture", core_account, "account", 40_000_000),
     ("a refusal's bytes, counter and record", core_bytes, "render", 500_000),
     ("refuse: scan, decide, 402, record", core_refuse, "refuse", 200_000),
     ("admit: scan, decide, hold, capture, record", core_admit, "admit", 200_000),
 ]
-RIVAL_SHARE = 20  # the rival makes one turn in so many
+RIVAL_TURNS = 200_000  # at most, and a twentieth of the core's
+
+
+def rival_turns(turns: int) -> int:
+    return max(min(turns // 20, RIVAL_TURNS), 1)
 
 
 def run_core(row: int, path: str, worker: int, turns: int, barrier: BarrierType | None) -> float:
@@ -243,11 +247,13 @@ def run_rival(row: int, rival: Rival, turns: int, barrier: BarrierType | None) -
 def contender(
     index: int, path: str, shared: tuple[Any, Any], barrier: BarrierType, turns: Sequence[int], out: Any
 ) -> None:
-    """One of two processes: every row in turn, begun together."""
+    """One of two processes, each on a CPU of its own: every row in turn, begun together."""
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpus[index % len(cpus)]})
     rival = Rival(*shared)
     for row, number in enumerate(turns):
         core = run_core(row, path, index, number, barrier)
-        naive = run_rival(row, rival, max(number // RIVAL_SHARE, 1), barrier)
+        naive = run_rival(row, rival, rival_turns(number), barrier)
         out.put((row, core, naive))
 
 
@@ -259,7 +265,7 @@ def measure(path: str, turns: Sequence[int], runs: int) -> list[list[Figure]]:
         alone = Rival(threading.Lock(), [0, PLENTY, 0, 0])
         for row, number in enumerate(turns):
             seen[row][0].append(run_core(row, path, 0, number, None))
-            seen[row][2].append(run_rival(row, alone, max(number // RIVAL_SHARE, 1), None))
+            seen[row][2].append(run_rival(row, alone, rival_turns(number), None))
         shared = (context.Lock(), context.RawArray("q", [0, PLENTY, 0, 0]))
         barrier, out = context.Barrier(2), context.Queue()
         pair = [context.Process(target=contender, args=(i, path, shared, barrier, turns, out)) for i in range(2)]
