@@ -30,7 +30,7 @@ cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start):
 
 
 cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
-    """`data[start:end]` as one chunk (RFC 9112 §7.1), none when it is empty, followed by the end of the body if `last`."""
+    """`data[start:end]` as one chunk (RFC 9112 §7.1), none when it is empty, then the end of the body if `last`."""
     cdef char frame[20]
     cdef char* at = frame
     cdef Py_ssize_t n = end - start
@@ -62,7 +62,7 @@ cdef class RequestHead:
         self.key_header = key_header.lower()
 
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end):
-        """Take in the head `data[start:end]`, its empty line included: PLAIN, ODD (ask httptools) or FIELDS (too many)."""
+        """Take in the head `data[start:end]`, empty line included: PLAIN, ODD (ask httptools) or FIELDS (too many)."""
         cdef uint32_t flags
         cdef int result
         self.data = data
@@ -199,7 +199,8 @@ cdef class ChunkedBody:
         cdef Py_ssize_t length = PyBytes_GET_SIZE(data) - start
         cdef bytes out = PyBytes_FromStringAndSize(NULL, chunked_room(length))
         cdef size_t written = 0
-        self.taken = chunked_feed(&self.c, PyBytes_AS_STRING(data) + start, length, PyBytes_AS_STRING(out), &written, reframe)
+        self.taken = chunked_feed(&self.c, PyBytes_AS_STRING(data) + start, length, PyBytes_AS_STRING(out), &written,
+                                  reframe)
         self.done = self.c.state == CHUNKED_DONE
         self.broken = self.c.state == CHUNKED_BROKEN
         self.payload = self.c.payload

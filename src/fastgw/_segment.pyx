@@ -34,7 +34,6 @@ from fastgw.kernels.layout cimport (
 from fastgw.limits import limit_units
 
 cdef uint64_t MAGIC = 0x6661737467770001
-
 cdef int LOOKS = 20
 cdef double LOOK_S = 0.001
 
@@ -190,7 +189,7 @@ cdef class Segment:
         it is an error now and not a fault in the middle of a request. Raises OSError (ENOSPC)."""
         cdef int w
         areas = [
-            (<uint64_t>self.s.base, <uint64_t>self.s.limits - <uint64_t>self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
+            (<uint64_t>self.s.base, <char*>self.s.limits - self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
             (<uint64_t>self.s.index, (self.s.index_mask + 1) * 8),      # any key, known or not, is looked up in it
             (<uint64_t>self.s.keys, keys * sizeof(key_t)),
             (<uint64_t>self.s.accounts, accounts * sizeof(account_t)),
@@ -385,9 +384,8 @@ cdef class Segment:
     def recover(self, index: int) -> tuple[int, int]:
         """Void what the dead worker in slot `index` held, and take out of every account what nobody holds.
 
-        Returns (nanos voided, nanos taken out of `committed`). To be called when the process is known to be
-        dead and before another takes its slot, by one process at a time; the other workers go on meanwhile. Doing it
-        again changes nothing.
+        Returns (nanos voided, nanos taken out of `committed`). For one process at a time, when the worker is known to
+        be dead and before another takes its slot; others go on meanwhile. Doing it again changes nothing.
         """
         cdef uint64_t a
         cdef int64_t orphaned, excess
@@ -413,7 +411,7 @@ cdef class Segment:
         return voided, surplus
 
     cdef int64_t _excess_take(self, uint64_t a):
-        """Take out of `committed` what no cell accounts for: the nanos, or -1 if the other workers never stood still."""
+        """Take out of `committed` what no cell accounts for: the nanos, or -1 if other workers never stood still."""
         cdef account_t* account = &self.s.accounts[a]
         cdef const cell_t* cells = layout_cell(&self.s, 0, a)
         cdef int64_t excess = -1

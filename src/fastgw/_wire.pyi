@@ -1,1 +1,3 @@
+"""What is sent past the event loop (types of the compiled module)."""
+
 def send_now(descriptor: int, data: bytes) -> int: ...

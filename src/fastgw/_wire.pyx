@@ -1,8 +1,9 @@
 # cython: language_level=3
 """Sends what a socket takes at once: the one system call that the compiled side makes past the event loop.
 
-A transport's own `write` goes through a queue that is nearly always empty. What makes this safe is the caller's to keep:
-the descriptor is that of a transport whose `connection_lost` has not been called, and nothing waits in its buffer.
+A transport's own `write` goes through a queue that is nearly always empty. What makes this safe is the caller's to
+keep: the descriptor is that of a transport whose `connection_lost` has not been called, and nothing waits in its
+buffer.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno

@@ -103,6 +103,15 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
     assert accounts.account(0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
 
 
+def test_a_call_whose_client_went_away_is_void_and_counted_as_that(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {"price_nanos": 30})
+    assert decide(gate, request()) is Refusal.ADMITTED
+    gate.settle(gate.ticket(), Refusal.CLIENT_GONE, 0, False, 0, 0, 1)
+    assert accounts.account(0)["committed"] == 0
+    counters = accounts.counters(0, 0)
+    assert (counters[Refusal.CLIENT_GONE], counters[Refusal.ADMITTED]) == (1, 0)
+
+
 def test_the_tighter_limit_decides_and_a_refusal_by_one_takes_nothing_from_the_other(accounts: Segment) -> None:
     gate = make_gate(accounts, 0, {"price_nanos": 1, "rate": Rate(1, HOUR_NS, 3)})
     assert decide(gate, request(key="slow")) is Refusal.ADMITTED

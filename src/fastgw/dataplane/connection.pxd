@@ -36,7 +36,8 @@ cdef class Connection(ClientEnd):
     cpdef _serve(self, bytes data)
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
-    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t, shift=Py_ssize_t, balancer=Balancer)
+    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t,
+                   shift=Py_ssize_t, balancer=Balancer)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
     cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)

@@ -1,8 +1,8 @@
 # Decides where a chunked body ends and what it carries (RFC 9112 §7.1), one byte of state at a time.
 #
 # Extensions are skipped and trailer fields dropped, as RFC 9112 §7.1.1 and RFC 9110 §6.5.1 allow. Stricter than the
-# grammar needs: CR LF alone ends a line, no white space around a size, at most 16 digits, 4 KiB of extensions a chunk, no
-# backslash in them, and 8 KiB of trailers.
+# grammar needs: CR LF alone ends a line, no white space around a size, at most 16 digits, 4 KiB of extensions a chunk,
+# no backslash in them, and 8 KiB of trailers.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -77,7 +77,8 @@ cdef inline void _extension(chunked_t* c, uint8_t byte) noexcept nogil:
         c.state = CHUNKED_BROKEN
 
 
-cdef inline size_t chunked_feed(chunked_t* c, const char* data, size_t length, char* out, size_t* written, bint reframe) noexcept nogil:
+cdef inline size_t chunked_feed(chunked_t* c, const char* data, size_t length, char* out, size_t* written,
+                                bint reframe) noexcept nogil:
     """Read `data` until the body's end or the data's; returns the bytes taken.
 
     What the body carries goes to `out`, framed anew as chunks if `reframe` (the end included), else bare. `out` has

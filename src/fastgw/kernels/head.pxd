@@ -172,7 +172,8 @@ cdef extern from *:
     /* Methods that httptools takes with HTTP/1, besides those of method_t; case-sensitive. */
     static inline int fg_known_method(const char *p, size_t n) {
         static const char *const names[] = {
-            "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY",
+            "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE",
+            "NOTIFY",
             "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND",
             "UNLINK", "UNLOCK", "UNSUBSCRIBE"};
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -180,8 +181,8 @@ cdef extern from *:
         return 0;
     }
     #define FG_IS(p, n, name) ((n) == sizeof(name) - 1 && fg_same(p, name, sizeof(name) - 1))
-    /* Equal to a lower-case name of letters and "-", for a name that is known to be a token: in a token, setting bit 5 turns
-       no other byte into a letter or "-". */
+    /* Equal to a lower-case name of letters and "-", for a name that is known to be a token: in a token, setting bit 5
+       turns no other byte into a letter or "-". */
     static inline int fg_same_token(const char *p, const char *lower, size_t n) {
         const uint64_t low = 0x2020202020202020ULL;
         uint64_t a, b;
@@ -290,11 +291,14 @@ cdef inline uint8_t method_of(const char* name, size_t n) noexcept nogil:
         return METHOD_PATCH
     elif n == 5 and name[0] == 84 and name[1] == 82 and name[2] == 65 and name[3] == 67 and name[4] == 69:
         return METHOD_TRACE
-    elif n == 6 and name[0] == 68 and name[1] == 69 and name[2] == 76 and name[3] == 69 and name[4] == 84 and name[5] == 69:
+    elif (n == 6 and name[0] == 68 and name[1] == 69 and name[2] == 76 and name[3] == 69
+            and name[4] == 84 and name[5] == 69):
         return METHOD_DELETE
-    elif n == 7 and name[0] == 79 and name[1] == 80 and name[2] == 84 and name[3] == 73 and name[4] == 79 and name[5] == 78:
+    elif (n == 7 and name[0] == 79 and name[1] == 80 and name[2] == 84 and name[3] == 73
+            and name[4] == 79 and name[5] == 78):
         return METHOD_OPTIONS if name[6] == 83 else METHOD_OTHER
-    elif n == 7 and name[0] == 67 and name[1] == 79 and name[2] == 78 and name[3] == 78 and name[4] == 69 and name[5] == 67:
+    elif (n == 7 and name[0] == 67 and name[1] == 79 and name[2] == 78 and name[3] == 78
+            and name[4] == 69 and name[5] == 67):
         return METHOD_CONNECT if name[6] == 84 else METHOD_OTHER
     return METHOD_OTHER
 
