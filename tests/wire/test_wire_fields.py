@@ -9,10 +9,9 @@ from .client import Client
 from .configs import IDENTITY, KEY
 from .framing import request
 from .oracle import Arrival, Oracle, Talk
-from .rig import Gateway, eventually
+from .rig import KEY_NUMBER, Gateway, eventually
 
 GET = b"GET /v1/x HTTP/1.1"
-KEY_NUMBER = slice(60, 64)  # in a journal record
 
 
 def arrive(client: Client, oracle: Oracle, line: bytes, *fields: bytes, body: bytes = b"") -> Arrival:
