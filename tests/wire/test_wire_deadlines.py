@@ -1,4 +1,4 @@
-"""Everything that can take too long has a deadline: of the head, the body, the pause between requests, the connection to the
+"""Everything that can take too long has a deadline: a head, a body, the pause between requests, the connection to the
 upstream, its first byte, the pauses of its answer, a client that does not read, and the call as a whole."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def stalled(talk: Talk) -> None:
     talk.gone()
 
 
-def test_a_head_that_does_not_end_is_refused(short: Gateway, oracle: Oracle) -> None:
+def test_a_head_that_does_not_end_is_refused(short: Gateway) -> None:
     with short.connect() as client, takes(0.15, 3):
         client.send(GET + b"\r\nHost: w")
         answer = client.read()
@@ -46,7 +46,7 @@ def test_a_head_that_does_not_end_is_refused(short: Gateway, oracle: Oracle) -> 
         assert client.is_ended()
 
 
-def test_a_head_that_trickles_has_no_longer(short: Gateway, oracle: Oracle) -> None:
+def test_a_head_that_trickles_has_no_longer(short: Gateway) -> None:
     with short.connect() as client, takes(0.15, 3):
         client.send(GET + b"\r\n")
         while client.is_silent(0.05):
@@ -54,17 +54,16 @@ def test_a_head_that_trickles_has_no_longer(short: Gateway, oracle: Oracle) -> N
         assert client.read().status == 408
 
 
-def test_a_head_behind_an_answer_has_its_own_time(short: Gateway, oracle: Oracle) -> None:
+def test_a_head_behind_an_answer_has_its_own_time(short: Gateway) -> None:
     with short.connect() as client, takes(0.15, 3):
         client.send(request(GET) + GET)
         assert client.read().status == 200
         assert client.read().status == 408
 
 
-def test_a_connection_without_a_request_is_closed(short: Gateway, oracle: Oracle) -> None:
-    with short.connect() as client:
-        with takes(0.25, 3):
-            assert client.is_ended()
+def test_a_connection_without_a_request_is_closed(short: Gateway) -> None:
+    with short.connect() as client, takes(0.25, 3):
+        assert client.is_ended()
     with short.connect() as client:
         client.send(request(GET))
         assert client.read().status == 200
@@ -81,7 +80,7 @@ def test_a_body_that_pauses_is_refused(short: Gateway, oracle: Oracle, fields: b
         assert client.is_ended()
 
 
-def test_a_refused_body_that_pauses_ends_the_connection(short: Gateway, oracle: Oracle) -> None:
+def test_a_refused_body_that_pauses_ends_the_connection(short: Gateway) -> None:
     with short.connect() as client, takes(0.15, 3):
         client.send(b"POST /v1/x HTTP/1.1\r\nHost: wire\r\nContent-Length: 9\r\n\r\nabc")
         assert client.read().status == 401
@@ -89,7 +88,7 @@ def test_a_refused_body_that_pauses_ends_the_connection(short: Gateway, oracle: 
         assert client.is_ended()
 
 
-def test_an_upstream_that_accepts_no_connection_is_a_504(short: Gateway, oracle: Oracle) -> None:
+def test_an_upstream_that_accepts_no_connection_is_a_504(short: Gateway) -> None:
     with short.connect() as client, free_of_charge(short):
         for method in (b"GET", b"POST"):
             with takes(0.15, 3):
@@ -135,7 +134,7 @@ def test_an_upstream_that_stops_inside_its_body_is_seen_to(
         gone.set()
 
     with oracle.script(script) as name, short.connect() as client, takes(0.15, 3):
-        client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
+        client.send(request(f"GET /v1/{name} HTTP/{version}".encode()))
         with pytest.raises(TruncatedError):
             client.read()
         assert gone.wait(5)

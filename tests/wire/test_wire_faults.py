@@ -21,7 +21,9 @@ def get(name: str, version: str = "1.1") -> bytes:
     return request(f"GET /v1/{name} HTTP/{version}".encode())
 
 
-def test_an_upstream_that_refuses_connections_is_a_502_that_may_be_tried_again(gateway: Gateway, client: Client) -> None:
+def test_an_upstream_that_refuses_connections_is_a_502_that_may_be_tried_again(
+    gateway: Gateway, client: Client
+) -> None:
     before = gateway.captured("rich")
     for method in (b"GET", b"POST"):
         client.send(request(method + b" /dead/x HTTP/1.1", b"Content-Length: 0"))
@@ -47,7 +49,7 @@ def test_a_POST_that_may_have_been_served_is_not_repeated(gateway: Gateway, clie
     assert gateway.captured("rich") == before
 
 
-def test_a_GET_on_a_new_connection_is_not_repeated(gateway: Gateway, client: Client, oracle: Oracle) -> None:
+def test_a_GET_on_a_new_connection_is_not_repeated(client: Client, oracle: Oracle) -> None:
     with oracle.script(lambda talk: talk.reset()) as name:
         client.send(get(name))
         answer = client.read()
@@ -57,9 +59,7 @@ def test_a_GET_on_a_new_connection_is_not_repeated(gateway: Gateway, client: Cli
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH"])
-def test_a_kept_alive_connection_that_ends_as_it_is_used(
-    gateway: Gateway, client: Client, oracle: Oracle, method: str, end: str
-) -> None:
+def test_a_kept_alive_connection_that_ends_as_it_is_used(client: Client, oracle: Oracle, method: str, end: str) -> None:
     """What may be repeated (RFC 9110 §9.2.2) is, once, on a new connection; what may not is a 502."""
     first = threading.Event()
 
@@ -168,7 +168,7 @@ def test_a_body_that_is_cut_never_looks_whole(
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_body_that_ends_with_its_connection_and_is_reset_never_looks_whole(
-    gateway: Gateway, client: Client, oracle: Oracle, version: str
+    client: Client, oracle: Oracle, version: str
 ) -> None:
     ready = threading.Event()
     with oracle.script(cutting(b"HTTP/1.1 200 OK\r\n\r\nabc", "reset", ready)) as name:
@@ -179,7 +179,7 @@ def test_a_body_that_ends_with_its_connection_and_is_reset_never_looks_whole(
             client.read()
 
 
-def test_what_came_before_the_cut_arrives(gateway: Gateway, client: Client, oracle: Oracle) -> None:
+def test_what_came_before_the_cut_arrives(client: Client, oracle: Oracle) -> None:
     ready = threading.Event()
     ready.set()
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + b"x" * 100_000

@@ -64,7 +64,7 @@ def test_ten_thousand_pipelined_requests_are_answered_in_order(gateway: Gateway,
     assert memory.growth < GROWTH_MAX
 
 
-def test_a_client_that_reads_nothing_stops_its_own_pipeline(gateway: Gateway, oracle: Oracle) -> None:
+def test_a_client_that_reads_nothing_stops_its_own_pipeline(gateway: Gateway) -> None:
     count = 20_000
     refused = b"GET /nowhere HTTP/1.1\r\nHost: wire\r\n\r\n"
     first = gateway.records_written()
@@ -79,7 +79,7 @@ def test_a_client_that_reads_nothing_stops_its_own_pipeline(gateway: Gateway, or
     assert memory.growth < GROWTH_MAX
 
 
-def test_a_slow_reader_that_has_said_all_gets_every_answer(gateway: Gateway, oracle: Oracle) -> None:
+def test_a_slow_reader_that_has_said_all_gets_every_answer(gateway: Gateway) -> None:
     count = 1500  # answers beyond every buffer on the way; requests within what is read ahead
     with gateway.connect(receive_buffer=4096) as client:
         client.send(b"GET /nowhere HTTP/1.1\r\nHost: wire\r\n\r\n" * count * 8)

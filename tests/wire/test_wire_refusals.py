@@ -1,5 +1,5 @@
-"""What a refusal says: its status, its code, how to go on, in the dialect of its route (RFC 9457, RFC 9110 §10.2.3, §11.6.1,
-draft-ietf-httpapi-ratelimit-headers)."""
+"""What a refusal says: its status, its code, how to go on, in the dialect of its route (RFC 9457, RFC 9110 §10.2.3 and
+§11.6.1, draft-ietf-httpapi-ratelimit-headers)."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_429_says_which_limit_and_when_to_come_again(client: Client, oracle: O
     assert len(oracle.arrivals) == 2
 
 
-def test_a_429_of_the_key_s_own_limit_says_so(client: Client, oracle: Oracle) -> None:
+def test_a_429_of_the_key_s_own_limit_says_so(client: Client) -> None:
     assert call(client, "/openai/x", "sk-wire-limited-1").status == 200
     answer = call(client, "/openai/x", "sk-wire-limited-1")
     assert answer.status == 429
@@ -136,7 +136,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("method", "path", "key", "status", "code"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_every_refusal_is_dated_has_an_id_and_keeps_the_connection(
-    client: Client, oracle: Oracle, method: str, path: str, key: str, status: int, code: str
+    client: Client, method: str, path: str, key: str, status: int, code: str
 ) -> None:
     answers = [call(client, path, key, method) for _ in range(2)]
     for answer in answers:
