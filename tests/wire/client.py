@@ -109,7 +109,7 @@ class Client:
 
     def read_next(self, method: str = "GET") -> Answer:
         """One answer, interim or final."""
-        head = self._until(b"\r\n\r\n")[:-4]
+        head = self.until(b"\r\n\r\n")[:-4]
         first, *lines = head.split(b"\r\n")
         status_line = STATUS_LINE.fullmatch(first)
         if status_line is None:
@@ -140,7 +140,7 @@ class Client:
         if lengths:
             if not re.fullmatch("[0-9]+", lengths[0]):
                 raise NotHttpError(f"length {lengths}")
-            return self._exactly(int(lengths[0]))
+            return self.exactly(int(lengths[0]))
         if not answer.closes:
             raise NotHttpError("a body without a length on a connection that stays open")
         return self._rest()
@@ -149,13 +149,13 @@ class Client:
         parts: list[bytes] = []
         while True:
             try:
-                line = self._until(b"\r\n")[:-2]
+                line = self.until(b"\r\n")[:-2]
                 if CHUNK_SIZE.fullmatch(line) is None:
                     raise NotHttpError(f"chunk size {line!r}")
                 size = int(line, 16)
                 if size:
-                    parts.append(self._exactly(size))
-                end = self._exactly(2)
+                    parts.append(self.exactly(size))
+                end = self.exactly(2)
             except TruncatedError as error:
                 raise TruncatedError(str(error), b"".join(parts) + error.body) from None
             if end != b"\r\n":
@@ -163,13 +163,15 @@ class Client:
             if size == 0:
                 return b"".join(parts)
 
-    def _until(self, mark: bytes) -> bytes:
+    def until(self, mark: bytes) -> bytes:
+        """What comes up to `mark`, and `mark`."""
         while mark not in self.buffer:
             self._more()
         found, _, self.buffer = self.buffer.partition(mark)
         return found + mark
 
-    def _exactly(self, length: int) -> bytes:
+    def exactly(self, length: int) -> bytes:
+        """So many bytes. Raises TruncatedError with those that came."""
         parts, have = [self.buffer], len(self.buffer)
         while have < length:
             try:

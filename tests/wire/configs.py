@@ -131,15 +131,15 @@ upstream_connections_max = 2
 
 _SHORT = """
 [server]
-head_timeout = "400ms"
-body_timeout = "400ms"
-idle_timeout = "600ms"
-write_timeout = "600ms"
-connect_timeout = "400ms"
-first_byte_timeout = "500ms"
-stream_timeout = "500ms"
-total_timeout = "1500ms"
-upstream_idle_timeout = "500ms"
+head_timeout = "200ms"
+body_timeout = "300ms"
+idle_timeout = "300ms"
+write_timeout = "900ms"
+connect_timeout = "200ms"
+first_byte_timeout = "300ms"
+stream_timeout = "200ms"
+total_timeout = "1000ms"
+upstream_idle_timeout = "300ms"
 [[upstreams]]
 name = "blackhole"
 targets = ["http://127.0.0.1:{blackhole}"]

@@ -86,7 +86,7 @@ def session_short(
 
 
 @pytest.fixture
-def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:
+def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:  # noqa: ARG001 cleared and judged with it
     """With default limits. It must outlive every test."""
     yield session_wide
     assert session_wide.process.poll() is None
@@ -95,13 +95,13 @@ def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def small(session_small: Gateway, oracle: Oracle) -> Gateway:
+def small(session_small: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
     """With small limits of size and number."""
     return session_small
 
 
 @pytest.fixture
-def short(session_short: Gateway, oracle: Oracle) -> Gateway:
+def short(session_short: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
     """With short deadlines."""
     return session_short
 

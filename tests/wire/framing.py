@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from .configs import IDENTITY, PRICE
@@ -19,7 +17,7 @@ def request(line: bytes, *fields: bytes, body: bytes = b"") -> bytes:
     return line + b"\r\n" + IDENTITY + b"".join(field + b"\r\n" for field in fields) + b"\r\n" + body
 
 
-def both_ways(cases: CASES) -> Any:
+def both_ways(cases: CASES) -> pytest.MarkDecorator:
     """Each case as two parameters: sent whole, and byte by byte."""
     return pytest.mark.parametrize(
         ("data", "by_byte"),
@@ -82,4 +80,3 @@ def assert_waits(gateway: Gateway, oracle: Oracle, data: bytes, by_byte: bool, r
 
 def _has_body(data: bytes) -> bool:
     return b"chunked" in data.lower()
-

@@ -21,7 +21,12 @@ from .client import Client
 
 PACKAGE = Path(fastgw.__file__).parent
 START_S = 30.0
+
+# Where the parts of a journal record lie (kernels/layout.pxd, record_t)
 RECORD_BYTES = 256
+ACCOUNT, KEY_NUMBER = slice(56, 60), slice(60, 64)
+STATUS = slice(66, 68)
+PATH_LENGTH, ADDRESS, PATH = slice(86, 88), slice(88, 104), slice(120, 224)
 
 
 def free_port() -> int:

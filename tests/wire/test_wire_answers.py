@@ -1,4 +1,4 @@
-"""What becomes of an answer: its body framed for this client, the connection to the upstream kept only when it is in step."""
+"""What becomes of an answer: framed for its client, and its connection kept only when that is in step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .client import Client, TruncatedError
 from .configs import KEY
 from .framing import CASES, request
 from .oracle import Oracle, Script, Talk
-from .rig import Gateway, eventually
+from .rig import Gateway
 
 PLAIN_END = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -116,7 +116,7 @@ def test_HTTP_1_0_gets_one_answer_and_the_end(client: Client, oracle: Oracle) ->
     assert oracle.arrivals[0].raw.startswith(b"GET /v1/x HTTP/1.1\r\n")
 
 
-def test_HTTP_1_0_may_keep_its_connection(client: Client, oracle: Oracle) -> None:
+def test_HTTP_1_0_may_keep_its_connection(client: Client) -> None:
     for _ in range(2):
         client.send(get("x", "1.0", b"Connection: keep-alive"))
         assert client.read().all("connection") == ["keep-alive"]
@@ -146,14 +146,14 @@ def test_HTTP_1_0_gets_no_interim_answer(client: Client, oracle: Oracle) -> None
         assert client.read_next().status == 204
 
 
-def test_HTTP_1_0_is_not_asked_to_continue(client: Client, oracle: Oracle) -> None:
+def test_HTTP_1_0_is_not_asked_to_continue(client: Client) -> None:
     client.send(request(b"POST /v1/x HTTP/1.0", b"Expect: 100-continue", b"Content-Length: 2"))
     assert client.is_silent(0.1)
     client.send(b"ab")
     assert client.read_next().body == b"ab"
 
 
-def test_Connection_close_is_done_and_said(client: Client, oracle: Oracle) -> None:
+def test_Connection_close_is_done_and_said(client: Client) -> None:
     client.send(get("x", "1.1", b"Connection: Close"))
     assert client.read().closes
     assert client.is_ended()
@@ -182,9 +182,7 @@ def test_a_connection_to_the_upstream_is_used_again(gateway: Gateway, oracle: Or
     ],
     ids=["close", "HTTP/1.0", "a second answer", "bytes after chunks", "204 with a body", "304 with a body"],
 )
-def test_a_connection_that_is_out_of_step_is_not_used_again(
-    gateway: Gateway, client: Client, oracle: Oracle, data: bytes
-) -> None:
+def test_a_connection_that_is_out_of_step_is_not_used_again(client: Client, oracle: Oracle, data: bytes) -> None:
     def script(talk: Talk) -> None:
         talk.send(data)
         assert talk.gone()
@@ -198,7 +196,7 @@ def test_a_connection_that_is_out_of_step_is_not_used_again(
     assert oracle.arrivals[0].connection != oracle.arrivals[1].connection
 
 
-def test_bytes_that_nobody_asked_for_are_nobody_s_answer(gateway: Gateway, client: Client, oracle: Oracle) -> None:
+def test_bytes_that_nobody_asked_for_are_nobody_s_answer(client: Client, oracle: Oracle) -> None:
     def script(talk: Talk) -> None:
         talk.answer(200, b"ok")
         assert idle.wait(10)
@@ -281,20 +279,17 @@ BAD_CHUNKS: CASES = {
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("data", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())
-def test_chunks_that_break_are_seen_to_break(
-    gateway: Gateway, client: Client, oracle: Oracle, data: bytes, version: str
-) -> None:
+def test_chunks_that_break_are_seen_to_break(client: Client, oracle: Oracle, data: bytes, version: str) -> None:
     def script(talk: Talk) -> None:
         talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n_\r\n")
-        assert eventually(lambda: started)
+        assert started.wait(10)
         talk.send(data)
         talk.close()
 
-    started: list[bool] = []
+    started = threading.Event()
     with oracle.script(script) as name:
         client.send(get(name, version))
         client.buffer += client.socket.recv(1)
-        started.append(True)
+        started.set()
         with pytest.raises(TruncatedError):
             client.read()
-

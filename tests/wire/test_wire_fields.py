@@ -1,5 +1,5 @@
-"""Fields of the connection stay on the connection, fields that are the gateway's to say are said by the gateway, and the
-caller's key goes no further (RFC 9110 §7.6.1, RFC 7239)."""
+"""Fields of the connection stay on it, fields that are the gateway's to say are said by the gateway, and the caller's
+key goes no further (RFC 9110 §7.6.1, RFC 7239)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from .client import Client
 from .configs import IDENTITY, KEY
 from .framing import request
 from .oracle import Arrival, Oracle, Talk
-from .rig import Gateway, eventually
+from .rig import KEY_NUMBER, Gateway, eventually
 
 GET = b"GET /v1/x HTTP/1.1"
-KEY_NUMBER = slice(60, 64)  # in a journal record
 
 
 def arrive(client: Client, oracle: Oracle, line: bytes, *fields: bytes, body: bytes = b"") -> Arrival:
@@ -30,9 +29,7 @@ def test_fields_that_Connection_names_are_not_forwarded(client: Client, oracle: 
     assert arrival.one("x-kept") == "4"
 
 
-def test_Connection_cannot_name_what_frames_addresses_or_authenticates(
-    gateway: Gateway, client: Client, oracle: Oracle
-) -> None:
+def test_Connection_cannot_name_what_frames_addresses_or_authenticates(client: Client, oracle: Oracle) -> None:
     named = b"Connection: authorization, content-length, host, transfer-encoding, x-forwarded-for, x-request-id"
     arrival = arrive(client, oracle, b"POST /v1/x HTTP/1.1", named, b"Content-Length: 3", body=b"abc")
     assert arrival.body == b"abc"
@@ -154,7 +151,9 @@ def test_a_route_s_own_credential_takes_the_key_s_place(client: Client, oracle: 
 
 def test_a_route_s_own_field_takes_the_place_of_another_scheme_too(client: Client, oracle: Oracle) -> None:
     client.send(
-        b"GET /injected/x HTTP/1.1\r\nHost: wire\r\nAuthorization: Basic eDp5\r\nx-api-key: " + KEY.encode() + b"\r\n\r\n"
+        b"GET /injected/x HTTP/1.1\r\nHost: wire\r\nAuthorization: Basic eDp5\r\nx-api-key: "
+        + KEY.encode()
+        + b"\r\n\r\n"
     )
     assert client.read().status == 200
     assert oracle.arrivals[-1].all("authorization") == ["Bearer provider-credential"]
@@ -177,7 +176,8 @@ def test_a_route_without_keys_leaves_what_looks_like_one_alone(client: Client, o
 
 
 @pytest.mark.parametrize(
-    "trailer", [b"Authorization: Bearer sk-wire-rich-0002", b"Host: evil", b"Content-Length: 5", b"X-Forwarded-For: 6.6.6.6"]
+    "trailer",
+    [b"Authorization: Bearer sk-wire-rich-0002", b"Host: evil", b"Content-Length: 5", b"X-Forwarded-For: 6.6.6.6"],
 )
 @pytest.mark.parametrize("by_byte", [False, True], ids=["whole", "by-byte"])
 def test_a_trailer_changes_nothing(gateway: Gateway, oracle: Oracle, trailer: bytes, by_byte: bool) -> None:

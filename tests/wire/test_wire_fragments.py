@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .framing import IDENTITY, assert_waits
+from .configs import IDENTITY
+from .framing import assert_waits
 from .oracle import Oracle
 from .rig import Gateway
 

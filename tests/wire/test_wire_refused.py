@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .configs import KEY
-from .framing import CASES, IDENTITY, assert_refused, both_ways, request
+from .configs import IDENTITY, KEY
+from .framing import CASES, assert_refused, both_ways, request
 from .oracle import Oracle
 from .rig import Gateway
 
@@ -103,6 +103,7 @@ HEADS: CASES = {
     "value with DEL": request(GET, b"X-A: b\x7f"),
     "value with a vertical tab": request(GET, b"X-A:\x0bb"),
     "Connection that is no list": request(GET, b"Connection: a/b;c"),
+    "Connection without a comma": request(GET, b"Connection: x-a close"),
     # Host (RFC 9112 §3.2)
     "no Host": anonymous(GET),
     "two Hosts": request(GET, b"Host: other"),
@@ -223,7 +224,7 @@ def test_a_body_is_refused(gateway: Gateway, oracle: Oracle, data: bytes, by_byt
     assert_refused(gateway, oracle, data, by_byte)
 
 
-@both_ways({name: request(GET) + data for name, data in HEADS.items() if name in (
+@both_ways({name: request(b"GET /v1/good HTTP/1.1") + data for name, data in HEADS.items() if name in (
     "two lengths", "length and chunks", "no Host", "folded value", "target with a space", "HTTP/2.0",
     "bare line feeds everywhere", "space before the colon",
 )})  # fmt: skip
@@ -236,24 +237,24 @@ def test_a_broken_request_behind_a_good_one_is_refused_after_its_answer(
         refusal = client.read()
         assert (refusal.status in (400, 505), refusal.closes) == (True, True)
         assert client.is_ended()
-    assert len(oracle.arrivals) == 1
+    assert [arrival.target for arrival in oracle.arrivals if arrival.whole] == ["/v1/good"]
 
 
-def test_a_version_that_is_not_spoken_is_said_to_be_that(gateway: Gateway, oracle: Oracle) -> None:
+def test_a_version_that_is_not_spoken_is_said_to_be_that(gateway: Gateway) -> None:
     for name in ("HTTP/0.9 by name", "HTTP/1.2", "HTTP/2.0", "HTTP/9.9", "preface of HTTP/2"):
         with gateway.connect() as connection:
             connection.send(HEADS[name])
             assert (name, connection.read().status) == (name, 505)
 
 
-def test_a_method_or_coding_that_is_not_known_is_said_to_be_that(gateway: Gateway, oracle: Oracle) -> None:
+def test_a_method_or_coding_that_is_not_known_is_said_to_be_that(gateway: Gateway) -> None:
     for name in ("method that does not exist", "CONNECT", "chunked after another"):
         with gateway.connect() as connection:
             connection.send(HEADS[name])
             assert (name, connection.read().status) == (name, 501)
 
 
-def test_a_refusal_of_broken_bytes_behind_a_HEAD_has_its_body(gateway: Gateway, oracle: Oracle) -> None:
+def test_a_refusal_of_broken_bytes_behind_a_HEAD_has_its_body(gateway: Gateway) -> None:
     with gateway.connect() as client:
         client.send(request(b"HEAD /v1/x HTTP/1.1") + b"nonsense\r\n\r\n")
         assert client.read("HEAD").status == 200

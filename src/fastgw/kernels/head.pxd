@@ -321,10 +321,16 @@ cdef inline bint _connection(head_t* h, const char* value, size_t n) noexcept no
     """Note what a Connection field says; false when it is not a list of tokens."""
     cdef size_t i = 0
     cdef size_t start
+    cdef bint listed = False        # since the last comma
     while i < n:
         if value[i] == 32 or value[i] == 9 or value[i] == 44:
+            if value[i] == 44:
+                listed = False
             i += 1
             continue
+        if listed:
+            return False
+        listed = True
         start = i
         while i < n and TOKEN[<uint8_t>value[i]]:
             i += 1
