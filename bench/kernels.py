@@ -38,7 +38,7 @@ kernel_build.load()
 
 import _kernels  # noqa: E402
 
-from fastgw._core import Peer  # noqa: E402
+from fastgw._call import Peer  # noqa: E402
 from fastgw._segment import Segment, account_digest  # noqa: E402
 from fastgw.model import Rate  # noqa: E402
 from fastgw.refusals import Refusal, body  # noqa: E402

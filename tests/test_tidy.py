@@ -20,7 +20,7 @@ COMPILED = sorted([*PACKAGE.rglob("*.pyx"), *PACKAGE.rglob("*.pxd")])
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py"))
 
 LINES_MAX = 500
-LINES_OF = {"_core.pyx": 660, "head.pxd": 560}  # may shrink, and must not grow: what is longer than the rule
+LINES_OF: dict[str, int] = {}  # may shrink, and must not grow: what is longer than the rule
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
@@ -39,7 +39,7 @@ GROUPS = {
     READING: {"config", "tables", "toml_lines", "record_files", "route_flags"},
     VALUES: {"model", "published"},
     BASE: {
-        "__init__", "_core", "_http", "_segment", "_wire", "kernels", "limits", "refusals", "settings", "units",
+        "__init__", "_call", "_core", "_http", "_routes", "_segment", "_wire", "kernels", "limits", "refusals", "settings", "units",
         "addresses", "instance", "room",
     },
 }  # fmt: skip
@@ -55,7 +55,7 @@ ARROWS = {
     BASE: set(),
 }
 # Types for checkers and docstrings alone: no import at run time, and none in the compiled code.
-TYPES_ONLY = {("_core", "dataplane")}
+TYPES_ONLY = {("_core", "dataplane"), ("_routes", "dataplane")}
 
 FLOAT_FREE = re.compile(r"nanos|price|balance|credit|granted|committed|captured|reserved|released|cost|held|money")
 BANNED_IN_KERNELS = re.compile(

@@ -1,62 +1,17 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
+from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.layout cimport journal_t, record_t, segment_t, worker_t
-
-cdef struct route_t:
-    int64_t price               # nanos a call
-    limit_t limit               # scale 0: no limit
-    uint64_t* bucket            # of key 0
-    uint64_t* counters          # of this worker
-    uint32_t number             # slot in the segment + 1
-    uint32_t methods            # bit per method_t; 0: any
-    bint needs_key
-    bint forward_key
-    bint preserve_host
-    uint8_t dialect
-    const char* set_lines       # whole lines to add to the upstream's head
-    size_t set_length
-    const char* name
-    size_t name_length
-    uint32_t first_drop         # fields of the client that set_lines replaces: range in Gate.drops
-    uint32_t drops
-
-cdef struct prefix_t:           # one path of one group of hosts
-    const char* path
-    uint32_t length
-    int parent                  # the longest shorter path that is a prefix of this one, or -1
-    uint32_t first              # range in Gate.order
-    uint32_t routes
-
-cdef struct group_t:            # the routes of one host, or of any host; paths sorted
-    prefix_t* prefixes
-    uint32_t count
 
 cdef struct template_t:
     const char* start           # status line and static fields, whole lines
     size_t start_length
     const char* body
     size_t body_length
-
-
-cdef class Peer:
-    cdef readonly str address
-    cdef readonly int port
-    cdef uint8_t raw[16]
-    cdef bytes lines
-
-
-cdef class Ticket:
-    cdef record_t record
-    cdef int64_t held
-    cdef int64_t started_ns
-    cdef readonly int route
-    cdef readonly bint settled
-    cdef readonly bint head_method
-    cdef readonly int minor
-    cpdef bytes request_id(self)
 
 
 cdef class Gate:
@@ -67,17 +22,8 @@ cdef class Gate:
     cdef readonly RequestHead head
     cdef uint64_t start[8]              # digest state behind the secret
     cdef int64_t body_max
-    # routes
-    cdef route_t* routes
-    cdef uint32_t route_count
-    cdef uint32_t* order
-    cdef group_t* groups
-    cdef bint named_hosts
-    cdef uint32_t group_count
-    cdef dict hosts                     # host -> index in groups
-    cdef list keep                      # objects whose bytes the tables point at
-    cdef const char** drops
-    cdef size_t* drop_lengths
+    cdef RouteTable table
+    cdef list keep                      # objects whose bytes the templates point at
     # refusals: [dialect][code]
     cdef template_t* templates
     cdef int dialects
@@ -104,11 +50,9 @@ cdef class Gate:
     cdef size_t date_length
     cdef char* scratch
 
-    cdef int _match(self, group_t* group)
     cdef int _key(self, uint64_t* digest)
     cdef int _authenticate(self)
     cdef int _pay(self, uint64_t index, uint64_t both)
-    cdef bint _dropped(self, const char* name, size_t length) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept
     cdef void _commit(self, record_t* record, uint64_t* counters) noexcept

@@ -2,31 +2,10 @@
 
 from typing_extensions import disjoint_base
 
+from fastgw._call import Peer, Ticket
 from fastgw._http import RequestHead
 from fastgw._segment import Segment
 from fastgw.dataplane.admission import RouteRow
-
-@disjoint_base
-class Peer:
-    def __init__(self, address: str, port: int) -> None: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-
-@disjoint_base
-class Ticket:
-    @property
-    def route(self) -> int: ...
-    @property
-    def settled(self) -> bool: ...
-    @property
-    def head_method(self) -> bool: ...
-    @property
-    def minor(self) -> int: ...
-    def request_id(self) -> bytes: ...
-    @property
-    def held_nanos(self) -> int: ...
 
 @disjoint_base
 class Gate:

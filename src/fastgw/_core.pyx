@@ -6,14 +6,15 @@ One `Gate` per worker. It decides on the segment without a lock and without wait
 order of a decision is route → authenticate → limit → hold; a refusal changes no bucket and no balance.
 """
 import os
-import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
+from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
+from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
     HOLD_HELD, account_capture, account_hold, account_why, cell_t,
@@ -35,7 +36,6 @@ from fastgw.kernels.layout cimport (
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 
-from fastgw.limits import limit_units
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -56,34 +56,6 @@ cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
 
 cdef enum:
     SCRATCH_BYTES = 65536
-
-
-cdef class Peer:
-    """The client's end of a connection: its address, kept as the bytes that the journal and the upstream will see."""
-
-    def __init__(self, str address, int port):
-        self.address = address
-        self.port = port
-        if ":" in address:
-            packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-        else:
-            packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, address)
-        memcpy(self.raw, <const char*>packed, 16)
-        self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nVia: 1.1 fastgw\r\n".encode()
-
-
-cdef class Ticket:
-    """An admitted call: what it holds, and its journal record in the making. Settled exactly once, by `Gate.settle`."""
-
-    cpdef bytes request_id(self):
-        """Thirty-two hexadecimal digits."""
-        cdef char text[32]
-        put_hex64(put_hex64(text, self.record.request[0]), self.record.request[1])
-        return text[:32]
-
-    @property
-    def held_nanos(self) -> int:
-        return self.held
 
 
 cdef class Gate:
@@ -113,19 +85,10 @@ cdef class Gate:
         self.request_high = int.from_bytes(os.urandom(8), "little")
         layout_claim(self.s, worker)
         self._load_templates(templates)
-        self._load_routes(routes)
+        self.table = RouteTable(segment, worker, routes)
         self.tick(b"")
 
     def __dealloc__(self):
-        cdef uint32_t i
-        if self.groups is not NULL:
-            for i in range(self.group_count):
-                free(self.groups[i].prefixes)
-        free(self.groups)
-        free(self.routes)
-        free(self.order)
-        free(self.drops)
-        free(self.drop_lengths)
         free(self.templates)
         free(self.scratch)
 
@@ -147,76 +110,6 @@ cdef class Gate:
                 t.start_length = len(start)
                 t.body = PyBytes_AS_STRING(body)
                 t.body_length = len(body)
-
-    def _load_routes(self, list routes):
-        cdef route_t* r
-        cdef uint32_t at
-        self.route_count = len(routes)
-        self.routes = <route_t*>calloc(self.route_count + 1, sizeof(route_t))
-        drops = [name for row in routes for name in row.drop]
-        self.keep.append(drops)
-        self.drops = <const char**>calloc(len(drops) + 1, sizeof(char*))
-        self.drop_lengths = <size_t*>calloc(len(drops) + 1, sizeof(size_t))
-        for i, name in enumerate(drops):
-            self.drops[<int>i] = PyBytes_AS_STRING(name)
-            self.drop_lengths[<int>i] = len(name)
-        at = 0
-        for i, row in enumerate(routes):
-            self.keep.append(row)
-            r = &self.routes[<int>i]
-            r.price = row.price_nanos
-            if row.rate is not None:
-                r.limit.interval, r.limit.tolerance, r.limit.scale, r.limit.window_s = limit_units(
-                    row.rate.count, row.rate.period_ns, row.rate.burst)
-                r.limit.burst = row.rate.burst
-            r.bucket = self.s.buckets + <uint64_t>row.slot * self.s.header.keys_max
-            r.number = row.slot + 1
-            r.counters = layout_counters(self.s, self.worker, r.number)
-            r.methods = row.methods
-            r.needs_key = row.needs_key
-            r.forward_key = row.forward_key
-            r.preserve_host = row.preserve_host
-            r.dialect = row.dialect
-            r.set_lines = PyBytes_AS_STRING(row.set_lines)
-            r.set_length = len(row.set_lines)
-            r.name = PyBytes_AS_STRING(row.name)
-            r.name_length = len(row.name)
-            r.first_drop = at
-            r.drops = len(row.drop)
-            at += r.drops
-        hosts = sorted({host for row in routes for host in row.hosts})
-        self.hosts = {host: i + 1 for i, host in enumerate(hosts)}
-        self.named_hosts = bool(hosts)
-        total = sum(len(row.hosts) or 1 for row in routes)
-        self.order = <uint32_t*>calloc(total + 1, sizeof(uint32_t))
-        self.group_count = len(hosts) + 1
-        self.groups = <group_t*>calloc(self.group_count, sizeof(group_t))
-        filled = 0
-        for g, host in enumerate([None, *hosts]):
-            members = [(row.path, i) for i, row in enumerate(routes)
-                       if (host in row.hosts if host is not None else not row.hosts)]
-            filled = self._load_group(g, members, filled)
-
-    def _load_group(self, int number, list members, int filled):
-        """Sort the paths of a group; each knows the longest shorter path that it begins with."""
-        cdef group_t* group = &self.groups[number]
-        cdef prefix_t* p
-        paths = sorted({path for path, _ in members})
-        self.keep.append(paths)
-        group.count = len(paths)
-        group.prefixes = <prefix_t*>calloc(len(paths) + 1, sizeof(prefix_t))
-        for i, path in enumerate(paths):
-            p = &group.prefixes[<int>i]
-            p.path = PyBytes_AS_STRING(path)
-            p.length = len(path)
-            p.parent = max((j for j in range(i) if path.startswith(paths[j])), key=lambda j: len(paths[j]), default=-1)
-            p.first = filled
-            for other, index in members:
-                if other == path:
-                    self.order[<int>filled] = index
-                    filled += 1
-            p.routes = filled - p.first
-        return filled
 
     # The life of a request, as far as it is decided here
 
@@ -249,7 +142,7 @@ cdef class Gate:
         cdef record_t* r = &self.now
         cdef const char* at = self.head.at
         cdef int verdict
-        cdef int index = -1
+        cdef int index
         cdef uint32_t kept
         memcpy(r.address, peer.raw, 16)
         r.port = peer.port
@@ -263,15 +156,10 @@ cdef class Gate:
             return BAD_REQUEST
         if h.method == METHOD_TRACE or h.method == METHOD_CONNECT:
             return NOT_IMPLEMENTED
-        if self.named_hosts:
-            group = self.hosts.get(self.head.host())
-            if group is not None:
-                index = self._match(&self.groups[<int>group])
-        if index < 0:
-            index = self._match(&self.groups[0])
+        index = self.table.match(self.head)
         if index < 0:
             return NO_ROUTE
-        self.route = &self.routes[index]
+        self.route = &self.table.routes[index]
         self.route_index = index
         r.route = <uint16_t>self.route.number
         if h.flags & FLAG_EXPECT_OTHER:
@@ -288,38 +176,6 @@ cdef class Gate:
         """Note who sent what is no request, for the record."""
         memcpy(self.now.address, peer.raw, 16)
         self.now.port = peer.port
-
-    cdef int _match(self, group_t* group):
-        """The route for the path: the longest prefix, whole segments only, that takes the method; or -1."""
-        cdef head_t* h = &self.head.h
-        cdef const char* path = self.head.at + h.target
-        cdef uint32_t length = h.path_length
-        cdef uint32_t n
-        cdef int low = 0
-        cdef int high = <int>group.count
-        cdef int middle, order
-        cdef prefix_t* p
-        cdef route_t* r
-        while low < high:                               # the last path that is not greater than ours
-            middle = (low + high) // 2
-            p = &group.prefixes[middle]
-            n = p.length if p.length < length else length
-            order = memcmp(p.path, path, n)
-            if order < 0 or (order == 0 and p.length <= length):
-                low = middle + 1
-            else:
-                high = middle
-        low -= 1
-        while low >= 0:
-            p = &group.prefixes[low]
-            if p.length <= length and memcmp(p.path, path, p.length) == 0 and (
-                    p.path[p.length - 1] == 47 or p.length == length or path[p.length] == 47):
-                for n in range(p.first, p.first + p.routes):
-                    r = &self.routes[self.order[n]]
-                    if r.methods == 0 or r.methods >> h.method & 1:
-                        return <int>self.order[n]
-            low = p.parent
-        return -1
 
     cdef int _key(self, uint64_t* digest):
         """The digest of the key that the request presents, if it presents exactly one."""
@@ -483,13 +339,14 @@ cdef class Gate:
         for i in range(h.fields):
             f = &h.field[i]
             if f.kind == KIND_OTHER:
-                if route.drops == 0 or not self._dropped(at + f.name, f.name_length):
+                if route.drops == 0 or not self.table.replaces(route, at + f.name, f.name_length):
                     continue
             else:
                 drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_REQUEST_ID or (
                     f.kind == KIND_HOST and not route.preserve_host)
                 if f.kind >= KIND_AUTHORIZATION:
-                    drop = not forward_key or (route.drops and self._dropped(at + f.name, f.name_length))
+                    drop = not forward_key or (
+                        route.drops and self.table.replaces(route, at + f.name, f.name_length))
                 if not drop:
                     continue
             to = put_bytes(to, at + run, f.name - run)
@@ -511,14 +368,6 @@ cdef class Gate:
         if body:
             to = put_bytes(to, PyBytes_AS_STRING(self.head.data) + body_start, body)
         return PyBytes_FromStringAndSize(start, to - start)
-
-    cdef bint _dropped(self, const char* name, size_t length) noexcept:
-        """Whether the route sets this field itself."""
-        cdef uint32_t i
-        for i in range(self.route.first_drop, self.route.first_drop + self.route.drops):
-            if self.drop_lengths[i] == length and same_lower(name, self.drops[i], length):
-                return True
-        return False
 
     cpdef bytes answer_lines(self, Ticket ticket, bint close):
         """The lines that every forwarded answer carries."""
@@ -549,7 +398,7 @@ cdef class Gate:
 
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close):
         """The answer to an admitted call that could not be served; `settle` is still to come."""
-        cdef int dialect = self.routes[ticket.route].dialect
+        cdef int dialect = self.table.routes[ticket.route].dialect
         return self._render(verdict, dialect, &ticket.record, ticket.head_method, ticket.minor, close)
 
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
@@ -601,7 +450,7 @@ cdef class Gate:
         """Finish a call: capture its hold, or void it; count it; write its record. Only the first time counts."""
         cdef record_t* r = &ticket.record
         cdef uint64_t account
-        cdef uint64_t* counters = self.routes[ticket.route].counters
+        cdef uint64_t* counters = self.table.routes[ticket.route].counters
         cdef int64_t us
         if ticket.settled:
             return

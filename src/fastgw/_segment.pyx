@@ -175,15 +175,6 @@ cdef class Segment:
         """How many worker slots have ever been used."""
         return load_u64(&self.s.header.workers)
 
-    @property
-    def generation(self) -> int:
-        """Version of the published configuration."""
-        return load_u64(&self.s.header.generation)
-
-    @generation.setter
-    def generation(self, value: int):
-        store_u64(&self.s.header.generation, value)
-
     def reserve(self, *, keys: int, accounts: int, workers: int, routes: int) -> None:
         """Claim the memory that this many keys, accounts, workers and rate-limited routes can touch, so that a lack of
         it is an error now and not a fault in the middle of a request. Raises OSError (ENOSPC)."""

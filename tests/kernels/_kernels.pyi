@@ -1,4 +1,5 @@
-from fastgw._core import Gate, Peer
+from fastgw._call import Peer
+from fastgw._core import Gate
 from fastgw._segment import Segment
 
 CODES: int

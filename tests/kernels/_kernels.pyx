@@ -7,7 +7,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastgw._core cimport Gate, Peer, Ticket
+from fastgw._call cimport Peer, Ticket
+from fastgw._core cimport Gate
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
     account_capture, account_excess, account_hold, account_t, account_why, cell_orphans_release, cell_t,

@@ -14,7 +14,7 @@ sys.path.insert(0, str(kernel_build.OUT))  # built by who started this
 
 import _kernels
 
-from fastgw._core import Peer
+from fastgw._call import Peer
 from fastgw._segment import Segment
 
 FOREVER = 2**62

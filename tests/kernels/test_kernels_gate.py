@@ -10,7 +10,8 @@ import orjson
 import pytest
 from kernel_build import make_gate
 
-from fastgw._core import Gate, Peer
+from fastgw._call import Peer
+from fastgw._core import Gate
 from fastgw._segment import Segment, account_digest
 from fastgw.control.metrics import SegmentCollector
 from fastgw.model import Rate

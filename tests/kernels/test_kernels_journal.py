@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_build import make_gate, scratch_segment
 
-from fastgw._core import Gate, Peer
+from fastgw._call import Peer
+from fastgw._core import Gate
 from fastgw._segment import RECORD_BYTES, Segment, account_digest
 from fastgw.refusals import Refusal
 

@@ -3,7 +3,8 @@
 from typing import assert_type
 
 from fastgw import refusals
-from fastgw._core import Gate, Peer, Ticket
+from fastgw._call import Peer, Ticket
+from fastgw._core import Gate
 from fastgw._http import ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
 from fastgw._segment import RECORD_BYTES, Segment, SegmentError, account_digest, boot_number
 from fastgw.limits import limit_units

@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from .._core import Peer
+from .._call import Peer
 from .._http import FRAMING_CLOSE, find_head_end
 from .._wire import send_now
 from ..refusals import Refusal

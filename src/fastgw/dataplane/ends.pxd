@@ -1,4 +1,4 @@
-from fastgw._core cimport Peer
+from fastgw._call cimport Peer
 from fastgw.dataplane.deadlines cimport Timed
 
 

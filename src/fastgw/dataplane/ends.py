@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .._core import Peer
+from .._call import Peer
 from .deadlines import Timed
 
 

@@ -1,4 +1,5 @@
-from fastgw._core cimport Gate, Ticket
+from fastgw._call cimport Ticket
+from fastgw._core cimport Gate
 from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
 from fastgw.dataplane.ends cimport ClientEnd, Lender, UpstreamEnd
 from fastgw.dataplane.plane cimport Plane

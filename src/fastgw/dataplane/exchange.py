@@ -22,7 +22,7 @@ from ..refusals import Refusal
 from .odd_heads import plain_response
 
 if TYPE_CHECKING:
-    from .._core import Ticket
+    from .._call import Ticket
     from .ends import ClientEnd, Lender, UpstreamEnd
     from .plane import Plane
 

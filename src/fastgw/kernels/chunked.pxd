@@ -6,6 +6,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastgw.kernels.octets cimport HEX_VALUE, TOKEN
 from fastgw.kernels.render cimport put_hex
 
 cdef enum chunked_state_t:
@@ -34,21 +35,6 @@ cdef struct chunked_t:
     uint64_t payload        # bytes of data so far
     uint32_t state
     uint32_t overhead       # bytes of this extension, or of all trailers
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    static const int8_t fg_hex_value[256] = {
-        ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
-        ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-        ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
-    static const uint8_t fg_token[256] = {
-        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-        ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
-        ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1};
-    """
-    const signed char* HEX_VALUE "fg_hex_value"      # digit + 1; 0: no digit
-    const uint8_t* TOKEN "fg_token"                  # RFC 9110 tchar
 
 
 cdef inline void _extension(chunked_t* c, uint8_t byte) noexcept nogil:

@@ -6,7 +6,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
-from fastgw.kernels.chunked cimport TOKEN
+from fastgw.kernels.octets cimport (
+    HOST_BYTE, TOKEN, bad_target, equals, known_method, last_line, line_end, name_end, named, same_lower,
+)
 
 cdef enum:
     FIELDS_MAX = 256
@@ -36,7 +38,6 @@ cdef enum kind_t:               # what a field means to a gateway
     KIND_API_KEY
     KIND_KEY_HEADER             # the configured one
     KIND_DATE
-    KIND_COST
 
 cdef enum flag_t:
     FLAG_CHUNKED = 1
@@ -44,7 +45,7 @@ cdef enum flag_t:
     FLAG_KEEP_ALIVE = 4         # Connection: keep-alive
     FLAG_EXPECT_CONTINUE = 8
     FLAG_EXPECT_OTHER = 16
-    FLAG_UPGRADE = 32
+    FLAG_DATE = 32
     FLAG_NOMINATED = 64
 
 cdef enum method_t:
@@ -83,132 +84,6 @@ cdef struct head_t:
     uint8_t minor               # HTTP/1.minor
     field_t field[256]
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-    #ifdef __SSE2__
-    #include <emmintrin.h>
-    #endif
-    static const uint8_t fg_host_byte[256] = {
-        ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, ['%'] = 1, ['!'] = 1, ['$'] = 1, ['&'] = 1, ['\\''] = 1, ['('] = 1,
-        [')'] = 1, ['*'] = 1, ['+'] = 1, [','] = 1, [';'] = 1, ['='] = 1, [':'] = 1, ['['] = 1, [']'] = 1,
-        ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1};
-    /* The first byte that is no part of a field's name (RFC 9110 tchar), or the end. Names are letters, digits, "-" and
-       "_" as a rule; these are seen sixteen at a time. */
-    static inline const char *fg_name_end(const char *p, const char *end) {
-    #ifdef __SSE2__
-        while (end - p >= 16) {
-            __m128i v = _mm_loadu_si128((const __m128i *)p);
-            __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
-            __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
-                                           _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), lower));
-            __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('0' - 1)),
-                                          _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), v));
-            __m128i dash = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('-')), _mm_cmpeq_epi8(v, _mm_set1_epi8('_')));
-            int other = 0xffff & ~_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), dash));
-            if (other) {
-                p += __builtin_ctz(other);
-                break;
-            }
-            p += 16;
-        }
-    #endif
-        while (p < end && fg_token[(unsigned char)*p]) p++;
-        return p;
-    }
-    /* The first control byte other than HTAB, or the end: in a plain head, the CR of the line. */
-    static inline const char *fg_line_end(const char *p, const char *end) {
-    #ifdef __SSE2__
-        const __m128i highest = _mm_set1_epi8(31), tab = _mm_set1_epi8(9), del = _mm_set1_epi8(127);
-        while (end - p >= 16) {
-            __m128i v = _mm_loadu_si128((const __m128i *)p);
-            __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, highest), v);
-            control = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), control), _mm_cmpeq_epi8(v, del));
-            int mask = _mm_movemask_epi8(control);
-            if (mask) return p + __builtin_ctz(mask);
-            p += 16;
-        }
-    #endif
-        while (p < end && (((unsigned char)*p >= 32 && *p != 127) || *p == 9)) p++;
-        return p;
-    }
-    /* The LF that an empty line follows, or NULL. */
-    static inline const char *fg_last_line(const char *p, const char *end) {
-    #ifdef __SSE2__
-        const __m128i lf = _mm_set1_epi8(10), cr = _mm_set1_epi8(13);
-        while (end - p >= 17) {
-            __m128i next = _mm_loadu_si128((const __m128i *)(p + 1));
-            __m128i empty = _mm_or_si128(_mm_cmpeq_epi8(next, lf), _mm_cmpeq_epi8(next, cr));
-            __m128i line = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), lf);
-            int mask = _mm_movemask_epi8(_mm_and_si128(line, empty));
-            if (mask) return p + __builtin_ctz(mask);
-            p += 16;
-        }
-    #endif
-        for (; end - p >= 2; p++)
-            if (*p == 10 && (p[1] == 10 || p[1] == 13)) return p;
-        return 0;
-    }
-    /* Nonzero when a byte is not visible ASCII, or is "#". */
-    static inline int fg_bad_target(const char *p, size_t n) {
-        unsigned char bad = 0;
-        for (size_t i = 0; i < n; i++) {
-            unsigned char c = (unsigned char)p[i];
-            bad |= (c < 33) | (c > 126) | (c == '#');
-        }
-        return bad;
-    }
-    /* Equal to a lower-case name, whatever the case of p. */
-    static inline int fg_same(const char *p, const char *lower, size_t n) {
-        unsigned char differ = 0;
-        for (size_t i = 0; i < n; i++) {
-            unsigned char c = (unsigned char)p[i];
-            c |= (unsigned char)((c >= 'A') & (c <= 'Z')) << 5;
-            differ |= c ^ (unsigned char)lower[i];
-        }
-        return !differ;
-    }
-    /* Methods that httptools takes with HTTP/1, besides those of method_t; case-sensitive. */
-    static inline int fg_known_method(const char *p, size_t n) {
-        static const char *const names[] = {
-            "ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE",
-            "NOTIFY",
-            "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "UNBIND",
-            "UNLINK", "UNLOCK", "UNSUBSCRIBE"};
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-            if (strlen(names[i]) == n && memcmp(names[i], p, n) == 0) return 1;
-        return 0;
-    }
-    #define FG_IS(p, n, name) ((n) == sizeof(name) - 1 && fg_same(p, name, sizeof(name) - 1))
-    /* Equal to a lower-case name of letters and "-", for a name that is known to be a token: in a token, setting bit 5
-       turns no other byte into a letter or "-". */
-    static inline int fg_same_token(const char *p, const char *lower, size_t n) {
-        const uint64_t low = 0x2020202020202020ULL;
-        uint64_t a, b;
-        if (n < 8) return fg_same(p, lower, n);
-        for (size_t i = 0; i + 8 < n; i += 8) {
-            memcpy(&a, p + i, 8);
-            memcpy(&b, lower + i, 8);
-            if ((a | low) != b) return 0;
-        }
-        memcpy(&a, p + n - 8, 8);
-        memcpy(&b, lower + n - 8, 8);
-        return (a | low) == b;
-    }
-    #define FG_NAMED(p, n, name) ((n) == sizeof(name) - 1 && fg_same_token(p, name, sizeof(name) - 1))
-    """
-    const uint8_t* HOST_BYTE "fg_host_byte"
-    const char* name_end "fg_name_end"(const char* data, const char* end) noexcept nogil
-    const char* line_end "fg_line_end"(const char* data, const char* end) noexcept nogil
-    bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
-    bint same_lower "fg_same"(const char* data, const char* lower, size_t length) noexcept nogil
-    bint known_method "fg_known_method"(const char* name, size_t length) noexcept nogil
-    const char* last_line "fg_last_line"(const char* data, const char* end) noexcept nogil
-    bint named "FG_NAMED"(const char* name, size_t length, const char* literal) noexcept nogil
-    bint equals "FG_IS"(const char* data, size_t length, const char* literal) noexcept nogil
-
-
 cdef inline int64_t head_end(const char* data, size_t start, size_t length) noexcept nogil:
     """Offset just past the first empty line at or after `start`, or -1. A bare LF ends a line here, so that a head
     that uses one is seen whole, and refused, instead of being waited for."""
@@ -242,6 +117,9 @@ cdef inline uint8_t field_kind(const char* name, size_t n) noexcept nogil:
             return KIND_FORWARDED
         if named(name, n, b"x-real-ip"):
             return KIND_FORWARDED
+    elif first == 100:                                          # d
+        if named(name, n, b"date"):
+            return KIND_DATE
     elif first == 104:                                          # h
         if named(name, n, b"host"):
             return KIND_HOST
@@ -442,8 +320,8 @@ cdef inline bint _meaning(head_t* h, const field_t* f, const char* data) noexcep
         return _connection(h, value, n)
     elif f.kind == KIND_EXPECT:
         h.flags |= FLAG_EXPECT_CONTINUE if equals(value, n, b"100-continue") else FLAG_EXPECT_OTHER
-    elif f.kind == KIND_UPGRADE:
-        h.flags |= FLAG_UPGRADE
+    elif f.kind == KIND_DATE:
+        h.flags |= FLAG_DATE
     return True
 
 

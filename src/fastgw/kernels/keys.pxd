@@ -5,12 +5,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from fastgw.kernels.atomics cimport load_u64, prefetch, store_u64
+from fastgw.kernels.atomics cimport load_u64, store_u64
 from fastgw.kernels.layout cimport key_t, segment_t
-
-
-cdef inline void keys_prefetch(const segment_t* s, const uint64_t* digest) noexcept nogil:
-    prefetch(&s.index[digest[0] & s.index_mask])
 
 
 cdef inline int64_t keys_find(const segment_t* s, const uint64_t* digest) noexcept nogil:

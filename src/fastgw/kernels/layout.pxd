@@ -40,7 +40,6 @@ cdef struct header_t:               # one page
     uint64_t limits
     uint64_t routes
     uint64_t workers                # slots ever used: 1 + the highest index
-    uint64_t generation             # version of the published configuration
     uint8_t secret[32]              # of the keys' digests
 
 cdef struct key_t:                  # 64 bytes
