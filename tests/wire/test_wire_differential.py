@@ -39,8 +39,8 @@ def nearly(draw: st.DrawFn, right: st.SearchStrategy[bytes], breaks: tuple[bytes
 METHODS = st.sampled_from([
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE", b"CONNECT", b"PRI", b"SOURCE",
     b"SETUP", b"ACL", b"BIND", b"CHECKOUT", b"COPY", b"LINK", b"LOCK", b"MERGE", b"MKACTIVITY", b"MKCALENDAR",
-    b"MKCOL", b"MOVE", b"NOTIFY", b"PROPFIND", b"PROPPATCH", b"PURGE", b"QUERY", b"REBIND", b"REPORT", b"SEARCH", b"SUBSCRIBE",
-    b"UNBIND", b"UNLINK", b"UNLOCK", b"UNSUBSCRIBE", b"M-SEARCH", b"DESCRIBE", b"FLUSH", b"GETS",
+    b"MKCOL", b"MOVE", b"NOTIFY", b"PROPFIND", b"PROPPATCH", b"PURGE", b"QUERY", b"REBIND", b"REPORT", b"SEARCH",
+    b"SUBSCRIBE", b"UNBIND", b"UNLINK", b"UNLOCK", b"UNSUBSCRIBE", b"M-SEARCH", b"DESCRIBE", b"FLUSH", b"GETS",
 ])  # fmt: skip
 TARGETS = st.sampled_from([b"/", b"/v1/x?y=z", b"//a"]) | text(bytes(range(33, 127))).map(lambda target: b"/" + target)
 VALUES = st.sampled_from([b"", b"a\tb", b"a b ", b" caf\xc3\xa9"]) | text(bytes(range(32, 127)), 0, 6)

@@ -186,3 +186,25 @@ def test_a_connection_that_was_held_back_serves_the_next_call(gateway: Gateway, 
                     other.send(request(b"GET /v1/next HTTP/1.1"))
                     assert other.read().status == 200
                 assert len(slow.read().body) == length
+
+
+def test_what_came_ahead_of_a_half_close_is_answered_however_late(gateway: Gateway, oracle: Oracle) -> None:
+    """The half-close comes while the answer before it lies in the gateway, whole but not yet taken by the client."""
+    body = b""
+
+    def script(talk: Talk) -> None:
+        talk.answer(200, body)
+
+    with oracle.script(script) as name:
+        for length in range(200_000, 4_000_000, 100_000):
+            body = b"x" * length
+            oracle.arrivals.clear()
+            with gateway.connect(receive_buffer=4096) as client:
+                client.send(request(f"GET /v1/{name} HTTP/1.1".encode()) + request(b"GET /v1/after HTTP/1.1"))
+                assert eventually(lambda: gateway.account("rich")["held"] > 0 or bool(oracle.named(name)))
+                eventually(lambda: gateway.account("rich")["held"] == 0, 0.02)
+                client.half_close()
+                time.sleep(0.005)
+                assert len(client.read().body) == length
+                assert client.read().status == 200
+                assert client.is_ended()

@@ -1,4 +1,4 @@
-"""Decides what the bytes of one client are: heads to admit or refuse, bodies to pass on or skip, or nothing that counts.
+"""Decides what the bytes of one client are: heads to admit or refuse, bodies to pass on, or nothing that counts.
 
 One request is in flight at a time; what a client sends ahead waits in a bounded stash, and is answered in order.
 """
@@ -94,6 +94,8 @@ class Connection(ClientEnd):
         exchange = self.exchange
         if exchange is not None and not exchange.request_open:
             return True
+        if exchange is None and self.stash and not self.partial and not self.closing:
+            return True  # requests that wait for the client to take the answers before them
         if not self.closing and exchange is not None:
             exchange.client_gone()
         return False
@@ -191,7 +193,7 @@ class Connection(ClientEnd):
             self.searched = len(self.stash)
 
     def _too_large(self, data: bytes, position: int) -> Refusal:
-        """What to say of a head that is, or will be, longer than a head may be: its first line is to blame, or the rest."""
+        """What to say of a head that is, or will be, too long: its first line is to blame, or the rest."""
         line = data.find(b"\n", position)
         length = (len(data) if line < 0 else line) - position
         return Refusal.URL_TOO_LONG if length > self.plane.url_max + LINE_REST else Refusal.HEAD_TOO_LARGE
@@ -329,7 +331,7 @@ class Connection(ClientEnd):
         self.exchange = None
         self.closing = True
         self.deadline = 0
-        # Where only the end of the connection ends a body, or not all of it has been sent, a reset tells that it was cut.
+        # Where only the connection's end ends a body, or not all of it has been sent, a reset tells that it was cut.
         if self.transport.get_write_buffer_size() or (exchange is not None and exchange.framing == FRAMING_CLOSE):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()

@@ -1,7 +1,7 @@
 """Decides how one admitted call goes on: what is sent to the upstream, what is sent back, what it costs in the end.
 
 An exchange lies between its client's connection and an upstream's. Each side's bytes are passed on as they come, framed
-for the other side; a side that cannot keep up makes the other wait. It ends exactly once, and then its ticket is settled:
+for the other side; a side that cannot keep up makes the other wait. It ends exactly once; then its ticket is settled:
 captured when the upstream answered below 500, else void.
 """
 
