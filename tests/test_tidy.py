@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastgw.refusals import DIALECTS, TABLE, Refusal
+from fastgw.states import ANSWER_CLASS, KeyStatus, WorkerState
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "fastgw"
@@ -30,17 +31,17 @@ COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL = (
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
-    COMMAND: {"__main__", "cli", "demo", "summary"},
+    COMMAND: {"__main__", "cli", "demo"},
     SUPERVISOR: {"supervisor"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
     KEEPER: {"keeper", "loading"},
     CONTROL: {"control"},
-    READING: {"config", "tables", "toml_lines", "record_files", "route_flags"},
+    READING: {"config"},
     VALUES: {"model", "published"},
     BASE: {
-        "__init__", "_call", "_core", "_http", "_routes", "_segment", "_wire", "kernels", "limits", "refusals", "settings", "units",
-        "addresses", "instance", "room",
+        "__init__", "_call", "_core", "_http", "_routes", "_segment", "_wire", "kernels", "limits", "refusals",
+        "settings", "states", "units", "addresses", "instance", "room",
     },
 }  # fmt: skip
 ARROWS = {
@@ -119,7 +120,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 def test_the_walls_see_an_import_however_it_is_written() -> None:
     assert {"supervisor", "demo", "config"} <= set(imports(PACKAGE / "cli.py"))
-    assert {"__init__", "published", "worker"} <= set(imports(PACKAGE / "supervisor.py"))
+    assert {"__init__", "published", "room"} <= set(imports(PACKAGE / "supervisor.py"))
     assert {"_segment", "model", "refusals"} <= set(imports(PACKAGE / "dataplane" / "admission.py"))
     assert {"kernels", "_segment", "_http", "refusals"} <= set(imports(PACKAGE / "_core.pyx"))
     assert "dataplane" not in ARROWS[KEEPER] | ARROWS[CONTROL] | ARROWS[BASE]
@@ -273,7 +274,14 @@ def test_every_refusal_has_a_row_and_a_number_of_its_own() -> None:
     layout = (PACKAGE / "kernels" / "layout.pxd").read_text()
     first_class = re.search(r"CODE_CLASS = (\d+)", layout)
     assert first_class
-    assert len(Refusal) <= int(first_class[1])
+    assert len(Refusal) <= int(first_class[1]) == ANSWER_CLASS
+
+
+def test_states_have_the_numbers_of_the_layout() -> None:
+    layout = (PACKAGE / "kernels" / "layout.pxd").read_text()
+    for prefix, states in (("WORKER", WorkerState), ("KEY", KeyStatus)):
+        for state in states:
+            assert re.search(rf"\b{prefix}_{state.name} = {state.value}\b", layout)
 
 
 @pytest.mark.parametrize("refusal", [row for row in Refusal if row is not Refusal.ADMITTED], ids=lambda row: row.name)

@@ -66,5 +66,5 @@ cdef class Gate:
     cpdef void answered(self, Ticket ticket)
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in,
                       long long bytes_out, int target)
-    cpdef bytes answer_lines(self, Ticket ticket, bint close)
+    cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
     cpdef void count(self, int clients, int upstreams, int exchanges)

@@ -16,17 +16,15 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
-from fastgw.kernels.account cimport (
-    HOLD_HELD, account_capture, account_hold, account_why, cell_t,
-)
+from fastgw.kernels.account cimport HOLD_HELD, account_capture, account_hold, account_why, cell_t
 from fastgw.kernels.atomics cimport (
     CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, fence_release, load_i64, load_u64, prefetch, store_u64,
 )
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.head cimport (
-    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_KEY_HEADER, KIND_OTHER, KIND_REQUEST_ID,
-    KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs, same_lower,
+    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_KEY_HEADER, KIND_OTHER,
+    KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
@@ -34,8 +32,8 @@ from fastgw.kernels.layout cimport (
     CODE_CLASS, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, journal_t, key_t, layout_cell, layout_claim, layout_counters,
     layout_histogram, layout_journal, record_t, segment_t,
 )
+from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
-
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -339,16 +337,13 @@ cdef class Gate:
         for i in range(h.fields):
             f = &h.field[i]
             if f.kind == KIND_OTHER:
-                if route.drops == 0 or not self.table.replaces(route, at + f.name, f.name_length):
-                    continue
+                drop = False
+            elif f.kind >= KIND_AUTHORIZATION:
+                drop = not forward_key
             else:
-                drop = KIND_TRANSFER_ENCODING <= f.kind <= KIND_REQUEST_ID or (
-                    f.kind == KIND_HOST and not route.preserve_host)
-                if f.kind >= KIND_AUTHORIZATION:
-                    drop = not forward_key or (
-                        route.drops and self.table.replaces(route, at + f.name, f.name_length))
-                if not drop:
-                    continue
+                drop = f.kind >= KIND_TRANSFER_ENCODING or (f.kind == KIND_HOST and not route.preserve_host)
+            if not drop and (route.drops == 0 or not self.table.replaces(route, at + f.name, f.name_length)):
+                continue
             to = put_bytes(to, at + run, f.name - run)
             run = f.end + f.line
         to = put_bytes(to, at + run, h.length - 2 - run)
@@ -369,11 +364,13 @@ cdef class Gate:
             to = put_bytes(to, PyBytes_AS_STRING(self.head.data) + body_start, body)
         return PyBytes_FromStringAndSize(start, to - start)
 
-    cpdef bytes answer_lines(self, Ticket ticket, bint close):
-        """The lines that every forwarded answer carries."""
+    cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated):
+        """The lines that every forwarded answer carries; `Date` is added to one that has none (RFC 9110 §6.6.1)."""
         cdef char* to = put_bytes(self.scratch, b"Via: 1.1 fastgw\r\nX-Request-Id: ", 31)
         to = put_hex64(put_hex64(to, ticket.record.request[0]), ticket.record.request[1])
         to = put_bytes(to, b"\r\n", 2)
+        if not dated:
+            to = put_bytes(to, self.date, self.date_length)
         if close:
             to = put_bytes(to, b"Connection: close\r\n", 19)
         elif ticket.minor == 0:

@@ -31,6 +31,7 @@ cdef class ResponseHead:
     cdef readonly long long content_length
     cdef readonly bint chunked
     cdef readonly bint keep_alive
+    cdef readonly bint dated
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end)
 

@@ -7,9 +7,9 @@ from libc.string cimport memset
 
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
-    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_CONTENT_LENGTH, KIND_NOMINATED,
-    KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
-    SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, path_climbs, request_scan, response_scan,
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_CONTENT_LENGTH,
+    KIND_NOMINATED, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS,
+    METHOD_PUT, SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, path_climbs, request_scan, response_scan,
 )
 from fastgw.kernels.render cimport put_bytes, put_hex
 
@@ -138,6 +138,7 @@ cdef class ResponseHead:
         self.content_length = self.h.content_length
         self.chunked = flags & FLAG_CHUNKED != 0
         self.keep_alive = flags & FLAG_CLOSE == 0 and self.h.minor == 1
+        self.dated = flags & FLAG_DATE != 0
         return result
 
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end):

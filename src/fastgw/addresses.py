@@ -9,8 +9,7 @@ _DOTTED_DIGITS = re.compile(r"[0-9.]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SCHEME = "http://"
 _LISTEN_RULE = (
-    "must be host:port with a port from 1 to 65535, "
-    'like "127.0.0.1:8080", "[::1]:8080" or ":8080" for all interfaces'
+    'must be host:port with a port from 1 to 65535, like "127.0.0.1:8080", "[::1]:8080" or ":8080" for all interfaces'
 )
 _TARGET_RULE = 'must be http:// with a host and at most a port, no path, like "http://127.0.0.1:9001"'
 

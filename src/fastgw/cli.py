@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from . import __version__, addresses
-from .config import Config, ConfigError, Problem, load, read
-from .record_files import check_files
-from .route_flags import ROUTE_FLAGS
+from .config.load import load, read
+from .config.record_files import check_files
+from .config.route_flags import ROUTE_FLAGS
+from .config.summary import ok_line, settings_lines
+from .model import Config, ConfigError, Problem
 from .settings import BY_NAME, SETTINGS, Setting
-from .summary import ok_line, settings_lines
 
 _ROUTE_GROUP = "One route, without a file"
 _EXAMPLES = """\b
@@ -195,9 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     A wrong command line or configuration ends with 2 and one line per problem on stderr.
     """
     try:
-        code = _commands().main(
-            args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False
-        )
+        code = _commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
     except ConfigError as error:
         _complain(error)
         return 2

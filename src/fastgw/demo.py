@@ -13,18 +13,19 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from ._segment import Segment, SegmentError, account_digest
 from .instance import segment_path
 from .refusals import TABLE, Refusal
+from .states import ANSWER_CLASS, WorkerState
 from .units import format_money
 
 RICH, POOR, SLOW, REVOKED = "sk-demo-rich", "sk-demo-poor", "sk-demo-limited", "sk-demo-revoked"
 START_TIMEOUT_S = 20.0
 REFRESH_S = 0.25
-CODE_CLASS = 25
 
 CONFIG = """\
 [server]
@@ -142,7 +143,7 @@ def _wait_until_ready(gateway: subprocess.Popen[bytes], path: str, stop: threadi
     while gateway.poll() is None and not stop.is_set() and time.monotonic() < deadline:
         try:
             segment = Segment.open(path)
-            if segment.worker(0)["state"] == segment.worker(1)["state"] == 2:
+            if all(segment.worker(index)["state"] == WorkerState.READY for index in (0, 1)):
                 return segment
         except (FileNotFoundError, SegmentError):
             pass
@@ -190,7 +191,7 @@ def status_line(segment: Segment) -> str:
         for refusal, row in TABLE.items():
             counts[str(row.status)] = counts.get(str(row.status), 0) + totals[refusal]
         for hundreds in range(2, 6):
-            counts[f"{hundreds}xx"] = counts.get(f"{hundreds}xx", 0) + totals[CODE_CLASS + hundreds]
+            counts[f"{hundreds}xx"] = counts.get(f"{hundreds}xx", 0) + totals[ANSWER_CLASS + hundreds]
         counts["in all"] = counts.get("in all", 0) + sum(totals[: max(Refusal) + 1])
     shown = [f"{counts.pop('in all')} decided"]
     shown += [f"{status}: {number}" for status, number in sorted(counts.items()) if number]
@@ -204,9 +205,5 @@ def status_line(segment: Segment) -> str:
 
 def _median_us(histogram: list[int]) -> float:
     half = sum(histogram) / 2
-    running = 0
-    for bucket, count in enumerate(histogram):
-        running += count
-        if running >= half:
-            break
-    return float(2 ** (bucket // 4) * (5 + bucket % 4)) / 4
+    bucket = next(bucket for bucket, total in enumerate(accumulate(histogram)) if total >= half)
+    return float(2 ** (bucket // 4) * (5 + bucket % 4) / 4)

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 from . import published
 from ._segment import Segment, SegmentError
+from .config.record_files import check_files, iter_accounts, iter_keys
 from .control.admin import AdminServer
 from .loading import LoadError, load_accounts, load_keys
 from .model import Account, Config, ConfigError, Key, Problem
-from .record_files import check_files, iter_accounts, iter_keys
 from .room import Room
 
 READY = "ready"

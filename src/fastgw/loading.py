@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from ._segment import Segment, account_digest
 from .model import Account, Key, Rate
 from .room import Room
+from .states import KeyStatus
 
-ACTIVE, REVOKED = 1, 2
 PROGRESS_S = 2.0
 
 
@@ -76,7 +76,7 @@ def load_keys(segment: Segment, keys: Iterable[Key], accounts: Mapping[str, int]
             limit = limits.get(key.rate, 0)
             if not limit:
                 limit = limits[key.rate] = segment.limit(key.rate.count, key.rate.period_ns, key.rate.burst)
-        status = REVOKED if key.revoked else ACTIVE
+        status = KeyStatus.REVOKED if key.revoked else KeyStatus.ACTIVE
         digest = segment.digest(key.key.reveal().encode())
         index = segment.find_key(digest)
         if index < 0:

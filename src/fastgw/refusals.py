@@ -65,13 +65,19 @@ _UPSTREAM = "api_error"
 _NO_RETRY = (("X-Should-Retry", "false"),)
 
 TABLE: dict[Refusal, Row] = {
-    Refusal.BAD_REQUEST: Row(400, "Bad request", "The request is not valid HTTP/1.1, or its path has dot segments.", _BAD),
+    Refusal.BAD_REQUEST: Row(
+        400, "Bad request", "The request is not valid HTTP/1.1, or its path has dot segments.", _BAD
+    ),
     Refusal.AMBIGUOUS_KEY: Row(400, "Two keys", "The request carries two different keys; send one.", _BAD),
     Refusal.MISSING_KEY: Row(
         401, "No key", "Send your key as 'Authorization: Bearer <key>' or 'x-api-key: <key>'.", _AUTH
     ),
     Refusal.UNKNOWN_KEY: Row(
-        401, "Unknown key", "This key is not known here; check for typing errors.", _AUTH, challenge='error="invalid_token"'
+        401,
+        "Unknown key",
+        "This key is not known here; check for typing errors.",
+        _AUTH,
+        challenge='error="invalid_token"',
     ),
     Refusal.REVOKED_KEY: Row(
         401, "Revoked key", "This key has been revoked; use another one.", _AUTH, challenge='error="invalid_token"'
@@ -80,12 +86,18 @@ TABLE: dict[Refusal, Row] = {
         401, "Expired key", "This key has expired; use another one.", _AUTH, challenge='error="invalid_token"'
     ),
     Refusal.INSUFFICIENT_BALANCE: Row(
-        402, "Insufficient balance", "The balance does not cover the price of this call; top up and try again.",
+        402,
+        "Insufficient balance",
+        "The balance does not cover the price of this call; top up and try again.",
         "insufficient_quota",
     ),
     Refusal.BALANCE_HELD: Row(
-        402, "Balance held", "Calls still in flight hold the money that this call needs; try again when they are done.",
-        "insufficient_quota", retryable=True, retry_after_s=1,
+        402,
+        "Balance held",
+        "Calls still in flight hold the money that this call needs; try again when they are done.",
+        "insufficient_quota",
+        retryable=True,
+        retry_after_s=1,
     ),
     Refusal.NO_ROUTE: Row(404, "Not found", "No route takes this method, host and path.", _BAD),
     Refusal.REQUEST_TIMEOUT: Row(408, "Request timeout", "The request did not arrive in time.", _BAD, retryable=True),
@@ -93,37 +105,56 @@ TABLE: dict[Refusal, Row] = {
     Refusal.URL_TOO_LONG: Row(414, "URL too long", "The request target is longer than this gateway takes.", _BAD),
     Refusal.EXPECTATION_FAILED: Row(417, "Expectation failed", "Only 'Expect: 100-continue' is understood.", _BAD),
     Refusal.RATE_LIMITED: Row(
-        429, "Too many requests", "The rate limit is used up; try again after the seconds in Retry-After.",
-        "rate_limit_exceeded", retryable=True,
+        429,
+        "Too many requests",
+        "The rate limit is used up; try again after the seconds in Retry-After.",
+        "rate_limit_exceeded",
+        retryable=True,
     ),
     Refusal.HEAD_TOO_LARGE: Row(431, "Head too large", "The request's fields are too many or too large.", _BAD),
     Refusal.NOT_IMPLEMENTED: Row(
         501, "Not implemented", "The gateway does not take this method or transfer coding.", _BAD
     ),
     Refusal.UPSTREAM_FAILED: Row(
-        502, "Upstream failed", "The service behind the gateway failed to answer; this call was not charged.",
-        _UPSTREAM, fields=_NO_RETRY,
+        502,
+        "Upstream failed",
+        "The service behind the gateway failed to answer; this call was not charged.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
     ),
     Refusal.OVERLOADED: Row(
-        503, "Unavailable", "The service is at its limit of connections; nothing was sent or charged.",
-        _UPSTREAM, retryable=True, retry_after_s=1,
+        503,
+        "Unavailable",
+        "The service is at its limit of connections; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=1,
     ),
     Refusal.UPSTREAM_TIMEOUT: Row(
-        504, "Upstream timeout", "The service behind the gateway did not answer in time; this call was not charged.",
-        _UPSTREAM, fields=_NO_RETRY,
+        504,
+        "Upstream timeout",
+        "The service behind the gateway did not answer in time; this call was not charged.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
     ),
     Refusal.UPSTREAM_UNREACHABLE: Row(
-        502, "Upstream unreachable", "The service behind the gateway refuses connections; nothing was sent or charged.",
-        _UPSTREAM, retryable=True, retry_after_s=1,
+        502,
+        "Upstream unreachable",
+        "The service behind the gateway refuses connections; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=1,
     ),
     Refusal.UPSTREAM_CONNECT_TIMEOUT: Row(
-        504, "Upstream connect timeout", "The service behind the gateway did not accept a connection in time; nothing "
-        "was sent or charged.", _UPSTREAM, retryable=True, retry_after_s=1,
+        504,
+        "Upstream connect timeout",
+        "The service behind the gateway did not accept a connection in time; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=1,
     ),
-    Refusal.VERSION_NOT_SUPPORTED: Row(
-        505, "Version not supported", "The gateway speaks HTTP/1.0 and HTTP/1.1.", _BAD
-    ),
-}  # fmt: skip
+    Refusal.VERSION_NOT_SUPPORTED: Row(505, "Version not supported", "The gateway speaks HTTP/1.0 and HTTP/1.1.", _BAD),
+}
 
 
 def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> bytes:

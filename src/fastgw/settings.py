@@ -24,7 +24,6 @@ Kind = Literal[
     "file",
     "text",
     "url",
-    "currency",
     "header-name",
 ]
 Environ = Mapping[str, str]
@@ -44,7 +43,6 @@ _KIB, _MIB, _TIB = 1 << 10, 1 << 20, 1 << 40
 _RECORDS_MAX = 1 << 26
 _TEXT = re.compile(r"[ !#-\[\]-~]*")  # what a quoted-string holds without escapes, RFC 9110 §5.6.4
 _URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escape in JSON, HTML or a header
-_CURRENCY = re.compile(r"[A-Za-z]{3,8}")
 _SUFFIX = {"address": "_address", "duration": "_ms", "size": "_bytes"}
 _METAVAR = {
     "address": "ADDRESS",
@@ -120,8 +118,6 @@ class Setting(Struct, frozen=True):
                 return f'must be {self.low} to {self.high} printable ASCII characters without " and \\'
             case "url":
                 return f'must be an http:// or https:// URL of at most {self.high} characters, or ""'
-            case "currency":
-                return "must be 3 to 8 letters, like USD"
             case "header-name":
                 return "must name an end-to-end header, not Authorization or x-api-key, which always count"
             case "address":
@@ -158,8 +154,6 @@ class Setting(Struct, frozen=True):
                 return self.low <= len(text) <= self.high and _TEXT.fullmatch(text) is not None
             case "url":
                 return text == "" or (len(text) <= self.high and _is_web_url(text))
-            case "currency":
-                return _CURRENCY.fullmatch(text) is not None
             case _:
                 taken = text.lower() in CONNECTION_FIELDS or text.lower() in ("authorization", "x-api-key")
                 return text == "" or (TOKEN.fullmatch(text) is not None and not taken)
@@ -239,7 +233,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("admin", "Server", "address", "127.0.0.1:8081", 0, 0, False,
             "Where /livez, /readyz and /metrics answer; \"off\" for nowhere. Keep it private."),
     Setting("state_dir", "Server", "path", _default_state_dir, 0, 0, False,
-            "What must survive a reboot; one running instance per directory.",
+            "Holds the lock of the running instance; one per directory.",
             default_help="/var/lib/fastgw for root, else ~/.local/state/fastgw"),
     Setting("segment_dir", "Server", "path", "/dev/shm", 0, 0, False,
             "Where the shared memory of the processes is a file; use memory-backed storage."),
@@ -292,8 +286,6 @@ SETTINGS: tuple[Setting, ...] = (
             "Where a refusal sends people who want to understand it."),
     Setting("top_up_url", "Answers", "url", "", 0, 512, True,
             "Where a 402 sends people who want to pay."),
-    Setting("currency", "Answers", "currency", "USD", 0, 0, True,
-            "The unit of prices and balances."),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = {row.name: row for row in SETTINGS}
@@ -334,7 +326,6 @@ class Server(Struct, frozen=True, kw_only=True):
     realm: str
     docs_url: str
     top_up_url: str
-    currency: str
 
 
 def defaults(environ: Environ) -> Server:

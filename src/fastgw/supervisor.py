@@ -17,8 +17,8 @@ from ._segment import Segment, SegmentError
 from .instance import BACKLOG, Occupied, lock_state, open_listeners, segment_path
 from .model import Config
 from .room import claim
+from .states import WorkerState
 
-ABSENT, STARTING, READY = 0, 1, 2
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 POLL_S = 0.02
 START_TIMEOUT_S = 30.0
@@ -162,15 +162,13 @@ class Supervisor:
 
     def _start_worker(self, index: int) -> subprocess.Popen[bytes]:
         listener = self.listeners[index].fileno()
-        self.segment.worker_set(index, 0, STARTING)  # before it can say that it is ready
-        return self._spawn(
-            "worker", index, self.segment.path, listener, self.config_fd, self.lifeline, fds=(listener,)
-        )
+        self.segment.worker_set(index, 0, WorkerState.STARTING)  # before it can say that it is ready
+        return self._spawn("worker", index, self.segment.path, listener, self.config_fd, self.lifeline, fds=(listener,))
 
     def _recover(self, index: int) -> None:
         """Give back what a worker that is gone held, before its slot is used again."""
         voided, surplus = self.segment.recover(index)
-        self.segment.worker_set(index, 0, ABSENT)
+        self.segment.worker_set(index, 0, WorkerState.ABSENT)
         if voided or surplus:
             say(f"gave back {max(voided, surplus) / 1e9:.9f} that worker {index} held when it died")
 
@@ -196,7 +194,7 @@ class Supervisor:
 
     def _wait_for_workers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while any(self.segment.worker(i)["state"] != READY for i in range(len(self.workers))):
+        while any(self.segment.worker(i)["state"] != WorkerState.READY for i in range(len(self.workers))):
             if time.monotonic() > deadline:
                 raise StartError(f"no worker was ready within {START_TIMEOUT_S:.0f} s")
             if self._asked_to_stop(POLL_S):
@@ -227,7 +225,7 @@ class Supervisor:
         end = how_it_ended(child.process.returncode)
         early = time.monotonic() - child.started_at < EARLY_S
         if index >= 0:
-            early = self.segment.worker(index)["state"] in (ABSENT, STARTING)
+            early = self.segment.worker(index)["state"] in (WorkerState.ABSENT, WorkerState.STARTING)
             self._recover(index)
         child.process = None
         child.early_deaths = child.early_deaths + 1 if early else 0

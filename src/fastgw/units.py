@@ -82,9 +82,7 @@ def parse_rate(value: object) -> tuple[int, int]:
     """A rate "100/s" as (count, nanoseconds of the period), at most one per nanosecond."""
     parsed = _parse_rate_text(value) if isinstance(value, str) else None
     if parsed is None:
-        raise ValueError(
-            'must be a whole number ≥ 1 of requests per s, m, h or d, written like "100/s" or "5000/h"'
-        )
+        raise ValueError('must be a whole number ≥ 1 of requests per s, m, h or d, written like "100/s" or "5000/h"')
     return parsed
 
 

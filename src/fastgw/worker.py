@@ -21,8 +21,8 @@ from .dataplane.connection import Connection
 from .dataplane.plane import Plane
 from .instance import BACKLOG
 from .model import Config
+from .states import WorkerState
 
-READY, DRAINING = 2, 3
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 SPARE_DESCRIPTORS = 32  # of the process itself
 
@@ -66,7 +66,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        self.segment.worker_set(self.index, os.getpid(), READY)
+        self.segment.worker_set(self.index, os.getpid(), WorkerState.READY)
         await self.done.wait()
         plane.close()
 
@@ -76,7 +76,7 @@ class Worker:
             return
         self.loop.remove_reader(self.lifeline)
         self.plane.draining = True
-        self.segment.worker_set(self.index, os.getpid(), DRAINING)
+        self.segment.worker_set(self.index, os.getpid(), WorkerState.DRAINING)
         self.loop.call_later(LAST_CALL_S, self._close_listener)
         self.loop.call_later(self.config.server.drain_timeout_ms / 1000, self._give_up)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastgw.config import Config, ConfigError, load
+from fastgw.config.load import load
+from fastgw.model import Config, ConfigError
 
 Accept = Callable[..., Config]
 Refuse = Callable[..., list[str]]

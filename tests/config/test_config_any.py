@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastgw.config.tables import ARRAYS, Report, read_tables
+from fastgw.config.toml_lines import Lines
 from fastgw.settings import SETTINGS
-from fastgw.tables import ARRAYS, Report, read_tables
-from fastgw.toml_lines import Lines
 
 FIELDS = (
     "name", "targets", "path", "hosts", "methods", "upstream", "auth", "price", "rate", "burst", "dialect",

@@ -11,8 +11,8 @@ from conftest import MINIMAL
 
 from fastgw import __version__
 from fastgw.cli import main
-from fastgw.config import Config
-from fastgw.route_flags import ROUTE_FLAGS
+from fastgw.config.route_flags import ROUTE_FLAGS
+from fastgw.model import Config
 from fastgw.settings import GROUPS, SETTINGS
 
 SERVE = ["serve", "--upstream", "http://127.0.0.1:9001"]
@@ -58,9 +58,7 @@ def test_serve_runs_the_supervisor_and_ends_with_its_code(served: list[Config]) 
     assert (config.server.workers, config.server.head_timeout_ms) == (2, 3_000)
 
 
-def test_serve_reads_the_file_and_the_environment(
-    served: list[Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serve_reads_the_file_and_the_environment(served: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:
     Path("fastgw.toml").write_text(MINIMAL)
     monkeypatch.setenv("FASTGW_WORKERS", "5")
     assert main(["serve", "-c", "fastgw.toml"]) == 7
@@ -76,8 +74,7 @@ def test_serve_with_problems_starts_nothing(served: list[Config], capsys: pytest
     assert out == ""
     assert err.splitlines() == [
         "fastgw: error: --workers: server.workers = 0: must be an integer from 1 to 64",
-        'fastgw: error: --rate: routes[0].rate = "1/s": '
-        'a route with auth "none" knows no caller to charge or limit',
+        'fastgw: error: --rate: routes[0].rate = "1/s": a route with auth "none" knows no caller to charge or limit',
     ]
 
 
@@ -120,9 +117,7 @@ def test_check_reads_the_files_of_keys(capsys: pytest.CaptureFixture[str]) -> No
     assert err.endswith('keys.jsonl:1: account = "none": no account has this name\n')
 
 
-def test_demo_runs_at_the_address_given(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_runs_at_the_address_given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     addresses: list[str] = []
 
     def run(listen: str) -> int:
@@ -149,9 +144,7 @@ def test_demo_runs_at_the_address_given(
         (["serve", "extra"], "extra"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2(
-    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_command_line_ends_with_2(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     err = capsys.readouterr().err
     assert err.startswith("fastgw: error: ")
@@ -190,7 +183,5 @@ def test_the_module_is_the_command_and_needs_no_compiled_code() -> None:
         " and (getattr(m, '__file__', '') or '').endswith('.so')]; sys.exit(status or len(compiled))"
     )
     for argv in (["-c", code], ["-m", "fastgw", "check", "-c", "fastgw.toml"]):
-        done = subprocess.run(
-            [sys.executable, *argv], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([sys.executable, *argv], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout) == (0, "OK: 1 upstream, 1 route, 0 accounts, 0 keys\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import MINIMAL, UPSTREAM, Accept, Refuse
 
-from fastgw.config import Account, Rate, Secret, Target
+from fastgw.model import Account, Rate, Secret, Target
 
 URL = "http://127.0.0.1:9001"
 FREE = {"upstream": URL, "key": ("sk-acme-0001",)}
@@ -58,9 +58,7 @@ def test_the_environment_alone_is_enough_and_holds_several_keys(accept: Accept) 
 
 
 def test_a_flag_wins_over_its_variable(accept: Accept) -> None:
-    config = accept(
-        None, FREE | {"path": "/flag"}, {"FASTGW_PATH": "/variable", "FASTGW_KEY": "sk-other-0001"}
-    )
+    config = accept(None, FREE | {"path": "/flag"}, {"FASTGW_PATH": "/variable", "FASTGW_KEY": "sk-other-0001"})
     assert config.routes[0].path == "/flag"
     assert [key.key.reveal() for key in config.keys] == ["sk-acme-0001"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastgw.toml_lines import Lines, Path
+from fastgw.config.toml_lines import Lines, Path
 
 DOCUMENT = '''\
 # [server]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import MINIMAL
 
-from fastgw.config import Account, ConfigError, Key, Rate, Secret, iter_accounts, iter_keys, read
-from fastgw.record_files import PROBLEMS_MAX, Counts, check_files
+from fastgw.config.load import read
+from fastgw.config.record_files import PROBLEMS_MAX, Counts, check_files, iter_accounts, iter_keys
+from fastgw.model import Account, ConfigError, Key, Rate, Secret
 
 FILES = '[server]\naccounts_file = "accounts.jsonl"\nkeys_file = "keys.jsonl"\n' + MINIMAL
 INLINE = '[[accounts]]\nname = "inline"\n[[keys]]\naccount = "inline"\nkey = "sk-inline-1"\n'
@@ -171,9 +172,7 @@ def test_a_check_finds_the_account_of_a_key_of_the_configuration() -> None:
 
 
 def test_a_check_finds_more_records_than_there_is_room_for() -> None:
-    with pytest.raises(
-        ConfigError, match=r"keys\.jsonl: with it there are 2 keys, more than server\.keys_max = 1"
-    ):
+    with pytest.raises(ConfigError, match=r"keys\.jsonl: with it there are 2 keys, more than server\.keys_max = 1"):
         check("", '{"account":"inline","key":"sk-filed-1"}', server="keys_max = 1\n")
 
 

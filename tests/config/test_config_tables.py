@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import MINIMAL, ROUTE, UPSTREAM, Accept, Refuse
 
-from fastgw.config import Account, ConfigError, Key, Rate, Route, Secret, Target, Upstream, load
+from fastgw.config.load import load
+from fastgw.model import Account, ConfigError, Key, Rate, Route, Secret, Target, Upstream
 
 ACCOUNT = '[[accounts]]\nname = "acme"\n'
 KEY = '[[keys]]\naccount = "acme"\nkey = "sk-acme-0001"\n'
@@ -218,9 +219,7 @@ def test_two_routes_may_not_claim_the_same_request(
     text = UPSTREAM + ROUTE + first + "\n" + SECOND_ROUTE + second
     if clash:
         [problem] = refuse(text)
-        assert problem.startswith(
-            'fastgw.toml:14: routes[1].path = "/v1": routes[0] at fastgw.toml:8 has the same'
-        )
+        assert problem.startswith('fastgw.toml:14: routes[1].path = "/v1": routes[0] at fastgw.toml:8 has the same')
     else:
         assert len(accept(text).routes) == 2
 

@@ -21,9 +21,7 @@ def test_a_duration_has_a_unit_and_a_bare_number_is_seconds(written: object, ms:
     assert units.parse_duration_ms(written) == ms
 
 
-@pytest.mark.parametrize(
-    "written", ["", "s", "1.5s", "-1s", "1 s", "1S", "1d", "1m30s", "١s", -1, 1.5, True, None]
-)
+@pytest.mark.parametrize("written", ["", "s", "1.5s", "-1s", "1 s", "1S", "1d", "1m30s", "١s", -1, 1.5, True, None])
 def test_other_durations_are_refused(written: object) -> None:
     with pytest.raises(ValueError, match="must be a duration"):
         units.parse_duration_ms(written)

@@ -17,7 +17,6 @@ def segments(path: str) -> None:
     Segment.create(path, keys_max=1)  # type: ignore[call-arg]
     assert_type(segment.capacity, dict[str, int])
     assert_type(segment.same_boot, bool)
-    segment.generation = 1
     segment.key_count = 1  # type: ignore[misc]
     segment.path = path  # type: ignore[misc]
     digest = segment.digest(b"sk")
@@ -57,7 +56,7 @@ def gates(segment: Segment, data: bytes) -> bytes:
     gate.settle(ticket, 0, 200, True, 0, 0, 1)
     gate.settle(ticket, 0, 200, True)  # type: ignore[call-arg]
     gate.fail(None, 17, True)  # type: ignore[arg-type]
-    assert_type(gate.answer_lines(ticket, False), bytes)
+    assert_type(gate.answer_lines(ticket, False, True), bytes)
     return gate.request(ticket, peer, b"Host: a\r\n", 0, 0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMPILED = ["fastgw._core", "fastgw._segment", "fastgw._http", "fastgw._wire"]
+COMPILED = [f"fastgw.{name}" for name in ("_call", "_core", "_http", "_routes", "_segment", "_wire")]
 
 
 def run(*command: str) -> None:

@@ -30,6 +30,14 @@ def raw(data: bytes, close: bool = False) -> Script:
     return script
 
 
+def test_an_answer_without_a_date_gets_one_and_keeps_its_own(client: Client, oracle: Oracle) -> None:
+    for own in (b"", b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"):
+        with oracle.script(raw(b"HTTP/1.1 200 OK\r\n" + own + b"Content-Length: 2\r\n\r\nok")) as name:
+            client.send(get(name))
+            date = client.read().one("date")  # `one` fails on two
+            assert (date == "Sun, 06 Nov 1994 08:49:37 GMT") is bool(own)
+
+
 BODILESS = {
     "204": b"HTTP/1.1 204 No Content\r\n\r\n",
     "204 with a length": b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",

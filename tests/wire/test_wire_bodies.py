@@ -261,6 +261,39 @@ def test_a_client_that_is_gone_before_the_answer_ends_the_call_for_free(gateway:
     assert gateway.captured("rich") == before
 
 
+def test_a_client_that_has_closed_is_told_from_one_that_has_said_all(gateway: Gateway, oracle: Oracle) -> None:
+    """Both look the same to the gateway, until it says something: only the one that is gone answers with a reset."""
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        arrived.release()
+        if talk.gone(3):
+            gone.set()
+        else:
+            talk.answer(200, b"late")
+
+    before = gateway.captured("rich")
+    arrived, gone = threading.Semaphore(0), threading.Event()
+    with oracle.script(script) as name:
+        with gateway.connect() as client:
+            client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
+            assert arrived.acquire(timeout=5)
+            client.socket.close()
+            assert gone.wait(5)
+        assert gateway.captured("rich") == before
+        assert gateway.account("rich")["held"] == 0
+        with gateway.connect() as client:
+            client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
+            client.half_close()
+            assert client.read_next().status == 100
+            assert client.read_next().body == b"late"
+            assert client.is_ended()
+        with gateway.connect() as client:
+            client.send(request(f"GET /v1/{name} HTTP/1.0".encode(), b"Connection: close"))
+            client.half_close()
+            assert client.read_next().body == b"late"
+
+
 def test_a_client_that_is_gone_inside_the_answer_ends_the_call_and_pays(gateway: Gateway, oracle: Oracle) -> None:
     def script(talk: Talk) -> None:
         talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

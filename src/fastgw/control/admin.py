@@ -14,9 +14,8 @@ from .._segment import Segment
 from ..addresses import split_listen
 from ..instance import family_of, port_holder
 from ..model import Config
+from ..states import WorkerState
 from .metrics import SegmentCollector
-
-READY = 2
 
 
 class AdminServer(ThreadingHTTPServer):
@@ -52,7 +51,7 @@ class AdminServer(ThreadingHTTPServer):
 
     def unready(self) -> str:
         """Why no traffic should be sent here, or nothing."""
-        ready = sum(self.segment.worker(index)["state"] == READY for index in range(self.workers))
+        ready = sum(self.segment.worker(index)["state"] == WorkerState.READY for index in range(self.workers))
         return "" if ready == self.workers else f"{ready} of {self.workers} workers are ready"
 
 

@@ -9,10 +9,9 @@ from prometheus_client.registry import Collector
 from .. import __version__
 from .._segment import Segment
 from ..refusals import Refusal
+from ..states import ANSWER_CLASS, WorkerState
 
-CODE_CLASS = 25
 STAGES = ("decide", "first_byte", "total")
-STATES = ("absent", "starting", "ready", "draining")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,8 +55,8 @@ class SegmentCollector(Collector):
                 if totals[refusal]:
                     verdicts.add_metric([route, refusal.name.lower()], totals[refusal])
             for hundreds in range(1, 6):
-                if totals[CODE_CLASS + hundreds]:
-                    answers.add_metric([route, f"{hundreds}xx"], totals[CODE_CLASS + hundreds])
+                if totals[ANSWER_CLASS + hundreds]:
+                    answers.add_metric([route, f"{hundreds}xx"], totals[ANSWER_CLASS + hundreds])
         yield verdicts
         yield answers
 
@@ -102,8 +101,8 @@ class SegmentCollector(Collector):
         for index, row in enumerate(rows):
             accepted.add_metric([str(index)], row["accepted"])
             cpu.add_metric([str(index)], cpu_seconds(row["pid"]))
-        for number, state in enumerate(STATES):
-            states.add_metric([state], sum(row["state"] == number for row in rows))
+        for state in WorkerState:
+            states.add_metric([state.name.lower()], sum(row["state"] == state for row in rows))
         yield accepted
         yield cpu
         yield states

@@ -8,7 +8,7 @@ from fastgw.dataplane.upstream cimport Balancer
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST, PROBE_MS, PROBES
 cdef bytes CONTINUE, NOTHING, RESET
 cdef int FRAMING_CLOSE
 
@@ -26,6 +26,7 @@ cdef class Connection(ClientEnd):
     cdef public bint writable
     cdef public bint partial
     cdef public bint half_closed
+    cdef public int probes
     cdef public bint closing
 
     @cython.locals(sent=Py_ssize_t)
@@ -42,6 +43,8 @@ cdef class Connection(ClientEnd):
     @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
     cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
     cpdef _refuse_unasked(self, int refusal)
+    cpdef _watch(self)
+    cpdef _probe(self)
     cpdef _linger(self, bint all_read)
     cpdef _next(self)
     cpdef _read(self, bint wanted)

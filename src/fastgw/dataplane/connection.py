@@ -24,6 +24,8 @@ STASH_MAX = 65536  # bytes read ahead of the request in flight
 LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
+PROBE_MS = 500  # between looks at a client that has closed its side
+PROBES = 20  # looks to one interim answer
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 NOTHING = b"\r\n\r\n"
@@ -46,6 +48,7 @@ class Connection(ClientEnd):
         self.writable = True
         self.partial = False  # the stash is the beginning of a head that is being waited for
         self.half_closed = False
+        self.probes = 0
         self.closing = False
 
     # asyncio.Protocol
@@ -93,6 +96,7 @@ class Connection(ClientEnd):
         self.half_closed = True
         exchange = self.exchange
         if exchange is not None and not exchange.request_open:
+            self._watch()
             return True
         if exchange is None and self.stash and not self.partial and not self.closing:
             return True  # requests that wait for the client to take the answers before them
@@ -123,13 +127,32 @@ class Connection(ClientEnd):
             return
         exchange = self.exchange
         if exchange is not None:
-            if exchange.request_open:
-                self.plane.wheel.arm(self, self.plane.body_ms)
-            else:
-                self.deadline = 0
+            self._watch()
             exchange.answer_input(False)
         else:
             self._next()
+
+    def _watch(self) -> None:
+        """What the client must do next, while a call is in flight, and by when."""
+        if self.exchange is not None and self.exchange.request_open:
+            self.plane.wheel.arm(self, self.plane.body_ms)
+        elif self.half_closed:
+            self.plane.wheel.arm(self, PROBE_MS)
+        else:
+            self.deadline = 0
+
+    def _probe(self) -> None:
+        """Learn whether a client that has closed its side is still there, or has closed altogether: both look the same
+        until something is sent, which a client that is gone answers with a reset. An interim answer is harmless to one
+        that waits (RFC 9110 §15.2), and not known to HTTP/1.0."""
+        exchange = self.exchange
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.broken()
+            return
+        if exchange is not None and exchange.status == 0 and exchange.ticket.minor == 1 and self.probes % PROBES == 0:
+            self.send(CONTINUE)
+        self.probes += 1
+        self._watch()
 
     # The requests
 
@@ -344,6 +367,8 @@ class Connection(ClientEnd):
         elif self.exchange is not None:
             if self.exchange.request_open:
                 self.exchange.unserved(Refusal.REQUEST_TIMEOUT)
+            elif self.half_closed:
+                self._probe()
         elif self.stash or self.skip:
             self._refuse_unasked(Refusal.REQUEST_TIMEOUT)
         else:

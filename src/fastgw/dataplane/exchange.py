@@ -222,7 +222,7 @@ class Exchange:
         if self.framing == FRAMING_CLOSE:
             keep = False
         self.keep_client = keep
-        lines = self.gate.answer_lines(self.ticket, not keep)
+        lines = self.gate.answer_lines(self.ticket, not keep, answer.dated)
         if self.framing == FRAMING_LENGTH or self.framing == FRAMING_NONE:
             stop = min(len(data), end + self.left)
             self.left -= stop - end

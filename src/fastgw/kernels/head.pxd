@@ -22,7 +22,8 @@ cdef enum kind_t:               # what a field means to a gateway
     KIND_OTHER = 0
     KIND_HOST
     KIND_CONTENT_LENGTH
-    KIND_TRANSFER_ENCODING
+    KIND_DATE
+    KIND_TRANSFER_ENCODING      # to KIND_REQUEST_ID: what a request does not carry on
     KIND_CONNECTION             # from here to KIND_NOMINATED: hop-by-hop (RFC 9110 §7.6.1), never forwarded
     KIND_KEEP_ALIVE
     KIND_PROXY_CONNECTION
@@ -37,7 +38,6 @@ cdef enum kind_t:               # what a field means to a gateway
     KIND_AUTHORIZATION
     KIND_API_KEY
     KIND_KEY_HEADER             # the configured one
-    KIND_DATE
 
 cdef enum flag_t:
     FLAG_CHUNKED = 1

@@ -1,8 +1,8 @@
 """Decides what `fastgw check` prints about a configuration that is right."""
 
-from .config import Loaded
+from ..settings import GROUPS, SETTINGS, Server, Setting
+from .load import Loaded
 from .record_files import Counts
-from .settings import GROUPS, SETTINGS, Server, Setting
 
 
 def ok_line(loaded: Loaded, counts: Counts) -> str:

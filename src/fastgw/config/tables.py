@@ -10,9 +10,9 @@ from datetime import date, datetime, time
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from . import addresses, units
-from .model import Account, Key, Problem, Rate, Route, Secret, Target, Upstream
-from .settings import CONNECTION_FIELDS, TOKEN
+from .. import addresses, units
+from ..model import Account, Key, Problem, Rate, Route, Secret, Target, Upstream
+from ..settings import CONNECTION_FIELDS, TOKEN
 from .toml_lines import Path
 
 T = TypeVar("T")
@@ -180,9 +180,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 _slug = _matching(_SLUG, "must be 1 to 63 of a-z 0-9 _ . - and start with a letter or digit")
-parse_account_name = _matching(
-    _ACCOUNT, "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit"
-)
+parse_account_name = _matching(_ACCOUNT, "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit")
 parse_label = _matching(_LABEL, 'must be 1 to 63 printable ASCII characters without " and \\')
 parse_key = _matching(
     _KEY, "must be 8 to 256 printable ASCII characters without space, comma and quotes (value not shown)"
@@ -203,9 +201,7 @@ def _route_path(value: Any) -> str:
     if "//" in value:
         raise ValueError("must have no empty segments (//)")
     if not _PATH.fullmatch(value) or len(value) > 1024:
-        raise ValueError(
-            "must be at most 1024 ASCII characters of a URL's path: no query, no fragment, no space"
-        )
+        raise ValueError("must be at most 1024 ASCII characters of a URL's path: no query, no fragment, no space")
     return value
 
 
@@ -248,9 +244,7 @@ def read_tables(
     upstreams = tuple(_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
     upstream_names = _names(report, "upstreams", tables["upstreams"])
     _names(report, "routes", tables["routes"])
-    routes = tuple(
-        _route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"])
-    )
+    routes = tuple(_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"]))
     _refuse_overlaps(report, routes)
     accounts = tuple(_account(report, index, raw) for index, raw in enumerate(tables["accounts"]))
     account_names = _names(report, "accounts", tables["accounts"])
@@ -287,9 +281,7 @@ def _upstream(report: Report, index: int, raw: Any) -> Upstream:
     fields = Fields(report, ("upstreams", index), raw, ("name", "targets"))
     name = fields.require("name", _slug, "")
     if fields.is_table and fields.raw.get("targets", []) == []:
-        report.refuse(
-            ("upstreams", index, "targets"), 'needs at least one target, like ["http://127.0.0.1:9001"]'
-        )
+        report.refuse(("upstreams", index, "targets"), 'needs at least one target, like ["http://127.0.0.1:9001"]')
     return Upstream(name, fields.each("targets", _target))
 
 
@@ -302,9 +294,7 @@ _ROUTE_FIELDS = (
 _KEY_FIELDS = ("account", "key", "name", "rate", "burst", "expires", "revoked")
 
 
-def _route(
-    report: Report, index: int, raw: Any, upstreams: frozenset[str], environ: Mapping[str, str]
-) -> Route:
+def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], environ: Mapping[str, str]) -> Route:
     path: Path = ("routes", index)
     fields = Fields(report, path, raw, _ROUTE_FIELDS)
 
@@ -367,9 +357,7 @@ def _expand(value: Any, environ: Mapping[str, str]) -> str:
         raise ValueError(f"the environment has no {', '.join(dict.fromkeys(missing))}")
     expanded = _REFERENCE.sub(lambda match: environ[match[1]], value)
     if not _FIELD_VALUE.fullmatch(expanded) or len(expanded) > 4096:
-        raise ValueError(
-            "must be 1 to 4096 printable ASCII characters, no space at either end (value not shown)"
-        )
+        raise ValueError("must be 1 to 4096 printable ASCII characters, no space at either end (value not shown)")
     return expanded
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from . import units
-from .model import Account, Config, ConfigError, Key, Problem, Secret
+from .. import units
+from ..model import Account, Config, ConfigError, Key, Problem, Secret
 from .tables import bucket, check_account, check_expires_s, parse_account_name, parse_key, parse_label
 from .toml_lines import Path
 

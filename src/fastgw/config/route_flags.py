@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import units
-from .model import Problem
+from .. import units
+from ..model import Problem
 from .toml_lines import Path
 
 NAME = "default"  # of the upstream, the route and the account
@@ -63,9 +63,7 @@ class Given(Struct, frozen=True):
     where: str
 
 
-def collect(
-    flags: Mapping[str, object], environ: Mapping[str, str], problems: list[Problem]
-) -> dict[str, Given]:
+def collect(flags: Mapping[str, object], environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Given]:
     """What is given by flag or, failing that, by a variable that is not empty."""
     given: dict[str, Given] = {}
     for row in ROUTE_FLAGS:
@@ -90,9 +88,7 @@ def _switch(text: str) -> bool | None:
     return False if text.lower() in ("0", "false", "no", "off") else None
 
 
-def refuse_incomplete(
-    given: Mapping[str, Given], has_keys_file: bool, has_accounts_file: bool
-) -> list[Problem]:
+def refuse_incomplete(given: Mapping[str, Given], has_keys_file: bool, has_accounts_file: bool) -> list[Problem]:
     """What is missing from, or at odds in, the flags of a route with an upstream."""
     problems = []
     if "no_auth" in given:
@@ -102,10 +98,7 @@ def refuse_incomplete(
             if name in given
         ]
     elif "key" not in given and not has_keys_file:
-        rule = (
-            "nobody could call: add --key KEY (or FASTGW_KEY), or --keys-file FILE, "
-            "or --no-auth to let everyone in"
-        )
+        rule = "nobody could call: add --key KEY (or FASTGW_KEY), or --keys-file FILE, or --no-auth to let everyone in"
         problems.append(Problem(given["upstream"].where, rule))
     if "price" in given and "balance" not in given and "no_auth" not in given and not has_accounts_file:
         try:

@@ -8,17 +8,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from . import addresses, route_flags, units
-from .model import Account, Config, ConfigError, Key, Problem, Rate, Route, Secret, Target, Upstream
-from .record_files import iter_accounts, iter_keys
-from .settings import BY_NAME, SETTINGS, Server, Setting
+from .. import addresses, units
+from ..model import Config, ConfigError, Problem
+from ..settings import BY_NAME, SETTINGS, Server, Setting
+from . import route_flags
 from .tables import ARRAYS, Report, read_tables, show, unknown
 from .toml_lines import Lines, Path
-
-__all__ = [
-    "Account", "Config", "ConfigError", "Key", "Loaded", "Problem", "Rate", "Route", "Secret", "Server",
-    "Target", "Upstream", "iter_accounts", "iter_keys", "load", "read",
-]  # fmt: skip
 
 _AT = re.compile(r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL)
 _ROUTE_FLAG_NAMES = frozenset(row.name for row in route_flags.ROUTE_FLAGS)
@@ -49,9 +44,7 @@ def load(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
 
 def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
     """`load`, with the origin of what it found."""
-    flags = {
-        name: value for name, value in flags.items() if not (value is None or value is False or value == ())
-    }
+    flags = {name: value for name, value in flags.items() if not (value is None or value is False or value == ())}
     if strangers := flags.keys() - BY_NAME.keys() - _ROUTE_FLAG_NAMES:
         raise TypeError(f"no such flags: {sorted(strangers)}")
 
@@ -86,9 +79,7 @@ def _continued(report: Report, locate: Callable[[Path], str]) -> Report:
     return later
 
 
-def _read_file(
-    path: str | None, problems: list[Problem]
-) -> tuple[dict[str, Any], Callable[[Path], str], bool]:
+def _read_file(path: str | None, problems: list[Problem]) -> tuple[dict[str, Any], Callable[[Path], str], bool]:
     """The document, where its parts are written, and whether it could be read at all."""
     if path is None:
         return {}, lambda _: "--upstream", True

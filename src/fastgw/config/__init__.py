@@ -1,0 +1,1 @@
+"""How a file, flags and the environment become one checked, immutable configuration."""

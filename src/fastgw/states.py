@@ -1,0 +1,22 @@
+"""The numbers by which words of the segment are read in Python; `kernels/layout.pxd` has the same for compiled code."""
+
+from enum import IntEnum
+
+
+class WorkerState(IntEnum):
+    """How far the worker of a slot is."""
+
+    ABSENT = 0
+    STARTING = 1
+    READY = 2
+    DRAINING = 3
+
+
+class KeyStatus(IntEnum):
+    """Whether a key may be used."""
+
+    ACTIVE = 1
+    REVOKED = 2
+
+
+ANSWER_CLASS = 25  # the counter of 1xx answers of upstreams is this + 1, and so on to 5xx
