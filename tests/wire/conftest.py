@@ -15,7 +15,7 @@ from .oracle import Oracle
 from .rig import Gateway, free_port, uncompiled_package
 
 
-@pytest.fixture(scope="session", params=["compiled", "uncompiled"])
+@pytest.fixture(scope="session", params=["compiled", pytest.param("uncompiled", marks=pytest.mark.slow)])
 def mode(request: pytest.FixtureRequest) -> str:
     """Which data plane the gateways of this test run."""
     chosen: str = request.param

@@ -267,13 +267,13 @@ def test_a_client_that_has_closed_is_told_from_one_that_has_said_all(gateway: Ga
     def script(talk: Talk) -> None:
         talk.read_body()
         arrived.release()
-        if talk.gone(3):
+        if talk.gone(wait_s):
             gone.set()
         else:
             talk.answer(200, b"late")
 
     before = gateway.captured("rich")
-    arrived, gone = threading.Semaphore(0), threading.Event()
+    arrived, gone, wait_s = threading.Semaphore(0), threading.Event(), 5.0
     with oracle.script(script) as name:
         with gateway.connect() as client:
             client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
@@ -282,6 +282,7 @@ def test_a_client_that_has_closed_is_told_from_one_that_has_said_all(gateway: Ga
             assert gone.wait(5)
         assert gateway.captured("rich") == before
         assert gateway.account("rich")["held"] == 0
+        wait_s = 1.0
         with gateway.connect() as client:
             client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
             client.half_close()
