@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastgw.kernels.layout cimport record_t
 
@@ -8,6 +8,13 @@ cdef class Peer:
     cdef readonly int port
     cdef uint8_t raw[16]
     cdef bytes lines
+    # the key that came last on this connection, and what it was found to be
+    cdef char key[192]
+    cdef size_t key_length              # 0: none
+    cdef int64_t key_index              # -1: unknown, as long as key_changes is what it was
+    cdef uint64_t key_changes
+    cdef bint knows(self, const char* key, size_t length, uint64_t changes) noexcept
+    cdef void remember(self, const char* key, size_t length, int64_t index, uint64_t changes) noexcept
 
 
 cdef class Ticket:

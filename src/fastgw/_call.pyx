@@ -3,13 +3,21 @@
 """A call as it is carried from admission to its end: who makes it, and what it holds."""
 import socket
 
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy, memset
 
+from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_hex64
 
 
 cdef class Peer:
-    """The client's end of a connection: its address, kept as the bytes that the journal and the upstream will see."""
+    """The client's end of a connection: its address, kept as the bytes that the journal and the upstream will see, and
+    the key that it last presented.
+
+    A connection carries the same key nearly always, and what the key was found to be holds for good: an index never
+    changes its meaning, and whether the key may be used is read from its record at every call. So the hash is computed
+    once per connection. The key itself stays in this process, and goes with the connection.
+    """
 
     def __init__(self, str address, int port):
         self.address = address
@@ -20,6 +28,22 @@ cdef class Peer:
             packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, address)
         memcpy(self.raw, <const char*>packed, 16)
         self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nVia: 1.1 fastgw\r\n".encode()
+
+    def __dealloc__(self):
+        memset(self.key, 0, sizeof(self.key))
+
+    cdef bint knows(self, const char* key, size_t length, uint64_t changes) noexcept:
+        """Whether `key_index` is what this key is. Takes a time that does not depend on the bytes of either."""
+        return (length == self.key_length and (self.key_index >= 0 or changes == self.key_changes)
+                and same_secret(key, self.key, length))
+
+    cdef void remember(self, const char* key, size_t length, int64_t index, uint64_t changes) noexcept:
+        self.key_length = 0
+        if length <= sizeof(self.key):
+            memcpy(self.key, key, length)
+            self.key_length = length
+        self.key_index = index
+        self.key_changes = changes
 
 
 cdef class Ticket:

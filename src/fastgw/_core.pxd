@@ -50,8 +50,7 @@ cdef class Gate:
     cdef size_t date_length
     cdef char* scratch
 
-    cdef int _key(self, uint64_t* digest)
-    cdef int _authenticate(self)
+    cdef int _authenticate(self, Peer peer)
     cdef int _pay(self, uint64_t index, uint64_t both)
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept

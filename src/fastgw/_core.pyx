@@ -10,7 +10,7 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
@@ -23,7 +23,7 @@ from fastgw.kernels.atomics cimport (
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.head cimport (
-    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_KEY_HEADER, KIND_OTHER,
+    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
 from fastgw.kernels.keys cimport keys_find
@@ -32,7 +32,6 @@ from fastgw.kernels.layout cimport (
     CODE_CLASS, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, journal_t, key_t, layout_cell, layout_claim, layout_counters,
     layout_histogram, layout_journal, record_t, segment_t,
 )
-from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 from fastgw.refusals import Refusal
 
@@ -139,7 +138,6 @@ cdef class Gate:
         cdef head_t* h = &self.head.h
         cdef record_t* r = &self.now
         cdef const char* at = self.head.at
-        cdef int verdict
         cdef int index
         cdef uint32_t kept
         memcpy(r.address, peer.raw, 16)
@@ -165,9 +163,7 @@ cdef class Gate:
         if self.body_max and h.content_length > self.body_max:
             return BODY_TOO_LARGE
         if self.route.needs_key:
-            verdict = self._authenticate()
-            if verdict != ADMITTED:
-                return verdict
+            return self._authenticate(peer)
         return ADMITTED
 
     cpdef void stranger(self, Peer peer):
@@ -175,54 +171,24 @@ cdef class Gate:
         memcpy(self.now.address, peer.raw, 16)
         self.now.port = peer.port
 
-    cdef int _key(self, uint64_t* digest):
-        """The digest of the key that the request presents, if it presents exactly one."""
-        cdef head_t* h = &self.head.h
-        cdef const char* at = self.head.at
-        cdef const char* key = NULL
-        cdef const char* value
-        cdef size_t length = 0
-        cdef size_t n
-        cdef uint32_t i
-        cdef field_t* f
-        for i in range(h.fields):
-            f = &h.field[i]
-            if f.kind < KIND_AUTHORIZATION:
-                continue
-            value = at + f.value
-            n = f.end - f.value
-            if f.kind == KIND_AUTHORIZATION:
-                if n < 8 or not same_lower(value, b"bearer ", 7):
-                    f.kind = KIND_OTHER                 # not ours: another scheme, for the upstream
-                    continue
-                value += 7
-                n -= 7
-                while n and value[0] == 32:
-                    value += 1
-                    n -= 1
-            elif f.kind > KIND_KEY_HEADER:
-                continue
-            if n == 0:
-                continue
-            if key is not NULL and (n != length or memcmp(key, value, n) != 0):
-                return AMBIGUOUS_KEY
-            key = value
-            length = n
-        if key is NULL:
-            return MISSING_KEY
-        blake2b_digest(self.start, key, length, digest)
-        return ADMITTED
-
-    cdef int _authenticate(self):
+    cdef int _authenticate(self, Peer peer):
+        """Whose key the request presents, and whether it may be used; then on to `_pay`."""
+        cdef const char* text
+        cdef size_t length
         cdef uint64_t digest[4]
-        cdef int64_t index
-        cdef int64_t expires_s
-        cdef uint64_t both
+        cdef uint64_t changes, both
+        cdef int64_t index, expires_s
         cdef key_t* key
-        cdef int verdict = self._key(digest)
-        if verdict != ADMITTED:
-            return verdict
-        index = keys_find(self.s, digest)
+        cdef int found = self.head.find_key(&text, &length)
+        if found != 1:
+            return AMBIGUOUS_KEY if found else MISSING_KEY
+        changes = load_u64(&self.s.header.key_changes)
+        if peer.knows(text, length, changes):
+            index = peer.key_index
+        else:
+            blake2b_digest(self.start, text, length, digest)
+            index = keys_find(self.s, digest)
+            peer.remember(text, length, index, changes)
         if index < 0:
             return UNKNOWN_KEY
         key = &self.s.keys[index]

@@ -3,14 +3,16 @@
 """HTTP/1 messages as a gateway needs them: where a head ends, what it means, and its bytes for the other side."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
-    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_CONTENT_LENGTH,
-    KIND_NOMINATED, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS,
-    METHOD_PUT, SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, path_climbs, request_scan, response_scan,
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_AUTHORIZATION,
+    KIND_CONTENT_LENGTH, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING,
+    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t,
+    head_end, path_climbs, request_scan, response_scan,
 )
+from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport put_bytes, put_hex
 
 PLAIN = SCAN_PLAIN
@@ -94,6 +96,43 @@ cdef class RequestHead:
             if colon and (port.isdigit() or not port):
                 return name
         return host
+
+    cdef int find_key(self, const char** found, size_t* size) noexcept:
+        """The key that the request presents: 1 and where it lies, 0 for none, 2 for two that differ."""
+        cdef head_t* h = &self.h
+        cdef const char* at = self.at
+        cdef const char* key = NULL
+        cdef const char* value
+        cdef size_t length = 0
+        cdef size_t n
+        cdef uint32_t i
+        cdef field_t* f
+        for i in range(h.fields):
+            f = &h.field[i]
+            if f.kind < KIND_AUTHORIZATION:
+                continue
+            value = at + f.value
+            n = f.end - f.value
+            if f.kind == KIND_AUTHORIZATION:
+                if n < 8 or not same_lower(value, b"bearer ", 7):
+                    f.kind = KIND_OTHER                 # not ours: another scheme, for the upstream
+                    continue
+                value += 7
+                n -= 7
+                while n and value[0] == 32:
+                    value += 1
+                    n -= 1
+            elif f.kind > KIND_KEY_HEADER:
+                continue
+            if n == 0:
+                continue
+            if key is not NULL and (n != length or memcmp(key, value, n) != 0):
+                return 2
+            key = value
+            length = n
+        found[0] = key
+        size[0] = length
+        return key is not NULL
 
     # What the hot path does not need as an object
 

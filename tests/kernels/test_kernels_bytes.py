@@ -29,7 +29,7 @@ def test_a_digest_is_keyed_blake2b_for_any_bytes(secret: bytes, data: bytes) -> 
 
 def test_the_segment_keys_its_digests_with_its_own_secret(segment: Segment) -> None:
     with open(segment.path, "rb") as file:
-        secret = file.read(4096)[112:144]
+        secret = file.read(4096)[120:152]
     assert len(set(secret)) > 1
     assert segment.digest(b"sk-1") == hashlib.blake2b(b"sk-1", digest_size=32, key=secret).digest()
 

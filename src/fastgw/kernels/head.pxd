@@ -256,46 +256,50 @@ cdef inline void _nominate(head_t* h, const char* data) noexcept nogil:
                     h.field[f].kind = KIND_NOMINATED
 
 
-cdef inline scan_t _fields(head_t* h, const char* data, size_t at, size_t end, uint32_t most, const char* key_header,
-                           size_t key_header_length) noexcept nogil:
+cdef inline scan_t _fields(head_t* h, const char* data, const char* at, const char* end, uint32_t most,
+                           const char* key_header, size_t key_header_length) noexcept nogil:
     """Scan the fields from `at` to the empty line that ends at `end`."""
+    cdef field_t* f = &h.field[0]
+    cdef field_t* last = f + most
+    cdef const char* colon
+    cdef const char* value
+    cdef const char* stop
     cdef const char* cr
-    cdef size_t n, value, stop, line
-    cdef field_t* f
-    h.fields_at = <uint32_t>at
-    while True:
-        if data[at] == 13:
-            return SCAN_PLAIN if at + 2 == end and data[at + 1] == 10 else SCAN_ODD
-        if h.fields >= most:
+    h.fields_at = <uint32_t>(at - data)
+    while at[0] != 13:
+        if f == last:
             return SCAN_FIELDS
-        n = name_end(data + at, data + end) - data
-        if n == at or data[n] != 58 or n - at > 65535:
+        colon = name_end(at, end)
+        if colon == at or colon[0] != 58 or colon - at > 65535:
             return SCAN_ODD
-        cr = line_end(data + n, data + end)
-        if cr >= data + end or cr[0] != 13 or cr[1] != 10:
+        cr = line_end(colon, end)
+        if cr >= end or cr[0] != 13 or cr[1] != 10:
             return SCAN_ODD
-        line = cr - data
-        f = &h.field[h.fields]
-        h.fields += 1
-        f.name = <uint32_t>at
-        f.name_length = <uint16_t>(n - at)
-        value = n + 1
-        stop = line
-        while value < stop and (data[value] == 32 or data[value] == 9):
+        value = colon + 1
+        stop = cr
+        while value < stop and (value[0] == 32 or value[0] == 9):
             value += 1
-        while stop > value and (data[stop - 1] == 32 or data[stop - 1] == 9):
+        while stop > value and (stop[-1] == 32 or stop[-1] == 9):
             stop -= 1
-        f.value = <uint32_t>value
-        f.end = <uint32_t>stop
-        f.kind = field_kind(data + at, n - at)
-        if key_header_length and n - at == key_header_length and same_lower(data + at, key_header, key_header_length):
+        if cr - stop > 253:
+            return SCAN_ODD
+        f.name = <uint32_t>(at - data)
+        f.value = <uint32_t>(value - data)
+        f.end = <uint32_t>(stop - data)
+        f.name_length = <uint16_t>(colon - at)
+        f.line = <uint8_t>(cr - stop + 2)
+        f.kind = field_kind(at, colon - at)
+        if key_header_length and <size_t>(colon - at) == key_header_length and (
+                same_lower(at, key_header, key_header_length)):
             f.kind = KIND_KEY_HEADER
-        if line + 2 - stop > 255:
-            return SCAN_ODD
-        f.line = <uint8_t>(line + 2 - stop)
-        if f.kind != KIND_OTHER and not _meaning(h, f, data):
-            return SCAN_ODD
-        at = line + 2
+        f += 1
+        if f[-1].kind != KIND_OTHER:
+            h.fields = <uint32_t>(f - &h.field[0])
+            if not _meaning(h, f - 1, data):
+                return SCAN_ODD
+        at = cr + 2
+    h.fields = <uint32_t>(f - &h.field[0])
+    return SCAN_PLAIN if at + 2 == end and at[1] == 10 else SCAN_ODD
 
 
 cdef inline bint _meaning(head_t* h, const field_t* f, const char* data) noexcept nogil:
@@ -366,7 +370,7 @@ cdef inline scan_t request_scan(head_t* h, const char* data, size_t length, uint
     h.minor = data[at + 7] - 48
     sp = <const char*>memchr(data + h.target, 63, h.target_length)
     h.path_length = h.target_length if sp is NULL else <uint32_t>(sp - data - h.target)
-    result = _fields(h, data, at + 10, length, most, key_header, key_header_length)
+    result = _fields(h, data, data + at + 10, data + length, most, key_header, key_header_length)
     if result != SCAN_PLAIN:
         return result
     if (h.host == 0 and h.minor == 1) or (h.flags & FLAG_CHUNKED and h.minor == 0) or h.method == METHOD_CONNECT:
@@ -395,7 +399,7 @@ cdef inline scan_t response_scan(head_t* h, const char* data, size_t length) noe
     cr = line_end(data + 12, data + length)
     if cr >= data + length or cr[0] != 13 or cr[1] != 10:
         return SCAN_ODD
-    result = _fields(h, data, cr - data + 2, length, FIELDS_MAX, NULL, 0)
+    result = _fields(h, data, cr + 2, data + length, FIELDS_MAX, NULL, 0)
     if result != SCAN_PLAIN:
         return result
     if h.flags & FLAG_CHUNKED and h.minor == 0:

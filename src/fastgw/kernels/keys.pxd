@@ -35,6 +35,7 @@ cdef inline void _index(segment_t* s, uint64_t number) noexcept nogil:
     while s.index[at]:
         at = (at + 1) & s.index_mask
     store_u64(&s.index[at], (key.digest[1] >> 32) << 32 | (number + 1))
+    store_u64(&s.header.key_changes, s.header.key_changes + 1)
 
 
 cdef inline int64_t keys_add(segment_t* s, const uint64_t* digest, uint32_t account, uint32_t limit, uint64_t status,

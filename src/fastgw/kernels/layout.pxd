@@ -39,6 +39,7 @@ cdef struct header_t:               # one page
     uint64_t accounts
     uint64_t limits
     uint64_t routes
+    uint64_t key_changes            # grows whenever the index names another key
     uint64_t workers                # slots ever used: 1 + the highest index
     uint8_t secret[32]              # of the keys' digests
 

@@ -96,6 +96,12 @@ cdef extern from *:
         }
         return !differ;
     }
+    /* Equal, in a time that depends on the length alone. */
+    static inline int fg_same_secret(const char *p, const char *q, size_t n) {
+        unsigned char differ = 0;
+        for (size_t i = 0; i < n; i++) differ |= (unsigned char)p[i] ^ (unsigned char)q[i];
+        return !differ;
+    }
     /* Methods that httptools takes with HTTP/1, besides those of method_t; case-sensitive. */
     static inline int fg_known_method(const char *p, size_t n) {
         static const char *const names[] = {
@@ -132,6 +138,7 @@ cdef extern from *:
     const char* line_end "fg_line_end"(const char* data, const char* end) noexcept nogil
     bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
     bint same_lower "fg_same"(const char* data, const char* lower, size_t length) noexcept nogil
+    bint same_secret "fg_same_secret"(const char* data, const char* other, size_t length) noexcept nogil
     bint known_method "fg_known_method"(const char* name, size_t length) noexcept nogil
     const char* last_line "fg_last_line"(const char* data, const char* end) noexcept nogil
     bint named "FG_NAMED"(const char* name, size_t length, const char* literal) noexcept nogil

@@ -4,9 +4,17 @@ from libc.string cimport memcpy
 
 cdef extern from *:
     """
+    #include <stdint.h>
+    #include <string.h>
     static const char fg_hex[] = "0123456789abcdef";
+    #define FG_HEX_ROW(h) \\
+        h "0" h "1" h "2" h "3" h "4" h "5" h "6" h "7" h "8" h "9" h "a" h "b" h "c" h "d" h "e" h "f"
+    static const char fg_hex_pairs[] =
+        FG_HEX_ROW("0") FG_HEX_ROW("1") FG_HEX_ROW("2") FG_HEX_ROW("3") FG_HEX_ROW("4") FG_HEX_ROW("5") FG_HEX_ROW("6")
+        FG_HEX_ROW("7") FG_HEX_ROW("8") FG_HEX_ROW("9") FG_HEX_ROW("a") FG_HEX_ROW("b") FG_HEX_ROW("c") FG_HEX_ROW("d")
+        FG_HEX_ROW("e") FG_HEX_ROW("f");
     static inline char *fg_put_hex64(char *out, uint64_t value) {
-        for (int i = 0; i < 16; i++) out[i] = fg_hex[(value >> (60 - 4 * i)) & 15];
+        for (int i = 0; i < 8; i++) memcpy(out + 2 * i, fg_hex_pairs + 2 * ((value >> (56 - 8 * i)) & 255), 2);
         return out + 16;
     }
     """
