@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from . import __version__, addresses
-from .config.load import load, read, source_of
+from .config.load import read, source_of
 from .config.record_files import check_files
 from .config.route_flags import ROUTE_FLAGS
 from .config.summary import ok_line, settings_lines
@@ -89,10 +89,10 @@ def _file_option(required: bool) -> click.Option:
 
 
 def _serve(config_file: str | None, **flags: object) -> int:
-    config = load(config_file, flags, os.environ)
+    loaded = read(config_file, flags, os.environ)
     # Late, and by name: `check` and --help need no compiled core.
     run: Callable[[Config, Source], int] = import_module("fastgw.supervisor").run
-    return run(config, source_of(config_file, flags, os.environ))
+    return run(loaded.config, source_of(loaded, config_file, flags, os.environ))
 
 
 def _check(config_file: str, show: bool) -> int:
