@@ -85,6 +85,14 @@ def session_short(
     yield from _started(text, tmp_path_factory.mktemp("short"), package_path)
 
 
+@pytest.fixture(scope="session")
+def session_terms(
+    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    text = configs.terms(session_oracle.port, free_port())
+    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path)
+
+
 @pytest.fixture
 def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:  # noqa: ARG001 cleared and judged with it
     """With default limits. It must outlive every test."""
@@ -104,6 +112,12 @@ def small(session_small: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
 def short(session_short: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
     """With short deadlines."""
     return session_short
+
+
+@pytest.fixture
+def terms(session_terms: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
+    """With every way to charge for a call."""
+    return session_terms
 
 
 @pytest.fixture

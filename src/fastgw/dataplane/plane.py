@@ -12,38 +12,37 @@ from .._http import ResponseHead
 from .._segment import Segment
 from ..model import Config
 from .admission import build_gate
+from .bounds import Bounds
 from .deadlines import Wheel
+from .service import Service
 from .upstream import Balancer
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 
+def services(config: Config, upstreams: dict[str, Balancer]) -> list[Service]:
+    """What each route leads to, in the routes' order; `upstreams` by name."""
+    priced = {name for plan in config.plans for name, price in plan.prices if price}
+    return [
+        Service(route, upstreams[route.upstream], priced=route.price_nanos > 0 or route.name in priced)
+        for route in config.routes
+    ]
+
+
 class Plane:
     """The data plane of one worker. Nothing in it is global, so that two can live in one process."""
 
     def __init__(self, config: Config, segment: Segment, worker: int, loop: asyncio.AbstractEventLoop) -> None:
-        server = config.server
         self.loop = loop
         self.gate: Gate = build_gate(segment, worker, config)
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
+        self.bounds = Bounds(config.server)
         self.clients: set[Connection] = set()
         self.draining = False
-        self.url_max = server.url_max_bytes
-        self.head_max = server.head_max_bytes
-        self.body_max = server.body_max_bytes
-        self.connections_max = server.connections_max
-        self.head_ms = server.head_timeout_ms
-        self.body_ms = server.body_timeout_ms
-        self.idle_ms = server.idle_timeout_ms
-        self.write_ms = server.write_timeout_ms
-        self.first_byte_ms = server.first_byte_timeout_ms
-        self.stream_ms = server.stream_timeout_ms
-        self.total_ms = server.total_timeout_ms
-        upstreams = {upstream.name: Balancer(self, upstream, server) for upstream in config.upstreams}
-        self.by_route: list[Balancer] = [upstreams[route.upstream] for route in config.routes]
-        self.upstreams: list[Balancer] = list(upstreams.values())
+        self.upstreams = {upstream.name: Balancer(self, upstream, config.server) for upstream in config.upstreams}
+        self.services = services(config, self.upstreams)
         self._second = 0
         self._turn()
 
@@ -60,5 +59,5 @@ class Plane:
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""
         self._timer.cancel()
-        for upstream in self.upstreams:
+        for upstream in self.upstreams.values():
             upstream.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .._wire import send_now
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
@@ -23,9 +22,6 @@ class UpstreamConnection(UpstreamEnd):
         super().__init__()
         self.pool = pool
         self.exchange: Exchange | None = exchange
-        self.transport: Any = None
-        self.descriptor = -1  # the transport's, until connection_lost
-        self.writable = True
         self.connecting: Any = None
         self.closed = False
 
@@ -74,18 +70,8 @@ class UpstreamConnection(UpstreamEnd):
 
     # UpstreamEnd
 
-    def send(self, data: bytes) -> None:
-        if self.descriptor < 0:
-            return
-        if self.writable:
-            sent = send_now(self.descriptor, data)
-            if sent == len(data):
-                return
-            if sent < 0:
-                self.descriptor = -1  # an answer may have come before the end; reading will tell
-                return
-            data = data[sent:]
-        self.transport.write(data)
+    def unsendable(self) -> None:
+        self.descriptor = -1  # an answer may have come before the end; reading will tell
 
     def hold_input(self, held: bool) -> None:
         if self.closed or held == self.held:
