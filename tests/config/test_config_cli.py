@@ -11,8 +11,10 @@ from conftest import MINIMAL
 
 from fastgw import __version__
 from fastgw.cli import main
+from fastgw.config.load import read_again
 from fastgw.config.route_flags import ROUTE_FLAGS
 from fastgw.model import Config
+from fastgw.published import Source
 from fastgw.settings import GROUPS, SETTINGS
 
 SERVE = ["serve", "--upstream", "http://127.0.0.1:9001"]
@@ -27,10 +29,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """What `serve` hands to a supervisor that only takes note, and ends with 7."""
+    """What `serve` hands to a supervisor that only takes note, and ends with 7; it can be read again."""
     configs: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, source: Source) -> int:
+        assert read_again(source).config == config
         configs.append(config)
         return 7
 

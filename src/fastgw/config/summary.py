@@ -13,6 +13,7 @@ def ok_line(loaded: Loaded, counts: Counts) -> str:
         _count(len(config.routes), "route"),
         _count(counts.accounts, "account"),
         _count(counts.keys, "key"),
+        *((_count(len(config.plans), "plan"),) if config.plans else ()),
     )
     return "OK: " + ", ".join(parts)
 
