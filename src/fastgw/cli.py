@@ -1,7 +1,6 @@
 """Decides how the command line reads: argv becomes one command; what it means is decided elsewhere."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -234,7 +233,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in error.format_message().splitlines():
             click.echo(f"fastgw: error: {line}", err=True)
         return error.exit_code
-    except BrokenPipeError:  # of `fastgw logs | head`; what is still buffered has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return code if isinstance(code, int) else 0

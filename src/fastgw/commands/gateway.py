@@ -127,5 +127,5 @@ RELOAD = AdminCommand(
     short_help="Read the configuration again.",
     help="Read the file, and those of keys and accounts, again: refused whole, with every line that is wrong and the "
     "old one still serving, or in force for new calls when the command ends. No call fails by it.",
-    epilog=examples("fastgw check -c fastgw.toml && fastgw reload -c fastgw.toml"),
+    epilog=examples("fastgw reload", "fastgw check -c fastgw.toml && fastgw reload -c fastgw.toml"),
 )
