@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from rich.box import SIMPLE_HEAD
@@ -76,8 +76,9 @@ def print_table(items: Iterable[Mapping[str, Any]], columns: Sequence[Column], n
         return
     if is_terminal():
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+        for number, column in enumerate(columns):  # the first is a name, to be copied whole
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.heading, justify=justify, overflow="fold", no_wrap=number == 0)
         for row in rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         Console().print(table)
