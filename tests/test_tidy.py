@@ -31,7 +31,7 @@ COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL = (
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
-    COMMAND: {"__main__", "cli", "demo"},
+    COMMAND: {"__main__", "cli", "commands", "demo"},
     SUPERVISOR: {"supervisor"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
