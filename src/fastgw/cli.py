@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from . import __version__, addresses
-from .config.load import load, read
+from .config.load import load, read, source_of
 from .config.record_files import check_files
 from .config.route_flags import ROUTE_FLAGS
 from .config.summary import ok_line, settings_lines
 from .model import Config, ConfigError, Problem
+from .published import Source
 from .settings import BY_NAME, SETTINGS, Setting
 
 _ROUTE_GROUP = "One route, without a file"
@@ -62,7 +63,8 @@ def _setting_option(row: Setting) -> GroupedOption:
     if row.is_number:
         notes.append(f"a power of two {row.bounds}" if row.kind == "power-of-two" else row.bounds)
     text = f"{row.help} [{'; '.join(notes)}]" if notes else row.help
-    return GroupedOption([row.flag, row.name], metavar=row.metavar, help=text, group=row.group)
+    alone: dict[str, Any] = {"is_flag": False, "flag_value": "on"} if row.kind == "switch" else {}
+    return GroupedOption([row.flag, row.name], metavar=row.metavar, help=text, group=row.group, **alone)
 
 
 def _route_options() -> list[click.Parameter]:
@@ -89,8 +91,8 @@ def _file_option(required: bool) -> click.Option:
 def _serve(config_file: str | None, **flags: object) -> int:
     config = load(config_file, flags, os.environ)
     # Late, and by name: `check` and --help need no compiled core.
-    run: Callable[[Config], int] = import_module("fastgw.supervisor").run
-    return run(config)
+    run: Callable[[Config, Source], int] = import_module("fastgw.supervisor").run
+    return run(config, source_of(config_file, flags, os.environ))
 
 
 def _check(config_file: str, show: bool) -> int:

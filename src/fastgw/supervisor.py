@@ -16,6 +16,7 @@ from . import __version__, published
 from ._segment import Segment, SegmentError
 from .instance import BACKLOG, Occupied, lock_state, open_listeners, segment_path
 from .model import Config
+from .published import Source
 from .room import claim
 from .states import WorkerState
 
@@ -119,7 +120,7 @@ class Child:
 class Supervisor:
     """One running gateway; `run` returns the exit code."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, source: Source) -> None:
         self.config = config
         server = config.server
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -130,7 +131,7 @@ class Supervisor:
             self.segment.route_slot(route.name)
         for index in range(self.segment.worker_slots):
             self._recover(index)
-        self.config_fd = published.publish(config)
+        self.config_fd = published.publish(config, source)
         self.environment = children_environment()
         self.lifeline, self.lifeline_end = os.pipe()  # children read it; it closes when this process is gone
         self.keeper = Child("keeper", self._replace_keeper)
@@ -301,10 +302,10 @@ def how_it_ended(code: int) -> str:
     return f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with {code}"
 
 
-def run(config: Config) -> int:
+def run(config: Config, source: Source) -> int:
     """Serve until told to stop; the exit code. Every reason not to start is said on stderr."""
     try:
-        return Supervisor(config).run()
+        return Supervisor(config, source).run()
     except (Occupied, StartError, SegmentError, OSError) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
