@@ -140,7 +140,5 @@ class MoneyJobs:
         """Entries beyond number `after`, the captures so far included."""
         row = find(turn.store, name)
         self.parts.entries.enter(turn, row.id)
-        found = turn.store.rows(
-            f"{ENTRY} WHERE e.account = ? AND e.id > ? ORDER BY e.id LIMIT ?", (row.id, after, limit)
-        )
-        return [EntryView(*values) for values in found]
+        page = f"{ENTRY} WHERE e.account = ? AND e.id > ? ORDER BY e.id LIMIT ?"
+        return [EntryView(*values) for values in turn.store.rows(page, (row.id, after, limit))]
