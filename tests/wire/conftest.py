@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from . import configs
 from .client import Client
 from .oracle import Oracle
-from .rig import Gateway, free_port, uncompiled_package
+from .rig import Gateway, Host, free_port, uncompiled_package
 
 
 @pytest.fixture(scope="session", params=["compiled", pytest.param("uncompiled", marks=pytest.mark.slow)])
@@ -118,6 +118,20 @@ def short(session_short: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
 def terms(session_terms: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
     """With every way to charge for a call."""
     return session_terms
+
+
+NewHost = Callable[..., Host]
+
+
+@pytest.fixture
+def new_host(terms: Gateway, package_path: Path | None, tmp_path: Path) -> Iterator[NewHost]:
+    """Starts data planes beside the worker of `terms`, each with a configuration; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(text: str, slot: int = 1) -> Host:
+            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot))
+
+        yield start
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from fastgw.dataplane.deadlines cimport Wheel
 
 cdef class Plane:
     cdef public object loop
+    cdef public object segment
     cdef public Gate gate
     cdef public ResponseHead answer
     cdef public Wheel wheel

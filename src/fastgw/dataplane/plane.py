@@ -11,7 +11,7 @@ from .._core import Gate
 from .._http import ResponseHead
 from .._segment import Segment
 from ..model import Config
-from .admission import build_gate
+from .admission import build_gate, reload_gate
 from .bounds import Bounds
 from .deadlines import Wheel
 from .service import Service
@@ -35,13 +35,15 @@ class Plane:
 
     def __init__(self, config: Config, segment: Segment, worker: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.segment = segment
         self.gate: Gate = build_gate(segment, worker, config)
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
         self.clients: set[Connection] = set()
         self.draining = False
-        self.upstreams = {upstream.name: Balancer(self, upstream, config.server) for upstream in config.upstreams}
+        self.upstreams: dict[str, Balancer] = {}
+        self.upstreams = self._upstreams(config)
         self.services = services(config, self.upstreams)
         self._second = 0
         self._turn()
@@ -56,8 +58,33 @@ class Plane:
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
 
+    def _upstreams(self, config: Config) -> dict[str, Balancer]:
+        """By name; the pools of targets that there are already stay."""
+        return {
+            upstream.name: Balancer(self, upstream, config.server, self.upstreams.get(upstream.name))
+            for upstream in config.upstreams
+        }
+
+    def reconfigure(self, config: Config) -> None:
+        """Serve by `config` from the next request on: routes, plans, refusals, limits of size and time, upstreams.
+
+        Calls in flight end by the terms and limits that they began with, on the connections that they have; clients
+        keep theirs. The slots of routes and plans must be in the segment already. When it raises, nothing has changed.
+        """
+        former = self.upstreams
+        upstreams = self._upstreams(config)
+        reload_gate(self.gate, self.segment, config)
+        self.services = services(config, upstreams)
+        self.bounds = Bounds(config.server)
+        self.upstreams = upstreams
+        for name, upstream in former.items():
+            upstream.leave(upstreams.get(name))
+        for upstream in upstreams.values():
+            for pool in upstream.pools:
+                pool.bound(config.server)
+
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""
         self._timer.cancel()
         for upstream in self.upstreams.values():
-            upstream.close()
+            upstream.leave(None)

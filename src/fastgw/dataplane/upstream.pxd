@@ -34,4 +34,3 @@ cdef class Balancer:
     cdef public list pools
     cdef public Py_ssize_t turn
     cpdef Pool pick(self)
-    cpdef close(self)
