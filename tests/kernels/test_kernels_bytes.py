@@ -2,14 +2,15 @@
 
 import hashlib
 import os
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 
 import _kernels
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from fastgw._segment import Segment
 
 U64 = st.integers(0, 2**64 - 1)
 
@@ -27,13 +28,6 @@ def test_a_digest_is_keyed_blake2b_for_any_bytes(secret: bytes, data: bytes) -> 
     assert _kernels.blake2b(secret, data) == hashlib.blake2b(data, digest_size=32, key=secret).digest()
 
 
-def test_the_segment_keys_its_digests_with_its_own_secret(segment: Segment) -> None:
-    with open(segment.path, "rb") as file:
-        secret = file.read(4096)[120:152]
-    assert len(set(secret)) > 1
-    assert segment.digest(b"sk-1") == hashlib.blake2b(b"sk-1", digest_size=32, key=secret).digest()
-
-
 @given(U64 | st.sampled_from([10**n for n in range(20)] + [10**n - 1 for n in range(1, 20)] + [2**64 - 1]))
 def test_decimals_are_as_python_writes_them(value: int) -> None:
     assert _kernels.decimal(value) == b"%d" % value
@@ -43,6 +37,39 @@ def test_decimals_are_as_python_writes_them(value: int) -> None:
 def test_hexadecimals_are_as_python_writes_them(value: int) -> None:
     assert _kernels.hexadecimal(value) == b"%x" % value
     assert _kernels.hexadecimal16(value) == b"%016x" % value
+
+
+NANOS = (
+    st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-(10**10), 10**10)
+    | st.integers(0, 9 * 10**9).map(lambda n: n * 10**9)
+)
+
+
+@given(NANOS)
+def test_money_is_an_exact_decimal_without_trailing_zeros(nanos: int) -> None:
+    text = _kernels.money(nanos).decode()
+    assert Decimal(text).scaleb(9) == nanos
+    assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]{0,8}[1-9])?", text)
+
+
+@given(st.integers(0, 253_402_300_799) | st.dates().map(lambda day: max(0, (day - date(1970, 1, 1)).days * 86_400)))
+def test_a_time_is_as_the_library_writes_it(unix_s: int) -> None:
+    written = datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert _kernels.timestamp(unix_s).decode() == written
+
+
+def test_every_day_of_four_centuries_has_its_date() -> None:
+    for days in range(-719_162 + 730_000, -719_162 + 730_000 + 146_097):  # from 1999 on
+        assert _kernels.timestamp(days * 86_400)[:10] == date.fromordinal(719_163 + days).isoformat().encode()
+
+
+@pytest.mark.parametrize(
+    ("unix_s", "text"),
+    [(-1, b"1970-01-01T00:00:00Z"), (253_402_300_800, b"9999-12-31T23:59:59Z"), (2**40, b"9999-12-31T23:59:59Z")],
+)
+def test_a_time_beyond_the_four_digits_of_a_year_is_the_last_that_has_them(unix_s: int, text: bytes) -> None:
+    assert _kernels.timestamp(unix_s) == text
 
 
 def end_us(bucket: int) -> Fraction:
