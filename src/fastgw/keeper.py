@@ -103,7 +103,7 @@ def replace(keeper: Keeper, ending: Ending) -> str:
         try:
             keeper.start()
             return READY
-        except ConfigError as error:
+        except (ConfigError, SegmentError) as error:
             keeper.resume()
             return str(error)
         except (apsw.Error, StoreError, LedgerError) as error:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from ._segment import SegmentError
 from .config.record_files import check_files, iter_accounts, iter_keys
 from .ledger.books import Books
 from .ledger.errors import LoadError
@@ -43,12 +42,12 @@ def told(noun: str, items: Iterable[Item]) -> Iterator[Item]:
 def apply(books: Books, config: Config) -> None:
     """Make accounts, keys and plans what is declared.
 
-    Raises ConfigError, naming file and line where they can be found: then nothing has been granted, taken or closed;
-    LedgerUnavailable.
+    Raises ConfigError, naming file and line where they can be found, or SegmentError, when there is no room: then
+    nothing has been granted, taken or closed; LedgerUnavailable.
     """
     try:
         books.apply(config, told("accounts", accounts_of(config)), told("keys", keys_of(config)))
-    except (LoadError, SegmentError) as error:
+    except LoadError as error:
         check_files(config, lambda _: "the configuration")  # slower, but it knows every line that is wrong
         raise ConfigError([Problem(WHERE, str(error))]) from None
 
