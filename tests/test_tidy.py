@@ -26,8 +26,8 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL = (
-    "command", "supervisor", "worker", "dataplane", "keeper", "control",
+COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL, CALLLOG = (
+    "command", "supervisor", "worker", "dataplane", "keeper", "control", "calllog",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
@@ -37,6 +37,7 @@ GROUPS = {
     DATAPLANE: {"dataplane"},
     KEEPER: {"keeper", "loading"},
     CONTROL: {"control"},
+    CALLLOG: {"calllog"},
     READING: {"config"},
     VALUES: {"model", "published"},
     BASE: {
@@ -49,8 +50,9 @@ ARROWS = {
     SUPERVISOR: {WORKER, KEEPER, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, READING, VALUES, BASE},
-    CONTROL: {VALUES, BASE},
+    KEEPER: {CONTROL, CALLLOG, READING, VALUES, BASE},
+    CONTROL: {CALLLOG, VALUES, BASE},
+    CALLLOG: {VALUES, BASE},
     READING: {VALUES, BASE},
     VALUES: {BASE},
     BASE: set(),

@@ -168,9 +168,8 @@ class CallLog:
             return True
 
     def _open(self) -> None:
-        totals = self.folder / "totals"
-        totals.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.totals = Totals(totals)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.totals = Totals(self.folder / "totals")
         self.drain.open(self.totals.top)
 
     def _listen(self, rows: Rows, first: int, book: NameBook) -> None:
