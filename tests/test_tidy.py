@@ -26,8 +26,8 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER = (
-    "command", "supervisor", "worker", "dataplane", "keeper", "control", "ledger",
+COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG = (
+    "command", "supervisor", "worker", "dataplane", "keeper", "control", "ledger", "calllog",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
@@ -38,6 +38,7 @@ GROUPS = {
     KEEPER: {"keeper", "loading"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
+    CALLLOG: {"calllog"},
     READING: {"config"},
     VALUES: {"model", "published", "rows"},
     BASE: {
@@ -50,9 +51,10 @@ ARROWS = {
     SUPERVISOR: {WORKER, KEEPER, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, LEDGER, READING, VALUES, BASE},
-    CONTROL: {LEDGER, VALUES, BASE},
+    KEEPER: {CONTROL, LEDGER, CALLLOG, READING, VALUES, BASE},
+    CONTROL: {LEDGER, CALLLOG, VALUES, BASE},
     LEDGER: {VALUES, BASE},
+    CALLLOG: {VALUES, BASE},
     READING: {VALUES, BASE},
     VALUES: {BASE},
     BASE: set(),
