@@ -69,7 +69,12 @@ class Figure(NamedTuple):
 def build_segment(folder: str) -> Segment:
     """One rich account and one empty, 100,000 keys of the rich one; key 0 has the limit that is taken from."""
     segment = Segment.create(
-        f"{folder}/segment", keys_max=1 << 17, accounts_max=1 << 10, routes_max=8, journal_records=1 << 14
+        f"{folder}/segment",
+        secret=bytes(32),
+        keys_max=1 << 17,
+        accounts_max=1 << 10,
+        routes_max=8,
+        journal_records=1 << 14,
     )
     segment.add_account(account_digest("rich"), PLENTY, 0)
     segment.add_account(account_digest("poor"), 0, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastgw.refusals import DIALECTS, TABLE, Refusal
-from fastgw.states import ANSWER_CLASS, KeyStatus, WorkerState
+from fastgw.states import ANSWER_CLASS, AccountStatus, KeyStatus, WorkerState
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "fastgw"
@@ -31,7 +31,7 @@ COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL = (
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
-    COMMAND: {"__main__", "cli", "demo"},
+    COMMAND: {"__main__", "cli", "commands", "demo"},
     SUPERVISOR: {"supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "workers"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
@@ -40,8 +40,9 @@ GROUPS = {
     READING: {"config"},
     VALUES: {"model", "published"},
     BASE: {
-        "__init__", "_call", "_core", "_http", "_routes", "_segment", "_wire", "kernels", "limits", "refusals",
-        "settings", "states", "units", "addresses", "instance", "room", "channel",
+        "__init__", "_call", "_core", "_drain", "_http", "_mapping", "_routes", "_segment", "_wire", "kernels",
+        "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
+        "channel",
     },
 }  # fmt: skip
 ARROWS = {
@@ -279,7 +280,7 @@ def test_every_refusal_has_a_row_and_a_number_of_its_own() -> None:
 
 def test_states_have_the_numbers_of_the_layout() -> None:
     layout = (PACKAGE / "kernels" / "layout.pxd").read_text()
-    for prefix, states in (("WORKER", WorkerState), ("KEY", KeyStatus)):
+    for prefix, states in (("WORKER", WorkerState), ("KEY", KeyStatus), ("ACCOUNT", AccountStatus)):
         for state in states:
             assert re.search(rf"\b{prefix}_{state.name} = {state.value}\b", layout)
 

@@ -5,7 +5,7 @@ from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.bucket cimport limit_t
-from fastgw.kernels.layout cimport journal_t, record_t, segment_t, worker_t
+from fastgw.kernels.layout cimport record_t, segment_t, worker_t
 
 cdef struct template_t:
     const char* start           # status line and static fields, whole lines
@@ -39,9 +39,6 @@ cdef class Gate:
     cdef bint violated_key
     # this worker
     cdef uint64_t* no_route
-    cdef journal_t* journal
-    cdef record_t* ring
-    cdef uint64_t ring_mask
     cdef uint64_t* histograms
     cdef uint64_t request_high
     cdef uint64_t request_count

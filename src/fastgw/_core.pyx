@@ -10,7 +10,7 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
@@ -18,7 +18,7 @@ from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport HOLD_HELD, account_capture, account_hold, account_why, cell_t
 from fastgw.kernels.atomics cimport (
-    CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, fence_release, load_i64, load_u64, prefetch, store_u64,
+    CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_i64, load_u64, prefetch, store_u64,
 )
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
@@ -26,11 +26,12 @@ from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
+from fastgw.kernels.journal cimport HOLD_ACCOUNT, holds_add, holds_t, journal_append, journal_settle
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, journal_t, key_t, layout_cell, layout_claim, layout_counters,
-    layout_histogram, layout_journal, record_t, segment_t,
+    CODE_CLASS, HOLDS, KEEPER, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, key_t, layout_cell, layout_claim,
+    layout_counters, layout_histogram, layout_rows, record_t, segment_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 from fastgw.refusals import Refusal
@@ -75,9 +76,6 @@ cdef class Gate:
         self.keep = []
         self.scratch = <char*>calloc(1, SCRATCH_BYTES)
         self.no_route = layout_counters(self.s, worker, 0)
-        self.journal = layout_journal(self.s, worker)
-        self.ring = <record_t*>(<char*>self.journal + sizeof(journal_t))
-        self.ring_mask = self.s.header.journal_records - 1
         self.histograms = layout_histogram(self.s, worker, 0)
         self.request_high = int.from_bytes(os.urandom(8), "little")
         layout_claim(self.s, worker)
@@ -197,7 +195,7 @@ cdef class Gate:
         self.now.account = <uint32_t>both + 1
         prefetch(&self.s.accounts[<uint32_t>both])
         prefetch(&self.route.bucket[index])
-        if load_u64(&key.status) != KEY_ACTIVE:
+        if <uint32_t>load_u64(&key.state) != KEY_ACTIVE:
             return REVOKED_KEY
         expires_s = load_i64(&key.expires_s)
         if expires_s and self.now.time_ns // 1_000_000_000 >= expires_s:
@@ -233,8 +231,8 @@ cdef class Gate:
         cell = layout_cell(s, self.worker, account)
         if price:
             if not account_hold(&s.accounts[account], cell, price):
-                if account_why(&s.accounts[account], layout_cell(s, 0, account), s.header.accounts_max,
-                               <int>s.header.workers, price) == HOLD_HELD:
+                if account_why(&s.accounts[account], layout_cell(s, KEEPER, account), s.header.accounts_max,
+                               layout_rows(s), price) == HOLD_HELD:
                     return BALANCE_HELD
                 return INSUFFICIENT_BALANCE
         if limited:
@@ -251,7 +249,7 @@ cdef class Gate:
                     bucket_undo(bucket, before, after)
         if (limited or own is not NULL) and self.wait_ns:       # another worker took the last call in between
             if price:
-                account_capture(&s.accounts[account], cell, price, 0)
+                account_capture(&s.accounts[account], cell, NULL, price, 0)
             return RATE_LIMITED
         self.held = price
         return ADMITTED
@@ -412,17 +410,13 @@ cdef class Gate:
                       long long bytes_out, int target):
         """Finish a call: capture its hold, or void it; count it; write its record. Only the first time counts."""
         cdef record_t* r = &ticket.record
-        cdef uint64_t account
+        cdef holds_t holds
+        cdef int64_t[HOLDS] charges
         cdef uint64_t* counters = self.table.routes[ticket.route].counters
         cdef int64_t us
         if ticket.settled:
             return
         ticket.settled = True
-        if ticket.held:
-            account = r.account - 1
-            r.cost = ticket.held if charge else 0
-            account_capture(&self.s.accounts[account], layout_cell(self.s, self.worker, account), ticket.held, r.cost)
-            ticket.held = 0
         us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
         self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
         r.total_us = <uint32_t>us
@@ -433,20 +427,19 @@ cdef class Gate:
         r.target = target
         if 100 <= status < 600 and verdict == ADMITTED:
             counters[CODE_CLASS + status // 100] += 1
-        self._commit(r, counters)
+        counters[verdict] += 1
+        memset(&holds, 0, sizeof(holds))
+        memset(charges, 0, sizeof(charges))
+        if ticket.held:
+            holds_add(&holds, HOLD_ACCOUNT, r.account - 1, ticket.held)
+            charges[<int>HOLD_ACCOUNT] = ticket.held if charge else 0
+            ticket.held = 0
+        journal_settle(self.s, self.worker, r, &holds, charges)
 
     cdef void _commit(self, record_t* record, uint64_t* counters) noexcept:
-        """Count the verdict and write the record: the one place where a call enters the journal."""
-        cdef uint64_t n = self.journal.written
-        cdef record_t* place = &self.ring[n & self.ring_mask]
-        cdef size_t size = sizeof(record_t) - PATH_BYTES - 32
+        """Count the verdict and write the record of a call that held nothing."""
         counters[record.verdict] += 1
-        store_u64(&place.number, 0)
-        fence_release()
-        memcpy(<char*>place + 8, <char*>record + 8,
-               size - 8 + (record.path_length if record.path_length < PATH_BYTES else PATH_BYTES))
-        store_u64(&place.number, n + 1)
-        store_u64(&self.journal.written, n + 1)
+        journal_append(self.s, self.worker, record)
 
     # The worker's own state
 

@@ -1,15 +1,13 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from fastgw.kernels.layout cimport segment_t
+from fastgw._drain cimport Drain
+from fastgw.kernels.layout cimport name_t
 
 
-cdef class Segment:
-    cdef segment_t s
-    cdef readonly str path
+cdef class Segment(Drain):
     cdef object limit_numbers
-    cdef _map(self, int descriptor, uint64_t size)
-    cdef int _account(self, object index) except -1
-    cdef int _worker(self, object index) except -1
-    cdef int _limit(self, object number) except -1
-    cdef int _key(self, object index) except -1
-    cdef int64_t _excess_take(self, uint64_t a)
+    cdef uint64_t _name(self, str name, str noun, name_t* names, uint64_t* count, uint64_t most, str advice) except? 0
+    cdef list _names(self, name_t* names, const uint64_t* count)
+    cdef int _key_terms(self, object account, object limit, object budget) except -1
+    cdef int64_t _settle(self, uint64_t a, int row)
+    cdef int64_t _settle_again(self, list accounts, int row)

@@ -1,206 +1,60 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
-"""The segment as the supervisor and the keeper see it: created, opened, filled, recovered and read.
+"""The segment as the supervisor and the keeper change it: accounts, meters, keys, limits, names; money recovered.
 
 Workers decide on the same memory through `fastgw._core`; nothing here is on the path of a request.
 """
-import contextlib
-import errno
 import hashlib
-import os
-import secrets
-import stat
 import time
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from libc.string cimport memcpy
 
+from fastgw._drain cimport Drain
 from fastgw.kernels.account cimport (
-    account_capture, account_captured, account_excess, account_hold, account_t, cell_orphans_release, cell_t,
+    account_capture, account_captured, account_hold, account_settle, account_t, cell_orphans_release, cell_t,
 )
-from fastgw.kernels.atomics cimport (
-    CLOCK_MONOTONIC, add_i64, clock_ns, fence_acquire, load_i64, load_u64, store_i64, store_u64,
-)
+from fastgw.kernels.atomics cimport load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport limit_t
+from fastgw.kernels.journal cimport journal_finish
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
-    CODES_MAX, KEY_REVOKED, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t, journal_t,
-    key_t, layout_cell, layout_claim, layout_counters, layout_histogram, layout_journal, layout_map, record_t,
-    segment_t, worker_t,
+    ACCOUNT_ACTIVE, ACCOUNT_CLOSED, KEEPER, KEY_REVOKED, LIMITS_MAX, PLANS_MAX, WORKERS_MAX, account_day,
+    account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
+    layout_rows, name_t, worker_t,
 )
 
+from fastgw._drain import RECORD_BYTES
+from fastgw._mapping import SegmentError, boot_number
 from fastgw.limits import limit_units
 
-cdef uint64_t MAGIC = 0x6661737467770001
 cdef int LOOKS = 20
 cdef double LOOK_S = 0.001
+cdef uint64_t EXPIRES_MAX = (<uint64_t>1 << 40) - 1
 
-RECORD_BYTES = sizeof(record_t)
 WORKERS = WORKERS_MAX
 
-
-class SegmentError(Exception):
-    """The segment cannot be used as it is; the message says what to do."""
+__all__ = ["RECORD_BYTES", "WORKERS", "Segment", "SegmentError", "account_digest", "boot_number"]
 
 
-def boot_number() -> int:
-    """Sixty-four bits that differ from one boot of the machine to the next."""
-    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-        return int.from_bytes(hashlib.blake2b(file.read(), digest_size=8).digest(), "little")
+def account_digest(name: str) -> bytes:
+    """Sixteen bytes by which the segment knows an account."""
+    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
-cdef class Segment:
-    """The mapped file. `Segment.create` makes one, `Segment.open` maps what is there."""
+cdef class Segment(Drain):
+    """The mapped file. `Segment.create` makes one, `Segment.open` maps what is there.
 
-    def __cinit__(self):
-        memset(&self.s, 0, sizeof(segment_t))
+    `index` is an account's or a meter's: a meter (a key's budget, a quota) is an account that limits something else
+    than a balance. Tables have one writer, the keeper.
+    """
 
     def __init__(self, path: str):
-        self.path = path
+        super().__init__(path)
         self.limit_numbers = {}
 
-    def __dealloc__(self):
-        if self.s.base is not NULL:
-            munmap(self.s.base, self.s.size)
-
-    @staticmethod
-    def create(path: str, *, keys_max: int, accounts_max: int, routes_max: int, journal_records: int) -> Segment:
-        """A new segment of the given capacities, mode 0600, that appears at `path` complete or not at all.
-
-        Raises ValueError for a capacity below 1, or a journal that is no power of two; OSError without room for it.
-        """
-        cdef Segment self = Segment(path)
-        cdef header_t* h
-        if min(keys_max, accounts_max, routes_max, journal_records) < 1 or journal_records & (journal_records - 1):
-            raise ValueError("capacities must be positive, and journal_records a power of two")
-        unfinished = f"{path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
-            os.unlink(unfinished)
-        layout_map(&self.s, NULL, keys_max, accounts_max, routes_max, journal_records)
-        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, self.s.size)
-            os.posix_fallocate(descriptor, 0, 4096)     # or writing the header would be a fault where memory is short
-            self._map(descriptor, self.s.size)
-            layout_map(&self.s, self.s.base, keys_max, accounts_max, routes_max, journal_records)
-            h = self.s.header
-            h.version = LAYOUT_VERSION
-            h.keys_max = keys_max
-            h.accounts_max = accounts_max
-            h.routes_max = routes_max
-            h.journal_records = journal_records
-            h.size = self.s.size
-            h.boot = boot_number()
-            h.epoch_ns = clock_ns(CLOCK_MONOTONIC)
-            random = secrets.token_bytes(32)
-            memcpy(h.secret, <const char*>random, 32)
-            store_u64(&h.magic, MAGIC)
-            os.rename(unfinished, path)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
-        finally:
-            os.close(descriptor)
-        return self
-
-    @staticmethod
-    def open(path: str) -> Segment:
-        """Map the segment at `path`. Raises FileNotFoundError, or SegmentError when this version cannot read it."""
-        cdef Segment self = Segment(path)
-        cdef header_t* h
-        cdef segment_t layout
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            status = os.fstat(descriptor)
-            size = status.st_size
-            if not stat.S_ISREG(status.st_mode) or size < 4096:
-                raise SegmentError(f"{path} is not a segment of fastgw")
-            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-                raise SegmentError(f"{path} is open to other users: remove it, it may be theirs")
-            self._map(descriptor, size)
-        finally:
-            os.close(descriptor)
-        h = <header_t*>self.s.base
-        if load_u64(&h.magic) != MAGIC:
-            raise SegmentError(f"{path} is not a segment of fastgw")
-        if h.version != LAYOUT_VERSION or h.size != <uint64_t>size:
-            raise SegmentError(f"{path} was made by another version of fastgw")
-        layout_map(&layout, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
-        if layout.size != <uint64_t>size:
-            raise SegmentError(f"{path} is damaged: remove it, which forgets what has been spent")
-        self.s = layout
-        return self
-
-    cdef _map(self, int descriptor, uint64_t size):
-        cdef void* base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-        if base == MAP_FAILED:
-            raise OSError(errno.ENOMEM, f"cannot map {size} bytes of {self.path}")
-        self.s.base = <char*>base
-        self.s.size = size
-
-    # Capacity and room
-
-    @property
-    def capacity(self) -> dict[str, int]:
-        cdef header_t* h = self.s.header
-        return {"keys_max": h.keys_max, "accounts_max": h.accounts_max, "routes_max": h.routes_max,
-                "journal_records": h.journal_records}
-
-    @property
-    def same_boot(self) -> bool:
-        """Whether it was made since the machine started, so that its clock means something."""
-        return self.s.header.boot == boot_number()
-
-    @property
-    def size(self) -> int:
-        """Bytes mapped; what is in use is less (see `used_bytes`)."""
-        return self.s.size
-
-    @property
-    def used_bytes(self) -> int:
-        return os.stat(self.path).st_blocks * 512
-
-    @property
-    def key_count(self) -> int:
-        return load_u64(&self.s.header.keys)
-
-    @property
-    def account_count(self) -> int:
-        return load_u64(&self.s.header.accounts)
-
-    @property
-    def worker_slots(self) -> int:
-        """How many worker slots have ever been used."""
-        return load_u64(&self.s.header.workers)
-
-    def reserve(self, *, keys: int, accounts: int, workers: int, routes: int) -> None:
-        """Claim the memory that this many keys, accounts, workers and rate-limited routes can touch, so that a lack of
-        it is an error now and not a fault in the middle of a request. Raises OSError (ENOSPC)."""
-        cdef int w
-        areas = [
-            (<uint64_t>self.s.base, <char*>self.s.limits - self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
-            (<uint64_t>self.s.index, (self.s.index_mask + 1) * 8),      # any key, known or not, is looked up in it
-            (<uint64_t>self.s.keys, keys * sizeof(key_t)),
-            (<uint64_t>self.s.accounts, accounts * sizeof(account_t)),
-            (<uint64_t>self.s.counters, workers * (self.s.header.routes_max + 1) * CODES_MAX * 8),
-            (<uint64_t>self.s.histograms, workers * STAGES * LATENCY_BUCKETS * 8),
-            (<uint64_t>self.s.journals, workers * self.s.journal_stride),
-        ]
-        for w in range(workers):
-            areas.append((<uint64_t>layout_cell(&self.s, w, 0), accounts * sizeof(cell_t)))
-        for route in range(routes):
-            areas.append((<uint64_t>(self.s.buckets + <uint64_t>route * self.s.header.keys_max), keys * 8))
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            for address, length in areas:
-                if length:
-                    os.posix_fallocate(descriptor, address - <uint64_t>self.s.base, length)
-        finally:
-            os.close(descriptor)
-
-    # Keys, accounts, limits, routes: one writer, the keeper
+    # Keys' digests, limits, names
 
     def digest(self, key: bytes) -> bytes:
         """The keyed digest (32 bytes) by which the segment knows `key`."""
@@ -238,34 +92,68 @@ cdef class Segment:
         self.limit_numbers[interval, scale, burst] = number + 1
         return number + 1
 
+    def limit_of(self, number: int) -> tuple[int, int, int, int]:
+        """(interval, scale, burst, window_s) of a key's limit: one call per interval / scale ns. Raises IndexError."""
+        cdef limit_t* limit
+        self._limit(number)
+        if not number:
+            raise IndexError("0 is no limit")
+        limit = &self.s.limits[<uint64_t>number - 1]
+        return limit.interval, limit.scale, limit.burst, limit.window_s
+
     def route_slot(self, name: str) -> int:
-        """The slot of the route of that name, its own for as long as the segment lives."""
-        cdef uint64_t routes = self.s.header.routes
-        cdef uint64_t i
-        raw = name.encode()
-        if len(raw) > 63:
-            raise ValueError(f"route name {name!r} is longer than 63 bytes")
-        for i in range(routes):
-            if self.s.routes[i].name == raw:
-                return i
-        if routes >= self.s.header.routes_max:
-            raise SegmentError(f"more than {self.s.header.routes_max} different routes since the segment was made: "
-                               "raise routes_max")
-        memcpy(self.s.routes[routes].name, <const char*>raw, len(raw) + 1)
-        store_u64(&self.s.header.routes, routes + 1)
-        return routes
+        """The slot of the route of that name, its own for as long as the segment lives.
+
+        Raises ValueError for a name of more than 63 bytes, SegmentError when the table is full.
+        """
+        return self._name(name, "route", self.s.routes, &self.s.header.routes, self.s.header.routes_max,
+                          "since the segment was made: raise routes_max")
 
     def routes(self) -> list[str]:
         """The names of the routes by slot."""
-        return [self.s.routes[i].name.decode() for i in range(<int>load_u64(&self.s.header.routes))]
+        return self._names(self.s.routes, &self.s.header.routes)
+
+    def plan_slot(self, name: str) -> int:
+        """The slot, from 1 on, of the plan of that name, its own for as long as the segment lives. Raises like
+        `route_slot`."""
+        return 1 + self._name(name, "plan", self.s.plans, &self.s.header.plans, PLANS_MAX,
+                              "since the segment was made")
+
+    def plans(self) -> list[str]:
+        """The names of the plans; that of slot n is at n - 1."""
+        return self._names(self.s.plans, &self.s.header.plans)
+
+    cdef uint64_t _name(self, str name, str noun, name_t* names, uint64_t* count, uint64_t most, str advice) except? 0:
+        cdef uint64_t number = count[0]
+        cdef uint64_t i
+        raw = name.encode()
+        if len(raw) > 63:
+            raise ValueError(f"{noun} name {name!r} is longer than 63 bytes")
+        for i in range(number):
+            if names[i].name == raw:
+                return i
+        if number >= most:
+            raise SegmentError(f"more than {most} different {noun}s {advice}")
+        memcpy(names[number].name, <const char*>raw, len(raw) + 1)
+        store_u64(count, number + 1)
+        return number
+
+    cdef list _names(self, name_t* names, const uint64_t* count):
+        cdef uint64_t i
+        return [names[i].name.decode() for i in range(load_u64(count))]
+
+    # Accounts and meters
 
     def account_numbers(self) -> dict[bytes, int]:
-        """Account index by the 16-byte digest of its name (`account_digest`)."""
+        """Account index by the 16-byte digest of its name (`account_digest`); meters likewise."""
         cdef uint64_t i
         return {(<char*>self.s.accounts[i].name)[:16]: i for i in range(self.s.header.accounts)}
 
     def add_account(self, digest: bytes, granted: int, credit: int) -> int:
-        """Append an account (nanos); its index. Raises SegmentError when the table is full."""
+        """Append an account or meter (nanos; calls, of a quota), active, without terms; its index.
+
+        Raises SegmentError when the table is full.
+        """
         cdef uint64_t number = self.s.header.accounts
         cdef account_t* account
         if len(digest) != 16:
@@ -276,25 +164,103 @@ cdef class Segment:
         memcpy(account.name, <const char*>digest, 16)
         store_i64(&account.granted, granted)
         store_i64(&account.credit, credit)
+        store_u64(&account.status, ACCOUNT_ACTIVE)
         store_u64(&self.s.header.accounts, number + 1)
         return number
 
-    def set_account(self, index: int, granted: int, credit: int) -> None:
+    def grant(self, index: int, granted: int) -> None:
+        """Say what an account has ever been given (nanos). Raises ValueError when that is less than now: what is taken
+        out again is `take`n."""
+        cdef int64_t now
         self._account(index)
+        now = load_i64(&self.s.accounts[<uint64_t>index].granted)
+        if granted < now:
+            raise ValueError(f"account {index} has been granted {now} already, more than {granted}")
         store_i64(&self.s.accounts[<uint64_t>index].granted, granted)
-        store_i64(&self.s.accounts[<uint64_t>index].credit, credit)
+
+    def set_granted(self, index: int, value: int) -> None:
+        """Say how far a meter may go in its present window: what was captured before it, and the limit."""
+        self._account(index)
+        store_i64(&self.s.accounts[<uint64_t>index].granted, value)
+
+    def set_terms(self, index: int, *, credit: int = 0, status: int = ACCOUNT_ACTIVE, plan: int = 0,
+                  expires_s: int = 0, day: int = -1, month: int = -1) -> None:
+        """Change everything but the money of an account: credit line (nanos), AccountStatus, plan (slot, 0: none),
+        Unix time of its end (0: never), meters of its quotas (index, -1: none). Of a meter, `expires_s` is the end of
+        its window.
+
+        Raises ValueError for what makes no sense, IndexError for a plan or meter that is not there.
+        """
+        cdef account_t* account
+        self._account(index)
+        if credit < 0 or not ACCOUNT_ACTIVE <= status <= ACCOUNT_CLOSED or not 0 <= expires_s <= EXPIRES_MAX:
+            raise ValueError("credit, status and expires_s must be within their bounds")
+        if not 0 <= plan <= self.s.header.plans:
+            raise IndexError(f"no plan {plan}")
+        for meter in (day, month):
+            if meter != -1:
+                self._account(meter)
+        account = &self.s.accounts[<uint64_t>index]
+        if status != ACCOUNT_ACTIVE:        # who is suspended is so first, and who is active again is so last
+            store_u64(&account.status, status)
+        store_i64(&account.credit, credit)
+        store_u64(&account.quotas, <uint64_t>(month + 1) << 32 | <uint64_t>(day + 1))
+        store_u64(&account.terms, <uint64_t>plan << 40 | <uint64_t>expires_s)
+        store_u64(&account.status, status)
 
     def account(self, index: int) -> dict[str, int]:
-        """Nanos: granted, credit, committed (what admission sees), captured and held (its parts)."""
+        """Nanos: granted, credit, committed (what admission sees) and its parts: captured by workers, taken by the
+        keeper, held. Then status, plan, expires_s, day and month as `set_terms` has them."""
         cdef account_t* a
-        cdef int64_t captured, committed
+        cdef int64_t captured, taken, committed
+        cdef uint64_t quotas, terms
         self._account(index)
         a = &self.s.accounts[<uint64_t>index]
         captured = account_captured(layout_cell(&self.s, 0, index), self.s.header.accounts_max,
                                     <int>self.s.header.workers)
+        taken = load_i64(&layout_cell(&self.s, KEEPER, index).captured)
         committed = load_i64(&a.committed)
+        quotas = load_u64(&a.quotas)
+        terms = load_u64(&a.terms)
         return {"granted": load_i64(&a.granted), "credit": load_i64(&a.credit), "committed": committed,
-                "captured": captured, "held": committed - captured}
+                "captured": captured, "taken": taken, "held": committed - captured - taken,
+                "status": load_u64(&a.status), "plan": account_plan(terms), "expires_s": account_expires_s(terms),
+                "day": <int64_t>account_day(quotas) - 1, "month": <int64_t>account_month(quotas) - 1}
+
+    # What the keeper takes out: a hold and a capture of its own cell
+
+    def take(self, index: int, amount: int) -> bool:
+        """Hold `amount` ≥ 1 nanos for the keeper, if the account has them free now; then `take_settle`."""
+        self._account(index)
+        if amount < 1:
+            raise ValueError("what is taken is at least 1 nano")
+        return account_hold(&self.s.accounts[<uint64_t>index], layout_cell(&self.s, KEEPER, index), amount)
+
+    def take_settle(self, index: int, amount: int, keep: bool) -> None:
+        """What `take` held is gone for good (`keep`: the ledger says so), or free again."""
+        cdef cell_t* cell
+        self._account(index)
+        cell = layout_cell(&self.s, KEEPER, index)
+        if not 1 <= amount <= cell.reserved - cell.captured - cell.released:
+            raise ValueError("more is settled than was taken")
+        account_capture(&self.s.accounts[<uint64_t>index], cell, NULL, amount, amount if keep else 0)
+
+    def take_recover(self, index: int, taken: int) -> None:
+        """At a keeper's start: `taken` is what keepers have ever taken, as the ledger knows; what else the last one
+        held is free again. Doing it again changes nothing. Raises ValueError when it never held as much.
+        """
+        cdef cell_t* cell
+        self._account(index)
+        cell = layout_cell(&self.s, KEEPER, index)
+        if not 0 <= taken <= cell.reserved - cell.released:
+            raise ValueError(f"{taken} were never taken out of account {index}")
+        store_i64(&cell.captured, taken)
+        orphaned = cell_orphans_release(cell)
+        excess = self._settle(index, KEEPER)
+        if orphaned or excess:
+            self._settle_again([index], KEEPER)
+
+    # Keys
 
     def find_key(self, digest: bytes) -> int:
         """The key's index, or -1."""
@@ -302,55 +268,65 @@ cdef class Segment:
             raise ValueError("a digest has 32 bytes")
         return keys_find(&self.s, <const uint64_t*><const char*>digest)
 
-    def add_key(self, digest: bytes, account: int, limit: int, status: int, expires_s: int) -> int:
-        """Append a key that `find_key` does not know; its index. Raises SegmentError when the table is full."""
+    def add_key(self, digest: bytes, account: int, limit: int, status: int, expires_s: int, budget: int = -1) -> int:
+        """Append a key that `find_key` does not know; its index. `budget` is the index of its meter, -1 for none.
+
+        Raises SegmentError when the table is full.
+        """
         if len(digest) != 32:
             raise ValueError("a digest has 32 bytes")
-        self._account(account)
-        self._limit(limit)
-        number = keys_add(&self.s, <const uint64_t*><const char*>digest, account, limit, status, expires_s)
+        self._key_terms(account, limit, budget)
+        number = keys_add(&self.s, <const uint64_t*><const char*>digest, account, limit,
+                          key_state(status, budget + 1), expires_s)
         if number < 0:
             raise SegmentError(f"more than {self.s.header.keys_max} keys: raise keys_max")
         return number
 
-    def set_key(self, index: int, account: int, limit: int, status: int, expires_s: int) -> None:
+    def set_key(self, index: int, account: int, limit: int, status: int, expires_s: int, budget: int = -1) -> None:
         """Change a key; every worker sees it at its next request."""
         cdef key_t* key
         self._key(index)
-        self._account(account)
-        self._limit(limit)
+        self._key_terms(account, limit, budget)
         key = &self.s.keys[<uint64_t>index]
         store_i64(&key.expires_s, expires_s)
         # Account and limit are the two halves of one word, so that no worker sees one without the other.
         store_u64(<uint64_t*>&key.account, <uint64_t><uint32_t>limit << 32 | <uint32_t>account)
-        store_u64(&key.status, status)
+        store_u64(&key.state, key_state(status, budget + 1))
 
     def revoke_key(self, index: int) -> None:
         """Refuse the key from now on, in every worker."""
+        cdef key_t* key
         self._key(index)
-        store_u64(&self.s.keys[<uint64_t>index].status, KEY_REVOKED)
+        key = &self.s.keys[<uint64_t>index]
+        store_u64(&key.state, key_state(KEY_REVOKED, <uint32_t>(key.state >> 32)))
 
-    cdef int _account(self, object index) except -1:
-        if not 0 <= index < self.s.header.accounts:
-            raise IndexError(f"no account {index}")
+    def key(self, index: int) -> dict[str, Any]:
+        """digest (32 bytes), account, limit (0: none), status, expires_s, budget (index of its meter, -1: none)."""
+        cdef key_t* key
+        cdef uint64_t both, state
+        self._key(index)
+        key = &self.s.keys[<uint64_t>index]
+        both = load_u64(<uint64_t*>&key.account)
+        state = load_u64(&key.state)
+        return {"digest": (<char*>key.digest)[:32], "account": <uint32_t>both, "limit": both >> 32,
+                "status": <uint32_t>state, "expires_s": load_i64(&key.expires_s), "budget": <int64_t>(state >> 32) - 1}
+
+    cdef int _key_terms(self, object account, object limit, object budget) except -1:
+        self._account(account)
+        self._limit(limit)
+        if budget != -1:
+            self._account(budget)
         return 0
 
-    cdef int _key(self, object index) except -1:
-        if not 0 <= index < self.s.header.keys:
-            raise IndexError(f"no key {index}")
-        return 0
+    # Workers and the ledger's state
 
-    cdef int _limit(self, object number) except -1:
-        if not 0 <= number <= self.s.header.limits:
-            raise IndexError(f"no limit {number}")
-        return 0
+    def stop_money(self, stopped: bool) -> None:
+        """Let no worker charge anybody from now on, because the ledger cannot write; or let them again."""
+        store_u64(&self.s.header.money_stopped, 1 if stopped else 0)
 
-    cdef int _worker(self, object index) except -1:
-        if not 0 <= index < WORKERS_MAX:
-            raise IndexError(f"no worker {index}")
-        return 0
-
-    # Workers
+    @property
+    def money_stopped(self) -> bool:
+        return load_u64(&self.s.header.money_stopped) != 0
 
     def worker_set(self, index: int, pid: int, state: int) -> None:
         """Say who runs in slot `index` and how far it is (0 absent, 1 starting, 2 ready, 3 draining)."""
@@ -363,109 +339,54 @@ cdef class Segment:
         store_u64(&w.state, state)
         layout_claim(&self.s, index)
 
-    def worker(self, index: int) -> dict[str, int]:
-        """pid, state, open connections on both sides, calls in flight, connections accepted, heartbeat (s ago)."""
-        cdef worker_t* w
-        self._worker(index)
-        w = &self.s.workers[<int>index]
-        return {"pid": w.pid, "state": load_u64(&w.state), "clients": w.clients, "upstreams": w.upstreams,
-                "exchanges": w.exchanges, "accepted": w.accepted,
-                "heartbeat_ms": (clock_ns(CLOCK_MONOTONIC) - <int64_t>w.heartbeat_ns) // 1_000_000}
-
     def recover(self, index: int) -> tuple[int, int]:
-        """Void what the dead worker in slot `index` held, and take out of every account what nobody holds.
+        """Finish the call that the dead worker in slot `index` was settling, void what else it held, and take out of
+        every account and meter what nobody holds.
 
-        Returns (nanos voided, nanos taken out of `committed`). For one process at a time, when the worker is known to
-        be dead and before another takes its slot; others go on meanwhile. Doing it again changes nothing.
+        Returns (amount voided, amount taken out of `committed`), of accounts and meters together. For one process at a
+        time, when the worker is known to be dead and before another takes its slot; others go on meanwhile. Doing it
+        again changes nothing.
         """
         cdef uint64_t a
         cdef int64_t orphaned, excess
         cdef int64_t voided = 0
         cdef int64_t surplus = 0
+        cdef int worker
         self._worker(index)
+        worker = index
+        journal_finish(&self.s, worker)
         again = []
         for a in range(self.s.header.accounts):
-            orphaned = cell_orphans_release(layout_cell(&self.s, index, a))
+            orphaned = cell_orphans_release(layout_cell(&self.s, worker, a))
             voided += orphaned
-            excess = self._excess_take(a)
+            excess = self._settle(a, worker)
             if excess > 0:
                 surplus += excess
             if orphaned or excess:
                 again.append(a)
-        # A hold that another worker is just making hides as much of the excess: look until it must have been made.
-        for _ in range(LOOKS if again else 0):
-            time.sleep(LOOK_S)
-            for a in again:
-                excess = self._excess_take(a)
-                if excess > 0:
-                    surplus += excess
-        return voided, surplus
+        return voided, surplus + self._settle_again(again, worker)
 
-    cdef int64_t _excess_take(self, uint64_t a):
-        """Take out of `committed` what no cell accounts for: the nanos, or -1 if other workers never stood still."""
-        cdef account_t* account = &self.s.accounts[a]
-        cdef const cell_t* cells = layout_cell(&self.s, 0, a)
+    cdef int64_t _settle(self, uint64_t a, int row):
+        """Take out of `committed` what no cell accounts for: the nanos, or -1 if others never stood still."""
         cdef int64_t excess = -1
         cdef int tries = 0
         while excess < 0 and tries < 1000:
-            excess = account_excess(account, cells, self.s.header.accounts_max, <int>load_u64(&self.s.header.workers))
+            excess = account_settle(&self.s.accounts[a], layout_cell(&self.s, row, a),
+                                    layout_cell(&self.s, KEEPER, a), self.s.header.accounts_max, layout_rows(&self.s))
             tries += 1
-        if excess > 0:
-            add_i64(&account.committed, -excess)
         return excess
 
-    # What the workers have counted
-
-    def counters(self, index: int, route: int) -> list[int]:
-        """Calls of one worker by code, for route slot `route`, or -1 for requests that met no route."""
-        cdef uint64_t* counters
-        cdef int code
-        self._worker(index)
-        if not -1 <= route < <int64_t>self.s.header.routes_max:
-            raise IndexError(f"no route {route}")
-        counters = layout_counters(&self.s, index, route + 1)
-        return [load_u64(&counters[code]) for code in range(CODES_MAX)]
-
-    def histogram(self, index: int, stage: int) -> list[int]:
-        """Calls of one worker by latency: bucket 4·o + q ends at 2^o · (5 + q) / 4 µs.
-
-        Stages: decide, first byte, total.
-        """
-        cdef uint64_t* buckets
-        cdef int i
-        self._worker(index)
-        if not 0 <= stage < STAGES:
-            raise IndexError(f"no stage {stage}")
-        buckets = layout_histogram(&self.s, index, stage)
-        return [load_u64(&buckets[i]) for i in range(LATENCY_BUCKETS)]
-
-    def journal(self, index: int, first: int) -> tuple[bytes, int, int]:
-        """Finished calls of one worker from number `first` on: (records, the next number, how many were overwritten).
-
-        `records` holds RECORD_BYTES each, in order, and never a half-written one.
-        """
-        cdef journal_t* j
-        cdef record_t* ring
-        cdef uint64_t size = self.s.header.journal_records
-        cdef uint64_t written, n, start
-        cdef record_t copy
-        self._worker(index)
-        j = layout_journal(&self.s, index)
-        ring = <record_t*>(<char*>j + sizeof(journal_t))
-        written = load_u64(&j.written)
-        start = first
-        if written > size and start < written - size:
-            start = written - size
-        records = bytearray()
-        lost = start - first
-        for n in range(start, written):
-            memcpy(&copy, &ring[n % size], sizeof(record_t))
-            fence_acquire()
-            if copy.number == n + 1 and load_u64(&ring[n % size].number) == n + 1:
-                records += (<char*>&copy)[:sizeof(record_t)]
-            else:
-                lost += 1
-        return bytes(records), written, lost
+    cdef int64_t _settle_again(self, list accounts, int row):
+        """A hold that somebody is just making hides as much of the excess: look until it must have been made."""
+        cdef int64_t surplus = 0
+        cdef int64_t excess
+        for _ in range(LOOKS if accounts else 0):
+            time.sleep(LOOK_S)
+            for a in accounts:
+                excess = self._settle(a, row)
+                if excess > 0:
+                    surplus += excess
+        return surplus
 
     # For tests and tools: the kernels by hand, as one worker
 
@@ -484,9 +405,5 @@ cdef class Segment:
         self._account(account)
         if not 0 <= cost <= held:
             raise ValueError("a capture is between 0 and its hold")
-        account_capture(&self.s.accounts[<uint64_t>account], layout_cell(&self.s, worker, account), held, cost)
-
-
-def account_digest(name: str) -> bytes:
-    """Sixteen bytes by which the segment knows an account."""
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
+        account_capture(&self.s.accounts[<uint64_t>account], layout_cell(&self.s, worker, account),
+                        layout_dirty(&self.s, worker, account), held, cost)

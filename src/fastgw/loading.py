@@ -49,11 +49,13 @@ def load_accounts(segment: Segment, accounts: Iterable[Account], room: Room) -> 
         if index is None:
             index = segment.add_account(digest, account.balance_nanos, account.credit_nanos)
         else:
-            segment.set_account(index, account.balance_nanos, account.credit_nanos)
+            segment.set_granted(index, account.balance_nanos)
+            segment.set_terms(index, credit=account.credit_nanos)
         numbers[account.name] = index
         progress(len(numbers))
     for index in known.values():
-        segment.set_account(index, 0, 0)
+        segment.set_granted(index, 0)
+        segment.set_terms(index)
     return numbers
 
 

@@ -19,4 +19,12 @@ class KeyStatus(IntEnum):
     REVOKED = 2
 
 
-ANSWER_CLASS = 25  # the counter of 1xx answers of upstreams is this + 1, and so on to 5xx
+class AccountStatus(IntEnum):
+    """Whether an account may spend."""
+
+    ACTIVE = 1
+    SUSPENDED = 2
+    CLOSED = 3
+
+
+ANSWER_CLASS = 56  # the counter of 1xx answers of upstreams is this + 1, and so on to 5xx

@@ -21,6 +21,7 @@ from .model import Config
 from .opening import open_segment
 from .published import Source
 from .rollout import Rollout
+from .secret import SecretError
 from .workers import KILL_AFTER_S, Shared, StartError, Workers
 
 START_TIMEOUT_S = 30.0
@@ -182,7 +183,7 @@ def run(config: Config, source: Source) -> int:
     """Serve until told to stop; the exit code. Every reason not to start is said on stderr."""
     try:
         return Supervisor(config, source).run()
-    except (Occupied, StartError, SegmentError, OSError) as error:
+    except (Occupied, StartError, SegmentError, SecretError, OSError) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
         return 2

@@ -52,7 +52,7 @@ def gone(gateway: Gateway) -> None:
     assert not connects(gateway.port)
     assert not connects(gateway.admin_port)
     assert len(list(gateway.segment_dir.iterdir())) == 1
-    assert [path.name for path in gateway.state_dir.iterdir()] == ["lock"]
+    assert sorted(path.name for path in gateway.state_dir.iterdir()) == ["lock", "secret"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -4,7 +4,7 @@
 Never shipped. It cimports the same .pxd files as the package, so what is tested here is what decides there.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from fastgw._call cimport Peer, Ticket
@@ -20,7 +20,8 @@ from fastgw.kernels.bucket cimport bucket_remaining, bucket_take, bucket_undo, b
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, CODES_MAX, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, record_t,
+    CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, layout_dirty,
+    layout_rows, record_t,
 )
 from fastgw.kernels.render cimport put_decimal, put_hex, put_hex64
 
@@ -142,14 +143,14 @@ def orphans_release(Segment segment, int worker, uint64_t account):
 
 
 def excess(Segment segment, uint64_t account):
-    return account_excess(&segment.s.accounts[account], layout_cell(&segment.s, 0, account),
-                          segment.s.header.accounts_max, <int>segment.s.header.workers)
+    return account_excess(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
+                          segment.s.header.accounts_max, layout_rows(&segment.s))
 
 
 def why(Segment segment, uint64_t account, int64_t cost):
     """1: the balance does not cover it; 2: calls in flight hold the money."""
-    return <int>account_why(&segment.s.accounts[account], layout_cell(&segment.s, 0, account),
-                            segment.s.header.accounts_max, <int>segment.s.header.workers, cost)
+    return <int>account_why(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
+                            segment.s.header.accounts_max, layout_rows(&segment.s), cost)
 
 
 # Words of the segment that a test looks at or damages
@@ -168,8 +169,8 @@ def index_slots(Segment segment):
 
 
 def key_words(Segment segment, int index):
-    """(account, limit, status, expires_s)."""
-    return (segment.s.keys[index].account, segment.s.keys[index].limit, segment.s.keys[index].status,
+    """(account, limit, state, expires_s)."""
+    return (segment.s.keys[index].account, segment.s.keys[index].limit, segment.s.keys[index].state,
             segment.s.keys[index].expires_s)
 
 
@@ -202,7 +203,8 @@ def race_account(Segment segment, int worker, uint64_t account, int64_t cost, ui
     """
     cdef account_t* a = &segment.s.accounts[account]
     cdef cell_t* c = layout_cell(&segment.s, worker, account)
-    cdef cell_t* first = layout_cell(&segment.s, 0, account)
+    cdef cell_t* first = layout_cell(&segment.s, KEEPER, account)
+    cdef uint8_t* dirty = layout_dirty(&segment.s, worker, account)
     cdef uint64_t stride = segment.s.header.accounts_max
     cdef uint64_t state = seed | 1
     cdef uint64_t dice
@@ -223,7 +225,7 @@ def race_account(Segment segment, int worker, uint64_t account, int64_t cost, ui
                 open += 1
                 continue
             refused += 1
-            if account_why(a, first, stride, <int>segment.s.header.workers, cost) == hold_result_t.HOLD_INSUFFICIENT:
+            if account_why(a, first, stride, layout_rows(&segment.s), cost) == hold_result_t.HOLD_INSUFFICIENT:
                 over = True
         if open:
             charge = 0
@@ -231,7 +233,7 @@ def race_account(Segment segment, int worker, uint64_t account, int64_t cost, ui
                 charge = cost
                 if partly:
                     charge = <int64_t>((dice >> 16) % <uint64_t>(cost + 1))
-            account_capture(a, c, cost, charge)
+            account_capture(a, c, dirty, cost, charge)
             captured += charge
             calls += charge != 0
             open -= 1
@@ -242,7 +244,7 @@ def race_account(Segment segment, int worker, uint64_t account, int64_t cost, ui
 def watch_account(Segment segment, uint64_t account, int64_t until_ns):
     """Look at an account as fast as can be: (looks, times over its means, times below what was captured)."""
     cdef account_t* a = &segment.s.accounts[account]
-    cdef cell_t* first = layout_cell(&segment.s, 0, account)
+    cdef cell_t* first = layout_cell(&segment.s, KEEPER, account)
     cdef int64_t captured, committed
     cdef int64_t looks = 0
     cdef int64_t over = 0
@@ -250,7 +252,7 @@ def watch_account(Segment segment, uint64_t account, int64_t until_ns):
     cdef int w
     while clock_ns(CLOCK_MONOTONIC) < until_ns:
         captured = 0
-        for w in range(<int>segment.s.header.workers):
+        for w in range(layout_rows(&segment.s)):
             captured += load_i64(&first[w * segment.s.header.accounts_max].captured)
         committed = load_i64(&a.committed)
         looks += 1
@@ -359,12 +361,13 @@ def time_account(Segment segment, int worker, uint64_t account, int64_t cost, in
     """Hold `cost` and capture it, from a balance that lasts."""
     cdef account_t* a = &segment.s.accounts[account]
     cdef cell_t* c = layout_cell(&segment.s, worker, account)
+    cdef uint8_t* dirty = layout_dirty(&segment.s, worker, account)
     cdef int64_t refused = 0
     cdef int64_t _turn
     cdef int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
     for _turn in range(turns):
         if account_hold(a, c, cost):
-            account_capture(a, c, cost, cost - 1)
+            account_capture(a, c, dirty, cost, cost - 1)
         else:
             refused += 1
     start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start

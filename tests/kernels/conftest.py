@@ -33,7 +33,7 @@ def new_segment(shm: Path) -> Iterator[NewSegment]:
         path = shm / f"segment-{len(os.listdir(shm))}"
         made.append(path)
         wanted = {"keys_max": 64, "accounts_max": 16, "routes_max": 4, "journal_records": 256} | capacities
-        return Segment.create(str(path), **wanted)
+        return Segment.create(str(path), secret=os.urandom(32), **wanted)
 
     yield make
     for path in made:

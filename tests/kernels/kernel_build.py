@@ -68,7 +68,16 @@ def scratch_segment() -> Segment:
     from fastgw._segment import Segment
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        return Segment.create(f"{folder}/segment", keys_max=64, accounts_max=4, routes_max=2, journal_records=8)
+        return Segment.create(
+            f"{folder}/segment", secret=bytes(32), keys_max=64, accounts_max=4, routes_max=2, journal_records=8
+        )
+
+
+def money(segment: Segment, index: int) -> dict[str, int]:
+    """The words of an account that change as it is spent from; what a keeper took counts as captured here."""
+    account = segment.account(index)
+    account["captured"] += account["taken"]
+    return {name: account[name] for name in ("granted", "credit", "committed", "captured", "held")}
 
 
 def make_gate(segment: Segment, worker: int, *rows: dict[str, Any], **options: Any) -> Gate:

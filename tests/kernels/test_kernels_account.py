@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kernel_build import scratch_segment
+from kernel_build import money, scratch_segment
 
 from fastgw._segment import Segment, account_digest
 
@@ -69,7 +69,7 @@ class Books(RuleBasedStateMachine):
     @rule(granted=st.integers(0, 300))
     def top_up(self, granted: int) -> None:
         self.granted += granted
-        self.segment.set_account(self.account, self.granted, self.credit)
+        self.segment.grant(self.account, self.granted)
 
     @rule(worker=st.integers(0, WORKERS - 1))
     def die(self, worker: int) -> None:
@@ -81,7 +81,7 @@ class Books(RuleBasedStateMachine):
 
     @invariant()
     def the_books_balance(self) -> None:
-        books = self.segment.account(self.account) if self.segment.account_count else None
+        books = money(self.segment, self.account) if self.segment.account_count else None
         if books is None:
             return
         # I1: captured and held are never more than there is. I2: what is left, held and captured make up all of it.
@@ -142,7 +142,7 @@ def capture_stores(held: int, cost: int) -> list[Store]:
 
 
 def state(segment: Segment) -> tuple[dict[str, int], tuple[int, int, int]]:
-    return segment.account(0), _kernels.cell(segment, 0, 0)
+    return money(segment, 0), _kernels.cell(segment, 0, 0)
 
 
 @pytest.mark.parametrize(("held", "cost"), [(PRICE, PRICE), (PRICE, PART), (PRICE, 0), (1, 1)])
@@ -186,7 +186,7 @@ def test_a_kill_after_any_store_of_two_calls_leaves_exact_books(
         store(segment, 0)
     charged = _kernels.cell(segment, 0, 0)[1]
     segment.recover(0)
-    assert segment.account(0) == {
+    assert money(segment, 0) == {
         "granted": 200, "credit": 0, "committed": 30 + 7 + charged, "captured": 7 + charged, "held": 30,
     }  # fmt: skip
     reserved, captured, released = _kernels.cell(segment, 0, 0)

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgw._segment import Segment
-
 U64 = st.integers(0, 2**64 - 1)
 
 
@@ -25,13 +23,6 @@ def test_a_digest_is_keyed_blake2b_for_every_length_of_key(secret: bytes) -> Non
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=1, max_size=1000))
 def test_a_digest_is_keyed_blake2b_for_any_bytes(secret: bytes, data: bytes) -> None:
     assert _kernels.blake2b(secret, data) == hashlib.blake2b(data, digest_size=32, key=secret).digest()
-
-
-def test_the_segment_keys_its_digests_with_its_own_secret(segment: Segment) -> None:
-    with open(segment.path, "rb") as file:
-        secret = file.read(4096)[120:152]
-    assert len(set(secret)) > 1
-    assert segment.digest(b"sk-1") == hashlib.blake2b(b"sk-1", digest_size=32, key=secret).digest()
 
 
 @given(U64 | st.sampled_from([10**n for n in range(20)] + [10**n - 1 for n in range(1, 20)] + [2**64 - 1]))

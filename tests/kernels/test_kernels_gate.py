@@ -8,7 +8,7 @@ from typing import Any
 import _kernels
 import orjson
 import pytest
-from kernel_build import make_gate
+from kernel_build import make_gate, money
 
 from fastgw._call import Peer
 from fastgw._core import Gate
@@ -101,7 +101,7 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
         gate.settle(ticket, 0, 200, True, 0, 0, 1)  # only the first time counts
         assert ticket.settled
     assert decide(gate, request()) is Refusal.INSUFFICIENT_BALANCE
-    assert accounts.account(0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
+    assert money(accounts, 0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
 
 
 def test_a_call_whose_client_went_away_is_void_and_counted_as_that(accounts: Segment) -> None:

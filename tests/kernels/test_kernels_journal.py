@@ -18,8 +18,8 @@ NewSegment = Callable[..., Segment]
 HEAD = b"GET /no/such/route HTTP/1.1\r\nHost: h\r\n\r\n"
 PEER = Peer("192.0.2.7", 4711)
 # number, time, request id, cost, bytes in, out, account, key, route, status, target, verdict, method, three latencies,
-# port, length of the path, address, flags, tokens in, out, and 4 bytes of nothing; then the path
-RECORD = Struct("=QqQQqQQIIHHHBBIIIHH16sIII4x")
+# port, length of the path, address, flags, tokens in, out, 4 bytes of nothing, running sum of the costs; then the path
+RECORD = Struct("=QqQQqQQIIHHHBBIIIHH16sIII4xq")
 
 
 def refuse(gate: Gate, calls: int) -> None:

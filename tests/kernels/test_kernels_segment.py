@@ -1,5 +1,6 @@
 """The segment: made whole or not at all, refused when it is not ours, with room for what was asked and no more."""
 
+import hashlib
 import os
 import re
 import stat
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import _kernels
 import pytest
+from kernel_build import money
 
 from fastgw._segment import WORKERS, Segment, SegmentError, account_digest, boot_number
 
 NewSegment = Callable[..., Segment]
 SIZES = {"keys_max": 100, "accounts_max": 10, "routes_max": 3, "journal_records": 256}
+SECRET = bytes(range(32))
 VERSION_AT, KEYS_MAX_AT, SIZE_AT, BOOT_AT = 8, 16, 48, 56
 
 
@@ -24,7 +27,7 @@ def write_word(path: str, at: int, value: int) -> None:
 
 def test_what_is_made_is_there_for_who_opens_it(shm: Path) -> None:
     path = str(shm / "made")
-    made = Segment.create(path, **SIZES)
+    made = Segment.create(path, secret=SECRET, **SIZES)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert os.listdir(shm) == ["made"]
     opened = Segment.open(path)
@@ -33,7 +36,7 @@ def test_what_is_made_is_there_for_who_opens_it(shm: Path) -> None:
     assert opened.path == path
     assert opened.same_boot
     made.add_account(account_digest("acme"), 5, 6)
-    assert opened.account(0) == {"granted": 5, "credit": 6, "committed": 0, "captured": 0, "held": 0}
+    assert money(opened, 0) == {"granted": 5, "credit": 6, "committed": 0, "captured": 0, "held": 0}
     assert opened.account_numbers() == {account_digest("acme"): 0}
     os.unlink(path)
 
@@ -42,10 +45,35 @@ def test_two_segments_have_different_secrets(new_segment: NewSegment) -> None:
     assert new_segment().digest(b"k") != new_segment().digest(b"k")
 
 
+def test_the_secret_that_it_is_given_is_that_of_the_digests(shm: Path) -> None:
+    path = str(shm / "secret")
+    segment = Segment.create(path, secret=SECRET, **SIZES)
+    assert segment.digest(b"k") == hashlib.blake2b(b"k", digest_size=32, key=SECRET).digest()
+    opened = Segment.open(path)
+    assert opened.keeps_secret(SECRET)
+    assert not opened.keeps_secret(SECRET[:31] + b"x")
+    assert not opened.keeps_secret(SECRET[:31])
+    os.unlink(path)
+    for wrong in (b"", SECRET[:31], SECRET + b"x"):
+        with pytest.raises(ValueError, match="has 32 bytes"):
+            Segment.create(path, secret=wrong, **SIZES)
+    assert os.listdir(shm) == []
+
+
+def test_a_segment_knows_itself_from_one_made_in_its_place(shm: Path) -> None:
+    path = str(shm / "one")
+    first = Segment.create(path, secret=SECRET, **SIZES)
+    assert len(first.identity) == 16
+    assert Segment.open(path).identity == first.identity
+    os.unlink(path)
+    assert Segment.create(path, secret=SECRET, **SIZES).identity != first.identity
+    os.unlink(path)
+
+
 def test_what_a_killed_process_of_our_number_left_unfinished_is_cleared(shm: Path) -> None:
     path = str(shm / "again")
     Path(f"{path}.{os.getpid()}").write_bytes(b"half")
-    Segment.create(path, **SIZES)
+    Segment.create(path, secret=SECRET, **SIZES)
     assert os.listdir(shm) == ["again"]
     os.unlink(path)
 
@@ -54,7 +82,7 @@ def test_a_segment_that_cannot_be_finished_leaves_nothing(shm: Path) -> None:
     (shm / "folder").mkdir()
     (shm / "folder" / "file").touch()
     with pytest.raises(OSError, match=re.escape(str(shm / "folder"))):
-        Segment.create(str(shm / "folder"), **SIZES)
+        Segment.create(str(shm / "folder"), secret=SECRET, **SIZES)
     assert os.listdir(shm) == ["folder"]
     (shm / "folder" / "file").unlink()
     (shm / "folder").rmdir()
@@ -63,7 +91,7 @@ def test_a_segment_that_cannot_be_finished_leaves_nothing(shm: Path) -> None:
 @pytest.mark.parametrize("wrong", [{name: 0} for name in SIZES] + [{"journal_records": 100}, {"keys_max": -1}])
 def test_a_capacity_that_makes_no_sense_is_refused(shm: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="positive, and journal_records a power of two"):
-        Segment.create(str(shm / "wrong"), **(SIZES | wrong))
+        Segment.create(str(shm / "wrong"), secret=SECRET, **(SIZES | wrong))
     assert os.listdir(shm) == []
 
 
@@ -170,7 +198,7 @@ def test_unused_room_costs_nothing_and_reserved_room_is_there(new_segment: NewSe
 def test_a_lack_of_memory_is_an_error_when_it_is_reserved(shm: Path) -> None:
     free = os.statvfs(shm)
     records = 1 << (free.f_blocks * free.f_frsize // 256 // WORKERS).bit_length() + 1
-    segment = Segment.create(str(shm / "huge"), **(SIZES | {"journal_records": records}))
+    segment = Segment.create(str(shm / "huge"), secret=SECRET, **(SIZES | {"journal_records": records}))
     with pytest.raises(OSError, match="No space left on device"):
         segment.reserve(keys=1, accounts=1, workers=WORKERS, routes=0)
     os.unlink(segment.path)

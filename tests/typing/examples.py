@@ -11,9 +11,9 @@ from fastgw.limits import limit_units
 
 
 def segments(path: str) -> None:
-    segment = Segment.create(path, keys_max=1, accounts_max=1, routes_max=1, journal_records=256)
+    segment = Segment.create(path, secret=bytes(32), keys_max=1, accounts_max=1, routes_max=1, journal_records=256)
     assert_type(Segment.open(path), Segment)
-    Segment.create(path, 1, 1, 1, 256)  # type: ignore[call-arg]
+    Segment.create(path, bytes(32), 1, 1, 1, 256)  # type: ignore[call-arg]
     Segment.create(path, keys_max=1)  # type: ignore[call-arg]
     assert_type(segment.capacity, dict[str, int])
     assert_type(segment.same_boot, bool)

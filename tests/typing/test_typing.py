@@ -6,7 +6,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMPILED = [f"fastgw.{name}" for name in ("_call", "_core", "_http", "_routes", "_segment", "_wire")]
+COMPILED = [
+    f"fastgw.{name}" for name in ("_call", "_core", "_drain", "_http", "_mapping", "_routes", "_segment", "_wire")
+]
 
 
 def run(*command: str) -> None:

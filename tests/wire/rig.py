@@ -26,7 +26,7 @@ START_S = 30.0
 RECORD_BYTES = 256
 ACCOUNT, KEY_NUMBER = slice(56, 60), slice(60, 64)
 STATUS = slice(66, 68)
-PATH_LENGTH, ADDRESS, PATH = slice(86, 88), slice(88, 104), slice(120, 224)
+PATH_LENGTH, ADDRESS, PATH = slice(86, 88), slice(88, 104), slice(128, 224)
 
 
 def free_port() -> int:
@@ -132,7 +132,7 @@ class Gateway:
         return self.account(name)["captured"]
 
     def records_written(self) -> int:
-        return int(self.segment.journal(0, 1 << 62)[1])
+        return self.segment.journal_written(0)
 
     def records(self, first: int) -> list[bytes]:
         """The journal's records from number `first` on."""

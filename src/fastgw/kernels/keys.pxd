@@ -38,9 +38,9 @@ cdef inline void _index(segment_t* s, uint64_t number) noexcept nogil:
     store_u64(&s.header.key_changes, s.header.key_changes + 1)
 
 
-cdef inline int64_t keys_add(segment_t* s, const uint64_t* digest, uint32_t account, uint32_t limit, uint64_t status,
+cdef inline int64_t keys_add(segment_t* s, const uint64_t* digest, uint32_t account, uint32_t limit, uint64_t state,
                              int64_t expires_s) noexcept nogil:
-    """Append a key that is not there yet; its index, or -1 when the table is full.
+    """Append a key that is not there yet (`state` from key_state()); its index, or -1 when the table is full.
 
     A writer that was killed between its last two stores has left a key that the index does not name: it is named now,
     or taken for this key if it is the same, so that no room is lost.
@@ -60,7 +60,7 @@ cdef inline int64_t keys_add(segment_t* s, const uint64_t* digest, uint32_t acco
     key.limit = limit
     key.expires_s = expires_s
     key.tat = 0
-    store_u64(&key.status, status)
+    store_u64(&key.state, state)
     store_u64(&s.header.keys, number + 1)
     _index(s, number)
     return <int64_t>number

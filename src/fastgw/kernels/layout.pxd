@@ -6,14 +6,19 @@ from fastgw.kernels.atomics cimport cas_u64, load_u64
 from fastgw.kernels.bucket cimport limit_t
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2
     WORKERS_MAX = 64
-    CODES_MAX = 32          # verdicts 0..25, then the classes 1xx..5xx of forwarded answers, then lost calls
-    CODE_CLASS = 25         # CODE_CLASS + 1 … CODE_CLASS + 5: answers of the upstream by class
+    CODES_MAX = 64          # verdicts 0..56, then the classes 1xx..5xx of forwarded answers
+    CODE_CLASS = 56         # CODE_CLASS + 1 … CODE_CLASS + 5: answers of the upstream by class
     STAGES = 3              # latency histograms: decide, first byte, total
     LATENCY_BUCKETS = 128   # 4 per octave of microseconds
     LIMITS_MAX = 65536      # different limits of keys
-    PATH_BYTES = 104
+    PLANS_MAX = 1024
+    PATH_BYTES = 96
+    DIRTY_ACCOUNTS = 64     # accounts that share one dirty byte
+    KEEPER = -1             # the row of cells that is the keeper's own, before worker 0's
+    HOLDS = 4               # what a call may hold: its account, its key's budget, the quotas of day and month
+    RECORD_CHARGED = 1      # record_t.flags: something was captured
 
 cdef enum worker_state_t:
     WORKER_ABSENT = 0
@@ -24,6 +29,11 @@ cdef enum worker_state_t:
 cdef enum key_status_t:
     KEY_ACTIVE = 1
     KEY_REVOKED = 2
+
+cdef enum account_status_t:
+    ACCOUNT_ACTIVE = 1
+    ACCOUNT_SUSPENDED = 2
+    ACCOUNT_CLOSED = 3      # no longer declared
 
 cdef struct header_t:               # one page
     uint64_t magic                  # written last: a file without it was never finished
@@ -41,17 +51,20 @@ cdef struct header_t:               # one page
     uint64_t routes
     uint64_t key_changes            # grows whenever the index names another key
     uint64_t workers                # slots ever used: 1 + the highest index
-    uint8_t secret[32]              # of the keys' digests
+    uint64_t plans
+    uint64_t money_stopped          # not 0: the ledger cannot write, so nothing may be charged
+    uint64_t identity[2]            # random, of this very file
+    uint8_t secret[32]              # of the keys' digests; given from outside
 
 cdef struct key_t:                  # 64 bytes
     uint64_t digest[4]
-    uint32_t account
-    uint32_t limit                  # 0: none, else index + 1; both halves are written once, before the key appears
-    uint64_t status
+    uint32_t account                # and limit: two halves of one word
+    uint32_t limit                  # 0: none, else index + 1
+    uint64_t state                  # key_state(): status, and the meter of the key's budget
     int64_t expires_s               # Unix time; 0: never
     uint64_t tat                    # bucket of the key's own limit
 
-cdef struct route_name_t:           # 64 bytes; a route keeps its slot, so its buckets and counters, as long as its name
+cdef struct name_t:                 # 64 bytes; a route keeps its slot, so its buckets and counters, as long as its name
     char name[64]
 
 cdef struct worker_t:               # 128 bytes
@@ -67,7 +80,10 @@ cdef struct worker_t:               # 128 bytes
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
-    uint64_t spare[7]
+    int64_t cost_sum                # nanos that those have cost
+    uint64_t intent                 # written + 1: record `written` is whole, and its captures are being made
+    uint32_t place[HOLDS]           # what the intent captures from: index + 1; 0: nothing. The account first
+    uint64_t spare[3]
 
 cdef struct record_t:               # 256 bytes: one finished call
     uint64_t number                 # n + 1, written last; a reader takes it before and after it copies
@@ -93,20 +109,25 @@ cdef struct record_t:               # 256 bytes: one finished call
     uint32_t tokens_in
     uint32_t tokens_out
     uint8_t spare[4]
-    char path[104]
-    uint8_t tail[32]
+    int64_t cost_sum                # nanos that this worker's calls have cost, this one included
+    char path[96]
+    int64_t after[HOLDS]            # what the worker's cells have captured once this is settled; -1: nothing held
 
 cdef struct segment_t:
     char* base
     header_t* header
     worker_t* workers
-    route_name_t* routes
+    name_t* routes
+    name_t* plans
     limit_t* limits
     uint64_t* index                 # power of two slots: tag << 32 | key + 1
     uint64_t index_mask
     key_t* keys
     account_t* accounts
-    cell_t* cells                   # [worker][account]
+    uint64_t* account_tats          # buckets of the plans' rates
+    cell_t* cells                   # [keeper, then worker][account]
+    uint8_t* dirty                  # [worker][account // DIRTY_ACCOUNTS]: something was captured there
+    uint64_t dirty_stride
     uint64_t* buckets               # [route][key]
     uint64_t* counters              # [worker][route][code]; route 0 is "no route"
     uint64_t* histograms            # [worker][stage][bucket]
@@ -130,8 +151,10 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     s.header = <header_t*>base
     s.workers = <worker_t*>(base + at)
     at += _page(WORKERS_MAX * sizeof(worker_t))
-    s.routes = <route_name_t*>(base + at)
-    at += _page(routes_max * sizeof(route_name_t))
+    s.routes = <name_t*>(base + at)
+    at += _page(routes_max * sizeof(name_t))
+    s.plans = <name_t*>(base + at)
+    at += _page(PLANS_MAX * sizeof(name_t))
     s.limits = <limit_t*>(base + at)
     at += _page(LIMITS_MAX * sizeof(limit_t))
     s.index = <uint64_t*>(base + at)
@@ -141,8 +164,13 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     at += _page(keys_max * sizeof(key_t))
     s.accounts = <account_t*>(base + at)
     at += _page(accounts_max * sizeof(account_t))
+    s.account_tats = <uint64_t*>(base + at)
+    at += _page(accounts_max * sizeof(uint64_t))
     s.cells = <cell_t*>(base + at)
-    at += _page(WORKERS_MAX * accounts_max * sizeof(cell_t))
+    at += _page((1 + WORKERS_MAX) * accounts_max * sizeof(cell_t))
+    s.dirty = <uint8_t*>(base + at)
+    s.dirty_stride = (accounts_max // DIRTY_ACCOUNTS + 64) & ~(<uint64_t>63)
+    at += _page(WORKERS_MAX * s.dirty_stride)
     s.buckets = <uint64_t*>(base + at)
     at += _page(routes_max * keys_max * sizeof(uint64_t))
     s.counters = <uint64_t*>(base + at)
@@ -165,7 +193,42 @@ cdef inline uint64_t* layout_histogram(const segment_t* s, int worker, int stage
 
 
 cdef inline cell_t* layout_cell(const segment_t* s, int worker, uint64_t account) noexcept nogil:
-    return s.cells + <uint64_t>worker * s.header.accounts_max + account
+    """The cell of `worker`, or of the KEEPER; the next row's is `accounts_max` cells on."""
+    return s.cells + <uint64_t>(worker + 1) * s.header.accounts_max + account
+
+
+cdef inline int layout_rows(const segment_t* s) noexcept nogil:
+    """Rows of cells in use: the keeper's and those of all workers that ever were."""
+    return 1 + <int>load_u64(&s.header.workers)
+
+
+cdef inline uint8_t* layout_dirty(const segment_t* s, int worker, uint64_t account) noexcept nogil:
+    return s.dirty + <uint64_t>worker * s.dirty_stride + account // DIRTY_ACCOUNTS
+
+
+cdef inline uint64_t key_state(uint32_t status, uint32_t budget) noexcept nogil:
+    """The word of a key's status (low half) and its budget: meter index + 1, 0 for none (high half)."""
+    return <uint64_t>budget << 32 | status
+
+
+cdef inline uint32_t account_day(uint64_t quotas) noexcept nogil:
+    """Of `account_t.quotas`: the index + 1 of the meter of calendar days; 0: none."""
+    return <uint32_t>quotas
+
+
+cdef inline uint32_t account_month(uint64_t quotas) noexcept nogil:
+    """Of `account_t.quotas`: the index + 1 of the meter of calendar months; 0: none."""
+    return <uint32_t>(quotas >> 32)
+
+
+cdef inline int64_t account_expires_s(uint64_t terms) noexcept nogil:
+    """Of `account_t.terms`: Unix time at which a subscription or a meter's window ends; 0: never."""
+    return <int64_t>(terms & ((<uint64_t>1 << 40) - 1))
+
+
+cdef inline uint32_t account_plan(uint64_t terms) noexcept nogil:
+    """Of `account_t.terms`: the slot of the plan, 1 …; 0: none."""
+    return <uint32_t>(terms >> 40)
 
 
 cdef inline journal_t* layout_journal(const segment_t* s, int worker) noexcept nogil:
