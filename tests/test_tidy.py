@@ -26,8 +26,8 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL = (
-    "command", "supervisor", "worker", "dataplane", "keeper", "control",
+COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER = (
+    "command", "supervisor", "worker", "dataplane", "keeper", "control", "ledger",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
@@ -37,6 +37,7 @@ GROUPS = {
     DATAPLANE: {"dataplane"},
     KEEPER: {"keeper", "loading", "reloading"},
     CONTROL: {"control"},
+    LEDGER: {"ledger"},
     READING: {"config"},
     VALUES: {"model", "published"},
     BASE: {
@@ -50,8 +51,9 @@ ARROWS = {
     SUPERVISOR: {WORKER, KEEPER, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, READING, VALUES, BASE},
-    CONTROL: {VALUES, BASE},
+    KEEPER: {CONTROL, LEDGER, READING, VALUES, BASE},
+    CONTROL: {LEDGER, VALUES, BASE},
+    LEDGER: {VALUES, BASE},
     READING: {VALUES, BASE},
     VALUES: {BASE},
     BASE: set(),
@@ -125,7 +127,7 @@ def test_the_walls_see_an_import_however_it_is_written() -> None:
     assert {"_segment", "model", "refusals"} <= set(imports(PACKAGE / "dataplane" / "admission.py"))
     assert {"kernels", "_segment", "_http", "refusals"} <= set(imports(PACKAGE / "_core.pyx"))
     assert "dataplane" not in ARROWS[KEEPER] | ARROWS[CONTROL] | ARROWS[BASE]
-    assert not {KEEPER, CONTROL, SUPERVISOR} & (ARROWS[DATAPLANE] | ARROWS[WORKER])
+    assert not {KEEPER, CONTROL, LEDGER, SUPERVISOR} & (ARROWS[DATAPLANE] | ARROWS[WORKER])
 
 
 def test_no_group_can_reach_itself_by_way_of_others() -> None:
