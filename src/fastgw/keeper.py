@@ -1,9 +1,9 @@
 """The keeper: the only writer of the ledger, and of accounts and keys in the segment; the admin address's server.
 
-Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD`; never by hand. While it
-is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a keeper
-that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile, and
-waits for a disk that cannot be written.
+Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD CHANNEL_FD`; never by hand.
+While it is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a
+keeper that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile,
+and waits for a disk that cannot be written.
 """
 
 import os
@@ -16,12 +16,14 @@ import apsw
 
 from . import published
 from ._segment import Segment, SegmentError
+from .channel import Channel
 from .control.admin import AdminServer
 from .ledger.books import Books
 from .ledger.errors import LedgerError
 from .ledger.store import StoreError
-from .loading import apply
+from .loading import apply, reapply
 from .model import Config, ConfigError
+from .reloading import Reloading
 
 READY = "ready"
 RETRY_S = 0.5
@@ -118,7 +120,8 @@ def replace(keeper: Keeper, ending: Ending) -> str:
 
 def main(argv: list[str]) -> int:
     segment_path, config_fd, lifeline, ready = argv[0], int(argv[1]), int(argv[2]), int(argv[3])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):  # they reach the whole group, for the supervisor
+        signal.signal(number, signal.SIG_IGN)
     ending = Ending(lifeline)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     keeper = Keeper(Segment.open(segment_path), published.read(config_fd))
@@ -137,6 +140,9 @@ def main(argv: list[str]) -> int:
     report(ready, outcome)
     if not ending.gently:
         return 1
+    channel = Channel.inherited(int(argv[4]), blocking=True)
+    source = published.read_source(config_fd)
+    Reloading(channel, keeper.segment, keeper.config, source, lambda new: reapply(keeper.books, new)).start()
     ending.wait()
     keeper.stop()
     return 0
