@@ -35,7 +35,7 @@ GROUPS = {
     SUPERVISOR: {"supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "workers"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
-    KEEPER: {"keeper", "loading", "reloading"},
+    KEEPER: {"dry_run", "keeper", "loading", "reloading"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},
