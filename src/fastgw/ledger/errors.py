@@ -36,3 +36,8 @@ class IdempotencyMismatch(LedgerError):
 class LedgerUnavailable(LedgerError):
     """The ledger cannot write now. Whether this request was carried out is not known: repeat it with its own
     idempotency key."""
+
+
+class LoadError(LedgerError):
+    """What the file declares contradicts itself or the ledger; the message names the account, or the number of the key,
+    never a key."""

@@ -4,10 +4,11 @@ CREATE TABLE state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     segment BLOB CHECK (segment IS NULL OR length(segment) = 16),  -- the identity of which positions and meters speak
     commits INTEGER NOT NULL CHECK (commits >= 0),                 -- grows with every transaction: was that one durable?
+    drained INTEGER NOT NULL CHECK (drained IN (0, 1)),            -- the last keeper ended in order, with all captures
     losses INTEGER NOT NULL CHECK (losses >= 0),                   -- how often a segment was gone before it was drained
     lost_at INTEGER NOT NULL                                       -- when the last such segment was missed
 ) STRICT;
-INSERT INTO state VALUES (1, NULL, 0, 0, 0);
+INSERT INTO state VALUES (1, NULL, 0, 1, 0, 0);
 
 CREATE TABLE account (
     id INTEGER PRIMARY KEY,
