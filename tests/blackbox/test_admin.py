@@ -165,6 +165,8 @@ def test_children_hold_no_descriptor_that_is_not_theirs(gateway: Gateway, tmp_pa
         assert str(stray) not in links
         assert len([link for link in links if link in listening]) == (name != "keeper")
         named = {link for link in links if link.startswith("/") and link != "/dev/null"}
+        ledger = {str(gateway.state_dir / name) for name in ("ledger.sqlite", "ledger.sqlite-wal")}
         assert named == {
             str(gateway.directory / "stderr"), str(gateway.state_dir / "lock"), "/memfd:fastgw-config (deleted)",
+            *(ledger if name == "keeper" else ()),
         }  # fmt: skip

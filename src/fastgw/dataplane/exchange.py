@@ -360,7 +360,7 @@ class Exchange:
 
     def _end(self, verdict: int, status: int, charge: bool) -> None:
         self.stage = ENDED
-        self.gate.settle(self.ticket, verdict, status, charge, self.bytes_in, self.bytes_out, self.pool.number)
+        self.gate.settle(self.ticket, verdict, status, charge, -1, self.bytes_in, self.bytes_out, self.pool.number)
         self.gate.count(0, 0, -1)
 
     def _complete(self, last: bytes) -> None:
