@@ -34,7 +34,9 @@ class Parts:
         self.problems: list[Problem] = []
         self.held = 7_000_000
         path = directory / "segment"
-        self.segment = Segment.create(str(path), keys_max=64, accounts_max=64, routes_max=8, journal_records=256)
+        self.segment = Segment.create(
+            str(path), secret=bytes(32), keys_max=64, accounts_max=64, routes_max=8, journal_records=256
+        )
         self.segment.route_slot("api")
         self.segment.route_slot("open")
 

@@ -58,7 +58,9 @@ class Keys(Controller):
         cursor: KeyCursor = None,
     ) -> KeyPage:
         """Those of the file and those of the API, revoked ones included."""
-        return KeyPage(*page(books.keys(account or "", cursor or "", limit + 1), limit, key, lambda view: view.id))
+        return KeyPage(
+            *page(lambda most: books.keys(account or "", cursor or "", most), limit, key, lambda view: view.id)
+        )
 
     @post(
         sync_to_thread=True,
