@@ -31,7 +31,7 @@ class AdminServer(ThreadingHTTPServer):
         self.segment = segment
         self.workers = config.server.workers
         self.registry = CollectorRegistry()
-        self.registry.register(SegmentCollector(segment, self.workers))
+        self.registry.register(SegmentCollector(segment))
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:

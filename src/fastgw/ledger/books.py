@@ -41,11 +41,20 @@ class Books:
         at: Callable[[str], None] = lambda _: None,
         vfs: str | None = None,
     ) -> None:
-        self.parts = Parts(segment, Store(directory, vfs), clock, at)
+        self._make_parts = lambda: Parts(segment, Store(directory, vfs), clock, at)
+        self.loading = threading.Lock()  # who makes or declares accounts
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.parts = self._make_parts()
         self.writer = self.parts.writer
         self.money = MoneyJobs(self.parts)
         self.key_jobs = KeyJobs(self.parts)
-        self.loading = threading.Lock()  # who makes or declares accounts
+
+    def renew(self) -> None:
+        """Forget an `open` or first `apply` that failed, to try again."""
+        self.close()
+        self._assemble()
 
     # Life
 
