@@ -27,6 +27,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
 
 
+def inherit_nothing() -> None:
+    """Whatever was left open by who started this process stays here: a child gets what `Process.start` is told."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the directory itself, closed by now
+                os.set_inheritable(int(name), False)
+
+
 class Process:
     """A child by its process id, whether this program started it or the one that it has taken the place of."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from . import __version__, published
 from ._segment import SegmentError
 from .channel import Publish, Served
-from .children import say
+from .children import inherit_nothing, say
 from .events import Events
 from .instance import Occupied, lock_state
 from .keeping import READY, Keeper
@@ -40,6 +40,7 @@ class Supervisor:
         server = config.server
         self.config = config
         self.draining = False
+        inherit_nothing()
         self.events = Events()
         lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
         self.listeners = Listeners.open(server.listen_address, server.workers)
