@@ -83,7 +83,7 @@ def test_each_request_has_its_verdict_and_a_refusal_changes_nothing(
     if verdict is not Refusal.ADMITTED:
         assert books(accounts) == before
     else:
-        gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+        gate.settle(gate.ticket(), 0, 200, False, -1, 0, 0, 1)
 
 
 def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
@@ -93,12 +93,12 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
         assert decide(gate, request()) is Refusal.ADMITTED
         tickets.append(gate.ticket())
     assert decide(gate, request()) is Refusal.BALANCE_HELD
-    gate.settle(tickets[0], 0, 200, False, 0, 0, 1)
+    gate.settle(tickets[0], 0, 200, False, -1, 0, 0, 1)
     assert decide(gate, request()) is Refusal.ADMITTED
     for ticket in (gate.ticket(), *tickets[1:]):
         assert ticket.held_nanos == 30
-        gate.settle(ticket, 0, 200, True, 0, 0, 1)
-        gate.settle(ticket, 0, 200, True, 0, 0, 1)  # only the first time counts
+        gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)
+        gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)  # only the first time counts
         assert ticket.settled
     assert decide(gate, request()) is Refusal.INSUFFICIENT_BALANCE
     assert money(accounts, 0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
@@ -107,7 +107,7 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
 def test_a_call_whose_client_went_away_is_void_and_counted_as_that(accounts: Segment) -> None:
     gate = make_gate(accounts, 0, {"price_nanos": 30})
     assert decide(gate, request()) is Refusal.ADMITTED
-    gate.settle(gate.ticket(), Refusal.CLIENT_GONE, 0, False, 0, 0, 1)
+    gate.settle(gate.ticket(), Refusal.CLIENT_GONE, 0, False, -1, 0, 0, 1)
     assert accounts.account(0)["committed"] == 0
     counters = accounts.counters(0, 0)
     assert (counters[Refusal.CLIENT_GONE], counters[Refusal.ADMITTED]) == (1, 0)
@@ -166,7 +166,7 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     gate = make_gate(accounts, 0, {"dialect": dialect, "price_nanos": 1})
     gate.tick(b"Date: Fri, 20 Nov 2026 00:00:00 GMT\r\n")
     assert decide(gate, request()) is Refusal.ADMITTED
-    gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+    gate.settle(gate.ticket(), 0, 200, False, -1, 0, 0, 1)
     if refusal is Refusal.RATE_LIMITED:
         accounts.set_key(0, 0, 1, ACTIVE, 0)
         assert decide(gate, request()) is Refusal.ADMITTED
@@ -191,6 +191,25 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
         if metric.name == "fastgw_requests" for sample in metric.samples
     }  # fmt: skip
     assert refusal.name.lower() in labels
+
+
+@pytest.mark.parametrize(
+    ("refusal", "retry_after", "should_retry"),
+    [
+        (Refusal.IDEMPOTENCY_KEY_INVALID, None, None),
+        (Refusal.IDEMPOTENCY_IN_FLIGHT, "1", None),
+        (Refusal.IDEMPOTENCY_NO_ANSWER, None, "false"),  # clients repeat a 409 unless they are told not to
+        (Refusal.IDEMPOTENCY_MISMATCH, None, None),
+    ],
+)
+def test_a_repeated_call_is_told_whether_to_come_again(
+    accounts: Segment, refusal: Refusal, retry_after: str | None, should_retry: str | None
+) -> None:
+    gate = make_gate(accounts, 0, {})
+    assert decide(gate, request()) is Refusal.ADMITTED
+    lines = gate.fail(gate.ticket(), refusal, False).partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    assert (fields.get("Retry-After"), fields.get("X-Should-Retry")) == (retry_after, should_retry)
 
 
 def test_a_head_request_is_refused_without_a_body_but_with_its_length(accounts: Segment) -> None:

@@ -73,7 +73,7 @@ class Drain:
 
         Raises OSError, and may be called again.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(exist_ok=True, mode=0o700)
         left, broken = [], []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:

@@ -84,14 +84,13 @@ class ParquetWriter:
 
     def _write(self, path: Path, query: str, source: ArrowTable | None = None, files: Sequence[str] = ()) -> Part:
         """A new Parquet file, whole or not at all, that survives the machine's power."""
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
         unfinished = path.with_name(path.name + ".new")
+        if source is not None:
+            self.engine.register("source", source)
         try:
             copy = f"COPY ({query}) TO '{str(unfinished).replace(chr(39), chr(39) * 2)}' {_OPTIONS}"
-            if source is not None:
-                self.engine.execute(copy)  # `source` is found by its name here
-            else:
-                self.engine.execute(copy, {"files": list(files)})
+            self.engine.execute(copy, {"files": list(files)} if files else None)
             descriptor = os.open(unfinished, os.O_RDWR | os.O_CLOEXEC)
             try:
                 os.fdatasync(descriptor)
@@ -101,6 +100,9 @@ class ParquetWriter:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+        finally:
+            if source is not None:
+                self.engine.unregister("source")
         sync_folder(path.parent)
         part = part_at(path)
         assert part is not None

@@ -97,8 +97,8 @@ class Queries:
             SELECT {_GROUPS[group_by]} AS name, {start} AS start, count(*) AS calls,
                 count(*) FILTER (flags & {CHARGED} = {CHARGED}), sum(cost_nanos) AS cost, sum(tokens_in),
                 sum(tokens_out), sum(bytes_in), sum(bytes_out),
-                coalesce(approx_quantile(total_us, 0.5), 0)::BIGINT, coalesce(approx_quantile(total_us, 0.99), 0)::BIGINT
-            {_where(conditions)} GROUP BY 1, 2 ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
+                approx_quantile(total_us, 0.5)::BIGINT, approx_quantile(total_us, 0.99)::BIGINT
+            {_where(conditions)} GROUP BY ALL ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
         """
         with self.catalog.snapshot() as snapshot:
             stretch = Stretch(_between(snapshot, wanted), wanted.since_ns, wanted.until_ns or _FOREVER, 0)
@@ -113,7 +113,11 @@ class Queries:
             source += " UNION ALL BY NAME SELECT * FROM read_parquet($files)"
             values = {**values, "files": [str(part.path) for part in stretch.snapshot.parts]}
         with self.lock:
-            return self.engine.execute(f"WITH log AS ({source}) {query}", values).fetchall()
+            self.engine.register("waiting", waiting)
+            try:
+                return self.engine.execute(f"WITH log AS ({source}) {query}", values).fetchall()
+            finally:
+                self.engine.unregister("waiting")
 
     def _batches(self, stretch: Stretch) -> Iterator[Batch]:
         for spool, rows in stretch.snapshot.waiting:

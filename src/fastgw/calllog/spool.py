@@ -128,7 +128,7 @@ class Spool:
     def append(self, rows: Rows) -> None:
         """Write the records. Raises OSError, and then nothing of them is in the file."""
         try:
-            _write(self.descriptor, memoryview(rows).cast("B"), self.bytes)
+            _write(self.descriptor, np.ascontiguousarray(rows).view(np.uint8).data, self.bytes)
         except OSError:
             os.ftruncate(self.descriptor, self.bytes)
             raise
