@@ -17,12 +17,13 @@ class Source(Struct, frozen=True):
 
     `config_file` is absolute, None for none. `flags` has those of the command line that were given, by name in
     snake_case, relative paths as they were given. `environment` is all of it at the start: a file may come to name
-    any variable of it in set_headers.
+    any variable of it in set_headers. `origins` says of each setting what it came from, as in `Loaded`.
     """
 
     config_file: str | None = None
     flags: dict[str, str | bool | tuple[str, ...]] = {}
     environment: dict[str, str] = {}
+    origins: dict[str, str] = {}
 
     def __repr__(self) -> str:
         # The values of flags and variables may be keys.

@@ -22,6 +22,7 @@ _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB)?")
 _SIZE_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _RATE = re.compile(r"([0-9]{1,15})/(s|m|h|d)")
 _RATE_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+_RATE_UNIT = {period_ns: unit for unit, period_ns in _RATE_NS.items()}
 _MONEY = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -94,6 +95,11 @@ def parse_rate(value: object) -> tuple[int, int]:
     if parsed is None:
         raise ValueError('must be a whole number ≥ 1 of requests per s, m, h or d, written like "100/s" or "5000/h"')
     return parsed
+
+
+def format_rate(count: int, period_ns: int) -> str:
+    """A rate as it is written: (100, 1_000_000_000) → "100/s"."""
+    return f"{count}/{_RATE_UNIT[period_ns]}"
 
 
 def parse_burst(value: object) -> int:

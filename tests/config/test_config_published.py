@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL
+from config_files import MINIMAL
 
 from fastgw import published
-from fastgw.config.load import load, read_again, source_of
+from fastgw.config.load import load, read, read_again, source_of
 from fastgw.model import Config, ConfigError
 from fastgw.published import Source
 
@@ -78,7 +78,9 @@ def test_a_configuration_comes_out_as_it_went_in() -> None:
 def test_a_child_reads_again_what_the_command_read() -> None:
     Path("fastgw.toml").write_text(EVERYTHING)
     flags = {"workers": "3", "watch": "off", "listen": None, "no_auth": False, "key": ()}
-    with handed_on(load("fastgw.toml", flags, ENVIRON), source_of("fastgw.toml", flags, ENVIRON)) as descriptor:
+    loaded = read("fastgw.toml", flags, ENVIRON)
+    with handed_on(loaded.config, source_of(loaded, "fastgw.toml", flags, ENVIRON)) as descriptor:
+        assert published.read_source(descriptor).origins == loaded.origins
         Path("fastgw.toml").write_text(EVERYTHING.replace('"0.5"', '"0.6"'))
         again = read_again(published.read_source(descriptor)).config
         assert again == load("fastgw.toml", flags, ENVIRON)
@@ -91,17 +93,19 @@ def test_a_child_reads_again_what_the_command_read() -> None:
 
 def test_flags_alone_can_be_read_again() -> None:
     flags = {"upstream": "http://127.0.0.1:9001", "key": ("sk-acme-0001", "sk-acme-0002"), "rate": "1/s"}
-    config = load(None, flags, {})
-    with handed_on(config, source_of(None, flags, {})) as descriptor:
-        assert read_again(published.read_source(descriptor)).config == config
+    loaded = read(None, flags, {})
+    with handed_on(loaded.config, source_of(loaded, None, flags, {})) as descriptor:
+        assert read_again(published.read_source(descriptor)).config == loaded.config
 
 
 def test_a_source_shows_no_secret() -> None:
-    source = source_of("f", {"key": ("sk-acme-0001",)}, ENVIRON)
+    flags = {"upstream": "http://127.0.0.1:9001", "key": ("sk-acme-0001",)}
+    source = source_of(read(None, flags, ENVIRON), None, flags, ENVIRON)
     assert "sk-" not in repr(source) + str(source)
     assert "key" in repr(source)
 
 
 def test_a_variable_that_is_no_text_is_left_behind() -> None:
-    source = source_of(None, {}, {"BYTES": "a\udcff", "PROVIDER": "x"})
+    flags = {"upstream": "http://127.0.0.1:9001", "no_auth": True}
+    source = source_of(read(None, flags, {}), None, flags, {"BYTES": "a\udcff", "PROVIDER": "x"})
     assert source.environment == {"PROVIDER": "x"}

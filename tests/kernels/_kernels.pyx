@@ -11,8 +11,7 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._core cimport Gate
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
-    account_capture, account_excess, account_hold, account_t, account_why, cell_orphans_release, cell_t,
-    hold_result_t,
+    account_capture, account_hold, account_surplus, account_t, account_why, cell_t, hold_result_t,
 )
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
@@ -148,13 +147,13 @@ def committed_add(Segment segment, uint64_t account, int64_t nanos):
     add_i64(&segment.s.accounts[account].committed, nanos)
 
 
-def orphans_release(Segment segment, int worker, uint64_t account):
-    return cell_orphans_release(layout_cell(&segment.s, worker, account))
-
-
-def excess(Segment segment, uint64_t account):
-    return account_excess(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
-                          segment.s.header.accounts_max, layout_rows(&segment.s))
+def surplus(Segment segment, uint64_t account):
+    """`committed` less what all rows claim and have charged; None when somebody was at it."""
+    cdef int64_t found
+    if account_surplus(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
+                       segment.s.header.accounts_max, &segment.s.header.workers, &found):
+        return found
+    return None
 
 
 def why(Segment segment, uint64_t account, int64_t cost):

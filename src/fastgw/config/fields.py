@@ -164,10 +164,15 @@ def existing(noun: str, names: Collection[str]) -> Convert[str]:
     def convert(value: Any) -> str:
         if isinstance(value, str) and value in names:
             return value
-        known = ", ".join(sorted(names)) if len(names) <= _NAMES_SHOWN else f"{len(names)} others"
-        raise ValueError(f"no {noun} has this name; there is {known or 'none'}")
+        raise ValueError(missing(noun, names))
 
     return convert
+
+
+def missing(noun: str, names: Collection[str]) -> str:
+    """The rule that refuses a name of something that is not there."""
+    known = ", ".join(sorted(names)) if len(names) <= _NAMES_SHOWN else f"{len(names)} others"
+    return f"no {noun} has this name; there is {known or 'none'}"
 
 
 def parse_boolean(value: Any) -> bool:

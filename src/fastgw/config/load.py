@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -90,19 +90,37 @@ def read_again(source: Source) -> Loaded:
     return read(source.config_file, source.flags, source.environment)
 
 
-def source_of(path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Source:
-    """Where `load` with the same arguments read from, for `read_again` in another process of this directory."""
+def source_of(loaded: Loaded, path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Source:
+    """Where `read` with the same arguments has read `loaded`, for `read_again` in another process of this directory."""
     given: dict[str, str | bool | tuple[str, ...]] = {}
     for name, value in flags.items():
         if isinstance(value, str | bool | tuple) and value not in (False, ()):
             given[name] = value
     texts = {name: value for name, value in environ.items() if _is_text(name + value)}
-    return Source(None if path is None else os.path.abspath(path), given, texts)
+    return Source(None if path is None else os.path.abspath(path), given, texts, dict(loaded.origins))
 
 
 def _is_text(value: str) -> bool:
     """Bytes of the environment that are not UTF-8 are no part of any setting or header."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def read_settings(
+    names: Collection[str], path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The value by attribute and the origin by name of a few settings, whatever the rest of the file says.
+
+    For commands beside a gateway, which need neither its keys nor its environment. Raises `ConfigError`.
+    """
+    problems: list[Problem] = []
+    document, locate, _ = _read_file(path, problems)
+    report = Report(locate)
+    table = document.get("server", {})
+    named = {name: table[name] for name in names if name in table} if isinstance(table, dict) else table
+    values, origins = _settings(named, path, report, flags, environ, [BY_NAME[name] for name in names])
+    if problems or report.problems:
+        raise ConfigError(problems + report.problems)
+    return values, origins
 
 
 def _read_file(path: str | None, problems: list[Problem]) -> tuple[dict[str, Any], Callable[[Path], str], bool]:
@@ -164,9 +182,14 @@ def _refuse_mixture(
 
 
 def _settings(
-    table: Any, path: str | None, report: Report, flags: Mapping[str, object], environ: Mapping[str, str]
+    table: Any,
+    path: str | None,
+    report: Report,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    rows: Sequence[Setting] = SETTINGS,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The value by attribute and the origin by name of every setting; refused ones have their default."""
+    """The value by attribute and the origin by name of every row; refused ones have their default."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if not isinstance(table, dict):
@@ -176,7 +199,7 @@ def _settings(
         if name not in BY_NAME:
             report.refuse(("server", name), unknown(name, tuple(BY_NAME)))
     base = os.path.dirname(os.path.abspath(path)) if path else ""
-    for row in SETTINGS:
+    for row in rows:
         values[row.attribute], origins[row.name] = row.default_value(environ), DEFAULT
         for where, raw, relative_to in (
             (report.locate(("server", row.name)), table.get(row.name), base),

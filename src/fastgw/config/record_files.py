@@ -15,7 +15,7 @@ from ..model import Account, Config, ConfigError, Key, Problem, Secret
 from .fields import (
     bucket,
     check_expires_s,
-    existing,
+    missing,
     parse_account_name,
     parse_amount,
     parse_key,
@@ -176,7 +176,7 @@ def _file_problems(
 ) -> Iterator[Problem]:
     """What is wrong in the files; meanwhile their account names and hashes of keys are added to the sets."""
     server = config.server
-    find_plan = existing("plan", frozenset(plan.name for plan in config.plans))
+    plans = frozenset(plan.name for plan in config.plans)
     if file := server.accounts_file:
         for line, account in _scan(file, msgspec.json.Decoder(_AccountLine), _account):
             if isinstance(account, Problem):
@@ -185,11 +185,8 @@ def _file_problems(
                 yield Problem(f"{file}:{line}", f'name = "{account.name}": an account has this name already')
             else:
                 names.add(account.name)
-                try:
-                    find_plan(account.plan or "")
-                except ValueError as error:
-                    if account.plan:
-                        yield Problem(f"{file}:{line}", f'plan = "{account.plan}": {error}')
+                if account.plan and account.plan not in plans:
+                    yield Problem(f"{file}:{line}", f'plan = "{account.plan}": {missing("plan", plans)}')
     for index, key in enumerate(config.keys):
         if key.account not in names:
             where = locate(("keys", index, "account"))
