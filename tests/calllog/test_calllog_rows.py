@@ -73,7 +73,7 @@ def test_many_names_are_the_same_as_few(book: NameBook) -> None:
     made = rows(3 * SMALL)
     made["key"] = np.random.default_rng(7).permutation(3 * SMALL) + 1
     book.learn(made, KnownNames())
-    assert len(book.keys.words) > SMALL
+    assert len(book.keys) > SMALL
     assert [call.key_id for call in calls_of(made, 1, book)] == [f"key_{key:016x}" for key in made["key"].tolist()]
 
 
@@ -96,7 +96,7 @@ def test_a_line_of_names_that_was_cut_off_is_as_if_it_had_not_been_begun(book: N
     book.path.write_bytes(whole + b'{"accounts":{"9":"torn')
     again = NameBook(book.path)
     assert book.path.read_bytes() == whole
-    assert again.accounts.words[1] == "acct-1"
+    assert again.accounts.word(1) == "acct-1"
     made["account"] = 9
     again.learn(made, KnownNames())
     assert NameBook(book.path).accounts.word(9) == "acct-9"
