@@ -241,7 +241,7 @@ def test_many_small_files_of_an_hour_become_one_and_a_quiet_hour_too(journals: J
     assert all_of(kept) == before
     part = kept.catalog.parts[0]
     assert (part.first, part.last) == (1, len(before))
-    sums = duckdb.sql(f"SELECT sum(cost_nanos), max(position) FROM '{part.path}'").fetchall()
+    sums = duckdb.execute(f"SELECT sum(cost_nanos), max(position) FROM '{part.path}'").fetchall()
     assert sums == [(1_000 * len(before), len(before))]
 
 

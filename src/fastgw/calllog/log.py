@@ -24,6 +24,7 @@ from .views import Call, CallFilter, Group, Interval, LogSettings, LogState, Usa
 
 READ_S = 0.05
 RETRY_S = 0.5
+WRITE_AGAIN_S = 5.0  # a file that could not be written is made from its first row again
 TIDY_S = 10.0  # between looks at what retention deletes and what could be merged
 LINES_S = 1.0  # that stopping waits for whoever reads the access lines
 
@@ -193,7 +194,7 @@ class CallLog:
                     self.tidy(time.time_ns())
             except (OSError, duckdb.Error) as error:
                 self._say("write_error", error)
-                self.stopping.wait(RETRY_S)
+                self.stopping.wait(WRITE_AGAIN_S)
                 self.work.set()
             else:
                 self._heal("write_error")

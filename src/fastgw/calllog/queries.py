@@ -96,7 +96,8 @@ class Queries:
                 count(*) FILTER (flags & {CHARGED} = {CHARGED}), sum(cost_nanos) AS cost, sum(tokens_in),
                 sum(tokens_out), sum(bytes_in), sum(bytes_out),
                 approx_quantile(total_us, 0.5)::BIGINT, approx_quantile(total_us, 0.99)::BIGINT
-            {_where(conditions)} GROUP BY ALL HAVING count(*) > 0 ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
+            {_where(conditions)} GROUP BY ALL HAVING count(*) > 0
+            ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
         """
         with self.catalog.snapshot() as snapshot:
             stretch = Stretch(_between(snapshot, wanted), wanted.since_ns, wanted.until_ns or _FOREVER, 0)
