@@ -20,7 +20,7 @@ from .queries import Queries
 from .records import Rows
 from .spool import Spool
 from .totals import Totals, merge
-from .views import Call, CallFilter, Group, Interval, LogSettings, LogState, Usage
+from .views import Call, CallFilter, Interval, LogSettings, LogState, Usage
 
 READ_S = 0.05
 RETRY_S = 0.5
@@ -135,7 +135,7 @@ class CallLog:
         return self.queries.calls(wanted or CallFilter(), after=after, limit=limit, newest_first=newest_first)
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
         """See `Queries.usage`."""
         return self.queries.usage(group_by, wanted=wanted, interval=interval, limit=limit)
