@@ -110,7 +110,7 @@ OpenLog = Callable[..., CallLog]
 
 
 @pytest.fixture
-def open_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenLog]:
+def open_log(tmp_path: Path) -> Iterator[OpenLog]:
     """Starts the log on journals; rows are kept for ever unless told otherwise."""
     opened: list[CallLog] = []
 

@@ -101,14 +101,22 @@ class NameTable:
         self.text = None
 
     def column(self, numbers: Buffer) -> Coded:
-        """The words of the numbers, by dictionary."""
-        if len(self.words) <= SMALL and int(numbers.max(initial=0)) < len(self.words):
+        """The words of the numbers, by dictionary. For several threads at once, as long as none sets words."""
+        size = len(self.words)
+        if int(numbers.max(initial=0)) >= size:  # never learned
+            different, codes = np.unique(numbers, return_inverse=True)
+            return Coded(codes.astype(np.int32), text_of([*map(self.word, different.tolist())]))
+        if size <= SMALL:
             text = self.text
             if text is None:
                 text = self.text = text_of(self.words)
             return Coded(numbers.astype(np.int32), text)
-        different, codes = np.unique(numbers, return_inverse=True)
-        return Coded(codes.astype(np.int32), text_of([self.word(number) for number in different.tolist()]))
+        present = np.zeros(size, np.bool_)
+        present[numbers] = True
+        different = np.flatnonzero(present)
+        codes = np.empty(size, np.int32)
+        codes[different] = np.arange(len(different), dtype=np.int32)
+        return Coded(codes[numbers], text_of([*map(self.word, different.tolist())]))
 
     def word(self, number: int) -> str:
         return self.words[number] if number < len(self.words) else f"#{number - 1}"
@@ -169,13 +177,14 @@ class NameBook:
             words = {str(number): word for number in new if (word := ask(number - 1))}
             if words:
                 said[table] = words
-        targets = names.targets()
-        if targets is not self.current or self.routes.unknown(rows["route"]):
-            words = {str(number): word for number, word in enumerate(names.routes(), 1)}
-            said["routes"] = {number: word for number, word in words.items() if not self._has_route(number, word)}
-            known = {*self.routes.words, *said["routes"].values()}
+        targets, new = names.targets(), self.routes.unknown(rows["route"])
+        changed = targets is not self.current
+        routes = {str(number): word for number, word in self._new_routes(names).items()} if changed or new else {}
+        if changed or routes:
+            known = {*self.routes.words, *routes.values()}
+            said["routes"] = routes
             said["targets"] = {route: list(each) for route, each in targets.items() if route in known}
-            said["since_ns"] = time.time_ns() if self.versions else 0
+            said["since_ns"] = self.versions[-1][0] if self.versions and not changed else self._now_ns()
         if not said:
             return
         line = orjson.dumps(said) + b"\n"
@@ -184,8 +193,14 @@ class NameBook:
         if "targets" in said:
             self.current = targets
 
-    def _has_route(self, number: str, word: str) -> bool:
-        return int(number) < len(self.routes.words) and self.routes.words[int(number)] == word
+    def _now_ns(self) -> int:
+        """From when on targets have the numbers that are heard of now; the first ones have always had them."""
+        return time.time_ns() if self.versions else 0
+
+    def _new_routes(self, names: Names) -> dict[int, str]:
+        words = dict(enumerate(names.routes(), 1))
+        self.routes.unknown(np.array([len(words)]))  # makes room
+        return {number: word for number, word in words.items() if self.routes.words[number] != word}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -200,14 +215,22 @@ class NameBook:
 
     def targets_of(self, rows: Rows) -> Coded:
         """The target that each call was sent to, under the configuration with which it began."""
-        numbers = np.zeros(len(rows), np.int32)
         since = np.array([version[0] for version in self.versions], np.int64)
-        which = np.searchsorted(since, rows["time_ns"], "right") - 1
+        if len(since) <= 1 or int(rows["time_ns"].min()) >= since[-1]:
+            return self.targets.column(self._targets_in(rows, len(since) - 1))
+        which = np.maximum(np.searchsorted(since, rows["time_ns"], "right") - 1, 0)
+        numbers = np.zeros(len(rows), np.int32)
         for version in np.unique(which).tolist():
-            if version < 0:
-                continue
-            table = self.versions[version][1]
-            routes = np.minimum(rows["route"], table.shape[0] - 1)
-            found = table[routes, np.where(rows["target"] < table.shape[1], rows["target"], 0)]
-            numbers = np.where((which == version) & (rows["route"] == routes), found, numbers)
+            numbers = np.where(which == version, self._targets_in(rows, version), numbers)
         return self.targets.column(numbers)
+
+    def _targets_in(self, rows: Rows, version: int) -> Buffer:
+        if version < 0:
+            return np.zeros(len(rows), np.int32)
+        table = self.versions[version][1]
+        routes, places = rows["route"], rows["target"]
+        if int(routes.max()) >= table.shape[0] or int(places.max()) >= table.shape[1]:
+            known = (routes < table.shape[0]) & (places < table.shape[1])
+            routes, places = np.where(known, routes, 0), np.where(known, places, 0)
+        found: Buffer = table[routes, places]
+        return found

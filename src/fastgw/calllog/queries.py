@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
 
 from .arrow import ArrowTable, Batch
 from .catalog import Catalog, Snapshot
-from .columns import BATCH_ROWS, FIELDS, batch
+from .columns import FIELDS, batches
 from .names import NameBook
 from .records import CHARGED, HOUR_NS
 from .views import Call, CallFilter, Group, Interval, Usage
@@ -98,7 +96,7 @@ class Queries:
                 count(*) FILTER (flags & {CHARGED} = {CHARGED}), sum(cost_nanos) AS cost, sum(tokens_in),
                 sum(tokens_out), sum(bytes_in), sum(bytes_out),
                 approx_quantile(total_us, 0.5)::BIGINT, approx_quantile(total_us, 0.99)::BIGINT
-            {_where(conditions)} GROUP BY ALL ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
+            {_where(conditions)} GROUP BY ALL HAVING count(*) > 0 ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
         """
         with self.catalog.snapshot() as snapshot:
             stretch = Stretch(_between(snapshot, wanted), wanted.since_ns, wanted.until_ns or _FOREVER, 0)
@@ -121,15 +119,10 @@ class Queries:
 
     def _batches(self, stretch: Stretch) -> Iterator[Batch]:
         for spool, rows in stretch.snapshot.waiting:
+            behind = rows[max(0, stretch.after + 1 - spool.first) :]
+            positions = spool.positions(len(rows))[len(rows) - len(behind) :]
             book = self.books[spool.begun.segment]
-            for start in range(max(0, stretch.after + 1 - spool.first), len(rows), BATCH_ROWS):
-                some = rows[start : start + BATCH_ROWS]
-                positions: NDArray[np.int64] = np.arange(len(some)) + (spool.first + start)
-                inside = (some["time_ns"] >= stretch.since_ns) & (some["time_ns"] < stretch.until_ns)
-                if inside.all():
-                    yield batch(some, positions, book)
-                elif inside.any():
-                    yield batch(some[inside], positions[inside], book)
+            yield from batches(behind, positions, book, since_ns=stretch.since_ns, until_ns=stretch.until_ns)
 
 
 def _conditions(wanted: CallFilter) -> tuple[list[str], dict[str, Any]]:
