@@ -12,7 +12,7 @@ from fastgw.calllog.views import Call, CallFilter, Interval, LogState, Usage
 from fastgw.control.ports import Costs
 from fastgw.ledger import errors
 from fastgw.ledger.views import AccountView, AuditReport, Difference, EntryView, KeyView, LedgerState, MeterView
-from fastgw.model import Account, Config, Plan, Rate, Route, Target, Upstream
+from fastgw.model import Account, Config, Key, Plan, Rate, Route, Secret, Target, Upstream
 from fastgw.refusals import Refusal
 from fastgw.settings import defaults
 
@@ -35,8 +35,11 @@ def config(**settings: Any) -> Config:
             msgspec.structs.replace(route, name="open", path="/open", auth="none", price_nanos=0, rate=None),
         ),
         accounts=(Account("filed", 5 * 10**9, 0),),
-        keys=(),
-        plans=(Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),),
+        keys=(Key("filed", Secret("sk-filed-0001"), "", None, 0, False),),
+        plans=(
+            Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
+            Plan("basic", prices=(("api", 500_000),)),
+        ),
     )
 
 

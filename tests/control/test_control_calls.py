@@ -34,7 +34,18 @@ def test_a_quote_says_the_price_and_that_it_would_be_admitted(served: Served, pa
             {"verdict": Refusal.BALANCE_HELD, "available": 0},
             {"status": 402, "available": "0", "retry_after_seconds": 1},
         ),
-        ({"verdict": Refusal.RATE_LIMITED, "wait_ns": 1_200_000_000}, {"status": 429, "retry_after_seconds": 2}),
+        (
+            {"verdict": Refusal.RATE_LIMITED, "wait_ns": 1_200_000_000, "policy": "plan"},
+            {"status": 429, "retry_after_seconds": 2, "policy": "plan"},
+        ),
+        (
+            {"verdict": Refusal.QUOTA_EXHAUSTED, "limit": 5, "used": 5, "window": "day", "resets_at": 1_800_000_000},
+            {"status": 402, "limit": 5, "used": 5, "window": "day", "resets_at": "2027-01-15T08:00:00Z"},
+        ),
+        (
+            {"verdict": Refusal.BUDGET_EXHAUSTED, "available": 1, "resets_at": 0},
+            {"status": 402, "available": "0.000000001"},
+        ),
     ],
 )
 def test_a_quote_that_is_refused_says_why_with_the_numbers(

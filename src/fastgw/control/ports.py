@@ -87,9 +87,9 @@ class Gate(Protocol):
         ...
 
     def quote(self, route_index: int, key_index: int) -> Mapping[str, Any]:
-        """`price` in nanos, `verdict` a Refusal, `wait_ns`, and by its name in lower case each Number of that verdict.
+        """`price` in nanos, `verdict` a Refusal, `wait_ns`, `policy`, and by its name each Number of that verdict.
 
-        Money among them is in nanos, a time in Unix seconds, 0 for never.
+        Money among them is in nanos, a time in Unix seconds, 0 for never. `available` is None where nothing is paid.
         """
         ...
 
