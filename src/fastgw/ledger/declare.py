@@ -156,6 +156,8 @@ class Declaration:
                 "UPDATE account SET status = ?, credit = ?, plan = ?, expires = ? WHERE id = ?",
                 (wanted.status, wanted.credit, wanted.plan, wanted.expires_s, wanted.id),
             )
+        if row.status == "closed":
+            self.parts.keys.reopen(turn, row.id)
         more = account.balance_nanos - row.opened
         if more > 0:
             self.parts.entries.credit(turn, row.id, "opening", more)
