@@ -16,7 +16,7 @@ def attach(store: Store, segment: Segment, entries: Entries, now_ns: int) -> boo
     from a copy, or new, learns at least what was spent in the segment that is there.
     """
     known, drained = store.one("SELECT segment, drained FROM state")
-    same = known == segment.identity
+    same = bool(known == segment.identity)
     turn = Turn(store, now_ns)
     store.begin()
     try:

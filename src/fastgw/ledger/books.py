@@ -41,11 +41,20 @@ class Books:
         at: Callable[[str], None] = lambda _: None,
         vfs: str | None = None,
     ) -> None:
-        self.parts = Parts(segment, Store(directory, vfs), clock, at)
+        self._make_parts: Callable[[], Parts] = lambda: Parts(segment, Store(directory, vfs), clock, at)
+        self.loading = threading.Lock()  # who makes or declares accounts
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.parts = self._make_parts()
         self.writer = self.parts.writer
         self.money = MoneyJobs(self.parts)
         self.key_jobs = KeyJobs(self.parts)
-        self.loading = threading.Lock()  # who makes or declares accounts
+
+    def renew(self) -> None:
+        """Forget an `open` or first `apply` that failed, to try again."""
+        self.close()
+        self._assemble()
 
     # Life
 
@@ -70,11 +79,7 @@ class Books:
         parts = self.parts
         with self.loading:
             first = not self.writer.attached
-            limited = any(route.rate is not None for route in config.routes)
-            workers, routes = config.server.workers, len(parts.segment.routes()) if limited else 0
-            room = Room(parts.segment, workers=workers, routes=routes)
-            room.need(keys=1, accounts=1)
-            parts.roster.room = room
+            self._make_room(config)
             zones = {plan.name: plan.timezone for plan in config.plans}
             declared = config.accounts if accounts is None else accounts
             declaration = Declaration(parts, declared, zones, first)
@@ -99,10 +104,34 @@ class Books:
             with self.writer.lock:
                 parts.plans.declare(config.plans)
             declaration.commit()
+            self._attached()
+
+    def resume(self, config: Config) -> None:
+        """Go on with accounts and keys as the ledger and the segment have them, whatever is declared, in place of the
+        first `apply`. Raises SegmentError, LedgerUnavailable."""
+        parts = self.parts
+        with self.loading:
+            self._make_room(config)
+            parts.plans.declare(config.plans)
+            declaration = Declaration(parts, None, parts.plans.by_name, first=True)
+            declaration.number()
             with self.writer.lock:
-                parts.allowances.look()
-                parts.meters.settled()
-                self.writer.attached = True
+                parts.keys.restore(parts.store, parts.now_s)
+            declaration.commit()
+            self._attached()
+
+    def _make_room(self, config: Config) -> None:
+        limited = any(route.rate is not None for route in config.routes)
+        routes = len(self.parts.segment.routes()) if limited else 0
+        room = Room(self.parts.segment, workers=config.server.workers, routes=routes)
+        room.need(keys=1, accounts=1)
+        self.parts.roster.room = room
+
+    def _attached(self) -> None:
+        with self.writer.lock:
+            self.parts.allowances.look()
+            self.parts.meters.settled()
+            self.writer.attached = True
 
     def start(self) -> None:
         """Commit by itself from now on."""
@@ -119,6 +148,10 @@ class Books:
 
             with contextlib.suppress(LedgerUnavailable):  # then it is in the segment, where the next one finds it
                 self.writer.call(end)
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger as it is; what is captured and not committed is in the segment, where the next finds it."""
         self.parts.store.close()
 
     # Accounts
@@ -218,6 +251,15 @@ class Books:
         """Raises NotFound."""
         return self.writer.read(lambda store: self.key_jobs.view(store, key_id))
 
+    def key_index(self, key_id: str) -> int:
+        """The place in the segment of a key that may be used, or might be again. Raises NotFound."""
+        number = parse_id(key_id)
+        with self.writer.lock:
+            index = self.parts.keys.find(number)
+        if index < 0:
+            raise NotFound(f'key "{key_id}": it has been revoked for good, or was never here')
+        return index
+
     def find_key(self, presented: str) -> KeyView:
         """The key of that text. Raises NotFound."""
         index = self.parts.segment.find_key(self.parts.segment.digest(presented.encode())) if presented else -1
@@ -260,7 +302,7 @@ class Books:
     ) -> KeyView:
         """Change what is given; a rate of None is no limit of its own. Raises NotFound, ReadOnly, Conflict, Invalid."""
         given = {"name": name, "rate": rate, "budget": budget_nanos, "period": budget_period, "expires_s": expires_s}
-        changes: dict[str, object] = {field: value for field, value in given.items() if value is not UNSET}
+        changes = {field: value for field, value in given.items() if value is not UNSET}
         self._call(lambda turn: self.key_jobs.change(turn, key_id, changes))
         return self.key(key_id)
 

@@ -31,15 +31,19 @@ PROBLEMS_SAID = 20
 class Declaration:
     """One load of the file's accounts. `number` them, load the keys, `commit`."""
 
-    def __init__(self, parts: Parts, accounts: Iterable[Account], plans: Iterable[str], first: bool) -> None:
-        """`first`: nothing of the ledger is in the roster yet. Raises LoadError when a name comes twice."""
+    def __init__(self, parts: Parts, accounts: Iterable[Account] | None, plans: Iterable[str], first: bool) -> None:
+        """`accounts` of None: what is declared is not known, nothing is changed. `first`: the segment is not attached.
+
+        Raises LoadError when a name comes twice.
+        """
         self.parts = parts
         self.first = first
         self.accounts: dict[str, Account] = {}
         self.numbers: dict[str, int] = {}
         self.plans = {"", *plans}
         self.last = 0  # the last account of the ledger at the time
-        for account in accounts:
+        self.known = accounts is not None
+        for account in accounts or ():
             if account.name in self.accounts:
                 raise LoadError(f'there are two accounts named "{account.name}"')
             if account.plan not in self.plans:
@@ -133,7 +137,7 @@ class Declaration:
             new.discard(row.name)
             if account is not None:
                 row = self._declared(turn, row, account, lowered)
-            elif row.origin == "file" and row.status != "closed":
+            elif self.known and row.origin == "file" and row.status != "closed":
                 row = row._replace(status="closed")
                 turn.store.execute("UPDATE account SET status = 'closed' WHERE id = ?", (row.id,))
             if self.parts.roster.index(row.id) >= 0:
@@ -152,6 +156,8 @@ class Declaration:
                 "UPDATE account SET status = ?, credit = ?, plan = ?, expires = ? WHERE id = ?",
                 (wanted.status, wanted.credit, wanted.plan, wanted.expires_s, wanted.id),
             )
+        if row.status == "closed":
+            self.parts.keys.reopen(turn, row.id)
         more = account.balance_nanos - row.opened
         if more > 0:
             self.parts.entries.credit(turn, row.id, "opening", more)
@@ -175,13 +181,18 @@ class Declaration:
             self.parts.entries.append(turn, openings)
         for row in rows:
             self.parts.accounts.enroll_as(row.id, row.name, self.numbers[row.name])
-        turn.then(None, lambda: [self.parts.roster.expel(self.numbers[name]) for name in names])
+
+        def undo() -> None:
+            for name in names:
+                self.parts.roster.expel(self.numbers[name])
+
+        turn.then(None, undo)
         self._tell(turn, rows)
 
     def _tell(self, turn: Turn, rows: list[AccountRow]) -> None:
         parts = self.parts
         for row in rows:
-            if row.plan and row.status != "closed":
+            if row.plan in self.plans and row.status != "closed":
                 parts.accounts.claim_quotas(turn.store, row, turn.now_s)
 
         def tell() -> None:
@@ -215,6 +226,6 @@ class Declaration:
         name, balance = turn.store.one("SELECT name, balance FROM account WHERE id = ?", (number,))
         amount = max(0, min(less, balance, entries.available(turn, number)))
         if amount and entries.take(turn, number, amount):
-            entries.debit(turn, number, "opening", amount)
+            entries.retract(turn, number, amount)
             less -= amount
         return [(name, less)]

@@ -1,6 +1,7 @@
 """Decides how keys are made, replaced, changed and revoked through the API; the text is shown once and kept nowhere."""
 
 import secrets
+from typing import Any
 
 from ..model import Rate
 from .accounts import find
@@ -67,14 +68,13 @@ class KeyJobs:
             self._update(turn, row._replace(status="revoked"))
         return replacement
 
-    def change(self, turn: Turn, key_id: str, changes: dict[str, object]) -> None:
+    def change(self, turn: Turn, key_id: str, changes: dict[str, Any]) -> None:
         """Change fields of a key: name, rate, budget, period, expires_s."""
         row = self._changeable(turn.store, key_id)
         if row.status != "active":
             raise Conflict(f'key "{key_id}" is revoked')
         if "rate" in changes:
             rate = changes.pop("rate")
-            assert rate is None or isinstance(rate, Rate)
             check_rate(rate)
             limit = rate or NO_RATE
             row = row._replace(rate_count=limit.count, rate_period_ns=limit.period_ns, rate_burst=limit.burst)
