@@ -17,6 +17,8 @@ import chart
 import machine
 import report
 from cases import COLUMNS, MODES, Case
+from endurance import PEERS as ENDURANCE_PEERS
+from endurance import Endurance, run_endurance
 from field import Field, field
 from footprint import PEERS as MEMORY_PEERS
 from footprint import Footprint, run_footprint
@@ -29,7 +31,7 @@ from rounds import Sample, run_rounds, summarise
 from scale import PEERS as SCALE_PEERS
 from scale import Scale, run_scale
 
-PARTS = ("main", "growth", "scale", "latency", "memory")
+PARTS = ("main", "growth", "scale", "latency", "memory", "endurance")
 NEEDED = {"wrk": "wrk", "cc": "gcc libc6-dev", "taskset": "util-linux"}
 RESULTS = Path(__file__).parent / "results"
 
@@ -60,6 +62,7 @@ def arguments() -> argparse.Namespace:
         "--columns", type=lambda t: _choice(t, COLUMNS), default=list(COLUMNS), metavar="A,B", help="of main"
     )
     parser.add_argument("--keys", type=int, default=1_000_000, metavar="N", help="keys loaded for growth and memory")
+    parser.add_argument("--minutes", type=float, default=1.0, metavar="M", help="of endurance, for each mode")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s, 10,000 keys, no files: a smoke test")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where the results are written")
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -69,6 +72,7 @@ def arguments() -> argparse.Namespace:
     args.parts = list(PARTS) if "all" in args.parts else [part for part in PARTS if part in (args.parts or ["main"])]
     if args.quick:
         args.rounds, args.seconds, args.no_write, args.keys = 1, 1.0, True, min(args.keys, 10_000)
+        args.minutes = 2 / 60
     if args.rounds < 1 or args.seconds < 1 or not 10 <= args.keys <= 9_000_000:
         parser.error("at least one round of one second, and 10 to 9,000,000 keys")
     return args
@@ -94,6 +98,7 @@ class Run:
         self.scale: list[Scale] = []
         self.latency: list[Latency] = []
         self.memory: list[Footprint] = []
+        self.endurance: list[Endurance] = []
 
     def named(self, names: tuple[str, ...]) -> list[Peer]:
         return [peer for peer in self.peers if peer.name in names]
@@ -123,13 +128,16 @@ class Run:
             )
         if "memory" in args.parts:
             self.memory = run_footprint(self.named(MEMORY_PEERS), ground, args.keys, say)
+        if "endurance" in args.parts:
+            self.endurance = run_endurance(self.named(ENDURANCE_PEERS), ground, args.minutes * 60, say)
 
     def finish(self, began: datetime.datetime, described: dict[str, str]) -> int:
         """Print the report, write the files, and return the exit status."""
         cells = summarise(self.samples, report.PAIRED)
         sections = []
         if cells:
-            sections.append(("CPU µs per request", report.main_table(cells)))
+            said = [report.main_table(cells), report.books(cells)]
+            sections.append(("CPU µs per request", "\n\n".join(filter(None, said))))
         judged = report.targets(cells, self.growth, self.scale) if "fastgw" in self.versions else []
         if judged:
             said = [report.target_table(judged), report.plain_distance(cells)]
@@ -151,7 +159,11 @@ class Run:
             )
         if self.memory:
             sections.append(("Memory, MiB", report.memory_table(self.memory)))
-        problems = report.faults(cells, self.growth, self.scale, self.latency, self.memory)
+        if self.endurance:
+            sections.append(
+                ("Endurance: one worker at its full rate, books on", report.endurance_table(self.endurance))
+            )
+        problems = report.faults(cells, self.growth, self.scale, self.latency, self.memory, self.endurance)
         for title, text in sections:
             print(f"\n{title}\n\n{text}")
         for line in [*problems, *(f"{name}: {why}" for name, why in self.absent.items())]:
@@ -198,6 +210,7 @@ class Run:
             "scale": [result.as_json() for result in self.scale],
             "latency": [result.as_json() for result in self.latency],
             "memory": [result.as_json() for result in self.memory],
+            "endurance": [result.as_json() for result in self.endurance],
         }
         (out / f"{stem}.json").write_text(json.dumps(raw, indent=1) + "\n")
         print(f"\nwritten: {out / stem}.md, .json" + (", .svg" if drawn else ""))

@@ -53,6 +53,18 @@ def snapshot(root: int) -> dict[int, int]:
     return times
 
 
+def behind(root: int, mark: str) -> set[int]:
+    """Those of ``root`` and its descendants whose command line has ``mark`` in it; none for an empty mark."""
+    found = set()
+    for pid in tree(root) if mark else ():
+        try:
+            if mark in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode():
+                found.add(pid)
+        except OSError:
+            continue
+    return found
+
+
 def spent_ns(before: dict[int, int], after: dict[int, int]) -> int:
     """CPU nanoseconds between two snapshots. Raises RuntimeError when a process ended in between: its time is
     lost."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cases import CONNECTIONS
+from endurance import Endurance
 from footprint import Footprint
 from growth import Growth
 from latency import Latency
@@ -60,6 +61,17 @@ def main_table(cells: Cells) -> str:
     return table(["mode", "request", *peers, *(f"{subject} / {rival}" for rival in rivals)], rows)
 
 
+def books(cells: Cells) -> str:
+    """What keeping the books costs a call, in a process of its own; one sentence, or nothing."""
+    costs = {
+        f"{mode} {column}": by_peer["fastgw"].behind_us
+        for (mode, column), by_peer in cells.items()
+        if "fastgw" in by_peer
+    }
+    shown = ", ".join(f"{case} {cost:.2f}" for case, cost in costs.items() if cost)
+    return f"Beside it, fastgw's keeper (ledger, call log, metrics), CPU µs per call: {shown}." if shown else ""
+
+
 def detail_table(cells: Cells) -> str:
     """Every cell: median and range, ratios to nginx-lua and the floor, how busy both sides were."""
     rows = []
@@ -77,6 +89,7 @@ def detail_table(cells: Cells) -> str:
                     f"{cell.server_busy:.0%}",
                     f"{cell.load_busy:.0%}",
                     str(cell.answer_bytes),
+                    f"{cell.behind_us:.2f}" if cell.behind_us else "",
                     str(cell.rounds),
                 ]
             )
@@ -91,6 +104,7 @@ def detail_table(cells: Cells) -> str:
         "server busy",
         "wrk busy",
         "answer bytes",
+        "books, µs",
         "rounds",
     ]
     return table(head, rows)
@@ -190,6 +204,35 @@ def memory_table(results: Sequence[Footprint]) -> str:
     return table([*head, f"{keys:,} keys, PSS", f"{keys:,} keys, shared"], rows)
 
 
+def endurance_table(results: Sequence[Endurance]) -> str:
+    rows = [
+        [
+            r.mode,
+            f"{r.seconds:.0f}",
+            f"{r.requests:,}",
+            f"{r.requests_per_s:,.0f}",
+            f"{r.worker_us:.2f}",
+            f"{r.keeper_us:.2f}",
+            f"{r.rows:,}",
+            f"{r.dropped:,}",
+            f"{r.lag_s:.3f}",
+        ]
+        for r in results
+    ]
+    head = [
+        "mode",
+        "seconds",
+        "calls",
+        "calls/s",
+        "worker, µs",
+        "keeper, µs",
+        "rows logged",
+        "dropped",
+        "ledger lag, s",
+    ]
+    return table(head, rows)
+
+
 @dataclass(frozen=True)
 class Target:
     """One promise and what was measured; ``value`` is None where a rival or a measurement is missing."""
@@ -261,7 +304,8 @@ def plain_distance(cells: Cells) -> str:
 
 
 def faults(
-    cells: Cells, *others: Sequence[Growth] | Sequence[Scale] | Sequence[Latency] | Sequence[Footprint]
+    cells: Cells,
+    *others: Sequence[Growth] | Sequence[Scale] | Sequence[Latency] | Sequence[Footprint] | Sequence[Endurance],
 ) -> list[str]:
     """Everything that made a figure invalid, in words."""
     found = [

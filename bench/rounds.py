@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 from cases import CONNECTIONS, Case, status_of
-from cpu import MachineTime, snapshot, spent_ns
+from cpu import MachineTime, behind, snapshot, spent_ns
 from field import LOAD_CPU, Contender, Field, Upstream
 from load import probe, run_wrk
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured run. ``fault`` is empty when everything that was answered was what the mode says."""
+    """One measured run. ``fault`` is empty when everything that was answered was what the mode says.
+
+    ``cpu_us`` is of the processes that serve, ``behind_us`` of those that keep their books meanwhile.
+    """
 
     round: int
     peer: str
@@ -32,6 +35,7 @@ class Sample:
     load_busy: float
     steal_s: float
     answer_bytes: int
+    behind_us: float = 0.0
     fault: str = ""
 
     @property
@@ -66,14 +70,17 @@ def measure(contender: Contender, case: Case, upstream: Upstream, field: Field, 
     nothing."""
     port, run = contender.port(case.mode), time.time_ns() & 0x7FFFFFFF
     fault, requests, refused, errors, wrk_s, load_s = "", 0, 0, 0, 0.0, 0.0
-    cpu_ns = answer_bytes = 0
+    cpu_ns = behind_ns = answer_bytes = 0
     machine = MachineTime.now()
     try:
         answer_bytes = probe(case, port).size
         forwarded = upstream.answered()
         before = snapshot(contender.process.pid)
         result = run_wrk(case, port, seconds, run, LOAD_CPU, field.directory)
-        cpu_ns = spent_ns(before, snapshot(contender.process.pid))
+        after = snapshot(contender.process.pid)
+        apart = behind(contender.process.pid, contender.launch.behind)
+        behind_ns = sum(after[pid] - before.get(pid, 0) for pid in apart if pid in after)
+        cpu_ns = spent_ns(before, after) - behind_ns
         requests, refused, errors = result.requests, result.refused, result.socket_errors
         wrk_s, load_s = result.seconds, result.cpu_s
         fault = _fault(case, requests, refused, errors, upstream.answered() - forwarded)
@@ -93,6 +100,7 @@ def measure(contender: Contender, case: Case, upstream: Upstream, field: Field, 
         load_busy=load_s / wrk_s if wrk_s else 0.0,
         steal_s=MachineTime.now().steal_s - machine.steal_s,
         answer_bytes=answer_bytes,
+        behind_us=behind_ns / 1000 / requests if requests else 0.0,
         fault=fault,
     )
 
@@ -143,7 +151,8 @@ def run_rounds(
 
 
 def _out(contender: Contender, case: Case, fault: str) -> Sample:
-    return Sample(0, contender.peer.name, case.mode, case.column, case.population, 0, 0, 0, 0, 0, 0, 0, fault)
+    own = (contender.peer.name, case.mode, case.column, case.population)
+    return Sample(0, *own, 0, 0, 0, 0, 0, 0, 0, fault=fault)
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,7 @@ class Cell:
     server_busy: float
     load_busy: float
     answer_bytes: int
+    behind_us: float
     rounds: int
     faults: tuple[str, ...]
 
@@ -177,7 +187,7 @@ def _cell(own: list[Sample], by_peer: dict[str, list[Sample]], against: tuple[st
     valid = [sample for sample in own if not sample.fault]
     faults = tuple(sorted({sample.fault for sample in own if sample.fault}))
     if not valid:
-        return Cell(0.0, (0.0, 0.0), {}, 0.0, 0.0, 0.0, 0, 0, faults)
+        return Cell(0.0, (0.0, 0.0), {}, 0.0, 0.0, 0.0, 0, 0.0, 0, faults)
     ratio = {}
     for rival in against:
         theirs = {sample.round: sample.cpu_us for sample in by_peer.get(rival, []) if not sample.fault}
@@ -193,6 +203,7 @@ def _cell(own: list[Sample], by_peer: dict[str, list[Sample]], against: tuple[st
         server_busy=statistics.median(sample.server_busy for sample in valid),
         load_busy=statistics.median(sample.load_busy for sample in valid),
         answer_bytes=valid[-1].answer_bytes,
+        behind_us=statistics.median(sample.behind_us for sample in valid),
         rounds=len(valid),
         faults=faults,
     )

@@ -24,11 +24,16 @@ class Site:
 
 @dataclass(frozen=True)
 class Launch:
-    """A written configuration and the command that runs it in the foreground; the port that serves each
-    mode."""
+    """A written configuration and the command that runs it in the foreground; the port that serves each mode.
+
+    ``admin_port`` serves /metrics, 0 for none. ``behind`` stands in the command line of a process that serves
+    nobody and keeps books for those that do: its CPU time is told apart.
+    """
 
     argv: list[str]
     ports: dict[str, int]
+    admin_port: int = 0
+    behind: str = ""
     env: dict[str, str] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ BALANCE = {"empty": "0", "rich": "1000000.00", "limited": "1000000.00"}
 CONFIG = """
 [server]
 listen = "127.0.0.1:{port}"
-admin = "off"
+admin = "127.0.0.1:{admin_port}"
 segment_dir = "{memory_directory}"
 keys_file = "{directory}/keys.jsonl"
 accounts_file = "{directory}/accounts.jsonl"
@@ -37,7 +37,7 @@ burst = 1000000
 class Fastgw(Peer):
     name = "fastgw"
     title = "fastgw, everything on"
-    checks = "key, limits, hold and capture, counters, journal, deadlines, request id"
+    checks = "key, limits, hold and capture, ledger, call log, counters, deadlines, request id"
     modes = frozenset({"402", "429", "401", "proxy"})
     install = "pip install -e ."
 
@@ -61,11 +61,12 @@ class Fastgw(Peer):
                 if kind == "limited":
                     record |= {"rate": "1/h", "burst": 1}
                 keys_file.write(json.dumps(record) + "\n")
-        port = free_port()
+        port, admin_port = free_port(), free_port()
         config = site.directory / "fastgw.toml"
         config.write_text(
             CONFIG.format(
                 port=port,
+                admin_port=admin_port,
                 directory=site.directory,
                 memory_directory=site.memory_directory,
                 upstream_port=site.upstream_port,
@@ -73,4 +74,5 @@ class Fastgw(Peer):
             )
         )
         argv = [str(self.program()), "serve", "-c", str(config), "--workers", str(site.workers)]
-        return Launch([*argv, "--state-dir", str(site.directory / "state")], dict.fromkeys(self.modes, port))
+        argv += ["--state-dir", str(site.directory / "state")]
+        return Launch(argv, dict.fromkeys(self.modes, port), admin_port=admin_port, behind="fastgw.keeper")

@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from fastgw._routes cimport RouteTable
+from fastgw.kernels.journal cimport holds_t
 from fastgw.kernels.layout cimport record_t
 
 
@@ -19,7 +21,8 @@ cdef class Peer:
 
 cdef class Ticket:
     cdef record_t record
-    cdef int64_t held
+    cdef holds_t holds
+    cdef RouteTable table               # which it was admitted by
     cdef int64_t started_ns
     cdef readonly int route
     cdef readonly bint settled

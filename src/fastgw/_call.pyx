@@ -3,9 +3,11 @@
 """A call as it is carried from admission to its end: who makes it, and what it holds."""
 import socket
 
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastgw.kernels.journal cimport HOLD_ACCOUNT
 from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_hex64
 
@@ -46,8 +48,14 @@ cdef class Peer:
         self.key_changes = changes
 
 
+@cython.freelist(64)
+@cython.no_gc
 cdef class Ticket:
-    """An admitted call: what it holds, and its journal record in the making. Settled exactly once, by `Gate.settle`."""
+    """An admitted call: what it holds, and its journal record in the making. Settled exactly once, by `Gate.settle`.
+
+    It keeps the table of routes that it was admitted by, so that a reload changes neither its price nor its dialect. It
+    is no part of any cycle: the collector need not know of it.
+    """
 
     cpdef bytes request_id(self):
         """Thirty-two hexadecimal digits."""
@@ -57,4 +65,5 @@ cdef class Ticket:
 
     @property
     def held_nanos(self) -> int:
-        return self.held
+        """What the account holds for it: the most that it can be charged; 0 once it is settled."""
+        return 0 if self.settled else self.holds.held[<int>HOLD_ACCOUNT]

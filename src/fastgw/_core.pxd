@@ -4,14 +4,9 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
-from fastgw.kernels.bucket cimport limit_t
+from fastgw.kernels.claim cimport claim_t
 from fastgw.kernels.layout cimport record_t, segment_t, worker_t
-
-cdef struct template_t:
-    const char* start           # status line and static fields, whole lines
-    size_t start_length
-    const char* body
-    size_t body_length
+from fastgw.kernels.template cimport template_t
 
 
 cdef class Gate:
@@ -23,20 +18,16 @@ cdef class Gate:
     cdef uint64_t start[8]              # digest state behind the secret
     cdef int64_t body_max
     cdef RouteTable table
-    cdef list keep                      # objects whose bytes the templates point at
     # refusals: [dialect][code]
     cdef template_t* templates
-    cdef int dialects
     cdef int codes
+    cdef list keep                      # objects whose bytes they point at
     # this request
     cdef record_t now
-    cdef int64_t held
+    cdef claim_t claim
     cdef int64_t started_ns
     cdef route_t* route
     cdef readonly int route_index
-    cdef uint64_t wait_ns
-    cdef const limit_t* violated
-    cdef bint violated_key
     # this worker
     cdef uint64_t* no_route
     cdef uint64_t* histograms
@@ -47,20 +38,19 @@ cdef class Gate:
     cdef size_t date_length
     cdef char* scratch
 
-    cdef int _authenticate(self, Peer peer)
-    cdef int _pay(self, uint64_t index, uint64_t both)
+    cdef int _authenticate(self, Peer peer) except -1
+    cdef int _claim(self, uint64_t key) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept
-    cdef void _commit(self, record_t* record, uint64_t* counters) noexcept
-    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    cpdef void stranger(self, Peer peer)
-    cpdef int decide(self, Peer peer)
+    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1
+    cpdef void stranger(self, Peer peer) noexcept
+    cpdef int decide(self, Peer peer) except -1
     cpdef bytes refuse(self, int verdict, bint close)
     cpdef Ticket ticket(self)
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
-    cpdef void answered(self, Ticket ticket)
-    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in,
-                      long long bytes_out, int target)
+    cpdef void answered(self, Ticket ticket) noexcept
+    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
+                      long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
-    cpdef void count(self, int clients, int upstreams, int exchanges)
+    cpdef void count(self, int clients, int upstreams, int exchanges) noexcept

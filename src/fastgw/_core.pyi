@@ -1,11 +1,14 @@
 """Admission (types of the compiled module)."""
 
+from typing import Any
+
 from typing_extensions import disjoint_base
 
 from fastgw._call import Peer, Ticket
 from fastgw._http import RequestHead
 from fastgw._segment import Segment
-from fastgw.dataplane.admission import RouteRow
+from fastgw.refusals import Template
+from fastgw.rows import PlanRow, RouteRow
 
 @disjoint_base
 class Gate:
@@ -14,12 +17,24 @@ class Gate:
         segment: Segment,
         worker: int,
         routes: list[RouteRow],
-        templates: list[list[tuple[bytes, bytes] | None]],
+        templates: list[list[Template | None]],
+        plans: list[PlanRow],
         *,
         fields_max: int = 100,
         key_header: bytes = b"",
         body_max: int = 0,
     ) -> None: ...
+    def reload(
+        self,
+        routes: list[RouteRow],
+        templates: list[list[Template | None]],
+        plans: list[PlanRow],
+        *,
+        fields_max: int = 100,
+        key_header: bytes = b"",
+        body_max: int = 0,
+    ) -> None: ...
+    def quote(self, route: int, key: int) -> dict[str, Any]: ...
     @property
     def worker(self) -> int: ...
     @property
@@ -40,6 +55,7 @@ class Gate:
         verdict: int,
         status: int,
         charge: bool,
+        cost: int,
         bytes_in: int,
         bytes_out: int,
         target: int,

@@ -3,37 +3,38 @@
 """Admission: which route, who is calling, may they call now, can they pay; and the bytes of every refusal.
 
 One `Gate` per worker. It decides on the segment without a lock and without waiting, and knows nothing of sockets. The
-order of a decision is route → authenticate → limit → hold; a refusal changes no bucket and no balance.
+order of a decision is route → key → account → limits → quotas → money (`kernels/claim.pxd` has all from the key on); a
+refusal changes no bucket, no quota and no balance.
 """
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
-from fastgw.kernels.account cimport HOLD_HELD, account_capture, account_hold, account_why, cell_t
-from fastgw.kernels.atomics cimport (
-    CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_i64, load_u64, prefetch, store_u64,
-)
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
+from fastgw.kernels.claim cimport POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take
 from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
-from fastgw.kernels.journal cimport HOLD_ACCOUNT, holds_add, holds_t, journal_append, journal_settle
+from fastgw.kernels.journal cimport (
+    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_t, journal_append, journal_settle,
+)
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, HOLDS, KEEPER, KEY_ACTIVE, LATENCY_BUCKETS, PATH_BYTES, key_t, layout_cell, layout_claim,
-    layout_counters, layout_histogram, layout_rows, record_t, segment_t,
+    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram,
+    record_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
+from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -42,10 +43,6 @@ cdef int BAD_REQUEST = Refusal.BAD_REQUEST
 cdef int AMBIGUOUS_KEY = Refusal.AMBIGUOUS_KEY
 cdef int MISSING_KEY = Refusal.MISSING_KEY
 cdef int UNKNOWN_KEY = Refusal.UNKNOWN_KEY
-cdef int REVOKED_KEY = Refusal.REVOKED_KEY
-cdef int EXPIRED_KEY = Refusal.EXPIRED_KEY
-cdef int INSUFFICIENT_BALANCE = Refusal.INSUFFICIENT_BALANCE
-cdef int BALANCE_HELD = Refusal.BALANCE_HELD
 cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
@@ -59,67 +56,92 @@ cdef enum:
 cdef class Gate:
     """Decides for one worker.
 
-    `routes` is a sequence of `fastgw.dataplane.admission.RouteRow`, `templates` one row of (start, body) per dialect
-    and refusal code (None where the table has a hole), as `fastgw.refusals.templates` gives them.
+    `routes` and `plans` are rows of `fastgw.rows`, `templates` one list of `fastgw.refusals.Template` per dialect, in
+    the order of the codes (None where the table has a hole), as `fastgw.refusals.templates` gives them.
     """
 
-    def __init__(self, Segment segment, int worker, list routes, list templates, *, int fields_max=100,
+    def __init__(self, Segment segment, int worker, list routes, list templates, list plans, *, int fields_max=100,
                  bytes key_header=b"", int64_t body_max=0):
         segment._worker(worker)
         self.segment = segment
         self.s = &segment.s
         self.worker = worker
         self.me = &self.s.workers[worker]
-        self.head = RequestHead(fields_max, key_header)
-        self.body_max = body_max
         blake2b_start(self.start, self.s.header.secret)
-        self.keep = []
         self.scratch = <char*>calloc(1, SCRATCH_BYTES)
         self.no_route = layout_counters(self.s, worker, 0)
         self.histograms = layout_histogram(self.s, worker, 0)
         self.request_high = int.from_bytes(os.urandom(8), "little")
         layout_claim(self.s, worker)
-        self._load_templates(templates)
-        self.table = RouteTable(segment, worker, routes)
+        self.reload(routes, templates, plans, fields_max=fields_max, key_header=key_header, body_max=body_max)
         self.tick(b"")
 
     def __dealloc__(self):
         free(self.templates)
         free(self.scratch)
 
-    # Tables, built once
+    # Tables
+
+    def reload(self, list routes, list templates, list plans, *, int fields_max=100, bytes key_header=b"",
+               int64_t body_max=0) -> None:
+        """Decide by these from the next request on, as `Gate(…)` would; on an error all stays as it was.
+
+        Admitted calls keep the table that their tickets hold. Not between `begin` and what ends that request.
+        """
+        table = RouteTable(self.segment, self.worker, routes, plans)
+        head = RequestHead(fields_max, key_header)
+        self._load_templates(templates)
+        self.table = table
+        self.head = head
+        self.body_max = body_max
+        self.route = NULL
+        self.route_index = -1
 
     def _load_templates(self, list templates):
+        cdef int codes = max((len(rows) for rows in templates), default=0)
+        cdef template_t* new
         cdef template_t* t
-        self.dialects = len(templates)
-        self.codes = len(templates[0])
-        self.templates = <template_t*>calloc(self.dialects * self.codes, sizeof(template_t))
-        for d, row in enumerate(templates):
-            for c, pair in enumerate(row):
-                if pair is None:
+        for row in (row for rows in templates for row in rows if row is not None):
+            if len(row.numbers) > NUMBERS_MAX or any(len(part) > LINK_BYTES for part in row.parts[1:]):
+                raise ValueError(f"a body has at most {NUMBERS_MAX} numbers, and {LINK_BYTES} bytes between two")
+        new = <template_t*>calloc(len(templates) * codes + 1, sizeof(template_t))
+        for d, rows in enumerate(templates):
+            for c, row in enumerate(rows):
+                if row is None:
                     continue
-                start, body = pair
-                self.keep.append(pair)
-                t = &self.templates[<int>d * self.codes + <int>c]
-                t.start = PyBytes_AS_STRING(start)
-                t.start_length = len(start)
-                t.body = PyBytes_AS_STRING(body)
-                t.body_length = len(body)
+                t = &new[<int>d * codes + <int>c]
+                t.start = PyBytes_AS_STRING(row.start)
+                t.start_length = len(row.start)
+                t.status = int(row.start[9:12])
+                t.body = PyBytes_AS_STRING(row.parts[0])
+                t.body_length = len(row.parts[0])
+                t.numbers = len(row.numbers)
+                t.digits = len(str(sum(map(len, row.parts)) + TOKEN_BYTES * len(row.numbers)))
+                for i, number in enumerate(row.numbers):
+                    t.number[<int>i] = number
+                    t.link_length[<int>i] = len(row.parts[i + 1])
+                    memcpy(t.link[<int>i], PyBytes_AS_STRING(row.parts[i + 1]), len(row.parts[i + 1]))
+        free(self.templates)
+        self.templates = new
+        self.codes = codes
+        self.keep = templates
+
+    def quote(self, int route, key: int) -> dict:
+        """What a call to that route with the key at that index would meet now; see `RouteTable.quote`."""
+        return self.table.quote(route, key)
 
     # The life of a request, as far as it is decided here
 
-    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end):
+    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1:
         """Start a request with the head `data[start:end]`; what RequestHead.scan says of it."""
         cdef record_t* r = &self.now
         self.started_ns = clock_ns(CLOCK_MONOTONIC)
         self.request_count += 1
-        self.held = 0
         self.route = NULL
         self.route_index = -1
         r.time_ns = self.started_ns + self.realtime_offset
         r.request[0] = self.request_high
         r.request[1] = self.request_count * <uint64_t>0x9e3779b97f4a7c15     # odd, so no two are equal
-        r.cost = 0
         r.account = 0
         r.key = 0
         r.route = 0
@@ -131,7 +153,7 @@ cdef class Gate:
         r.method = 0
         return self.head.scan(data, start, end)
 
-    cpdef int decide(self, Peer peer):
+    cpdef int decide(self, Peer peer) except -1:
         """Admit the request whose head was just scanned (0), or say the refusal's number."""
         cdef head_t* h = &self.head.h
         cdef record_t* r = &self.now
@@ -162,21 +184,21 @@ cdef class Gate:
             return BODY_TOO_LARGE
         if self.route.needs_key:
             return self._authenticate(peer)
+        claim_nothing(&self.claim)
         return ADMITTED
 
-    cpdef void stranger(self, Peer peer):
+    cpdef void stranger(self, Peer peer) noexcept:
         """Note who sent what is no request, for the record."""
         memcpy(self.now.address, peer.raw, 16)
         self.now.port = peer.port
 
-    cdef int _authenticate(self, Peer peer):
-        """Whose key the request presents, and whether it may be used; then on to `_pay`."""
+    cdef int _authenticate(self, Peer peer) except -1:
+        """Whose key the request presents; then on to what it may do."""
         cdef const char* text
         cdef size_t length
         cdef uint64_t digest[4]
-        cdef uint64_t changes, both
-        cdef int64_t index, expires_s
-        cdef key_t* key
+        cdef uint64_t changes
+        cdef int64_t index
         cdef int found = self.head.find_key(&text, &length)
         if found != 1:
             return AMBIGUOUS_KEY if found else MISSING_KEY
@@ -189,70 +211,24 @@ cdef class Gate:
             peer.remember(text, length, index, changes)
         if index < 0:
             return UNKNOWN_KEY
-        key = &self.s.keys[index]
-        both = load_u64(<uint64_t*>&key.account)
-        self.now.key = <uint32_t>index + 1
-        self.now.account = <uint32_t>both + 1
-        prefetch(&self.s.accounts[<uint32_t>both])
-        prefetch(&self.route.bucket[index])
-        if <uint32_t>load_u64(&key.state) != KEY_ACTIVE:
-            return REVOKED_KEY
-        expires_s = load_i64(&key.expires_s)
-        if expires_s and self.now.time_ns // 1_000_000_000 >= expires_s:
-            return EXPIRED_KEY
-        return self._pay(<uint64_t>index, both)
+        return self._claim(<uint64_t>index)
 
-    cdef int _pay(self, uint64_t index, uint64_t both):
-        """Every bucket that applies and the balance, all or none: look at the buckets, hold, then take."""
-        cdef segment_t* s = self.s
+    cdef int _claim(self, uint64_t key) noexcept:
+        """Everything that the call takes, all or none: look, then take, and look again when others were faster."""
+        cdef claim_t* c = &self.claim
         cdef route_t* route = self.route
-        cdef key_t* key = &s.keys[index]
-        cdef uint64_t account = <uint32_t>both
-        cdef uint32_t number = <uint32_t>(both >> 32)
-        cdef limit_t* own = &s.limits[number - 1] if number else NULL
-        cdef uint64_t* bucket = &route.bucket[index]
-        cdef bint limited = route.limit.scale != 0
-        cdef uint64_t now = <uint64_t>self.started_ns - s.header.epoch_ns
-        cdef int64_t price = route.price
-        cdef uint64_t before, after, ignored
-        cdef cell_t* cell
-        if limited:
-            self.wait_ns = bucket_wait_ns(&route.limit, load_u64(bucket), now)
-            if self.wait_ns:
-                self.violated = &route.limit
-                self.violated_key = False
-                return RATE_LIMITED
-        if own is not NULL:
-            self.wait_ns = bucket_wait_ns(own, load_u64(&key.tat), now)
-            if self.wait_ns:
-                self.violated = own
-                self.violated_key = True
-                return RATE_LIMITED
-        cell = layout_cell(s, self.worker, account)
-        if price:
-            if not account_hold(&s.accounts[account], cell, price):
-                if account_why(&s.accounts[account], layout_cell(s, KEEPER, account), s.header.accounts_max,
-                               layout_rows(s), price) == HOLD_HELD:
-                    return BALANCE_HELD
-                return INSUFFICIENT_BALANCE
-        if limited:
-            self.wait_ns = bucket_take(bucket, &route.limit, now, &before, &after)
-            if self.wait_ns:
-                self.violated = &route.limit
-                self.violated_key = False
-        if (not limited or self.wait_ns == 0) and own is not NULL:
-            self.wait_ns = bucket_take(&key.tat, own, now, &ignored, &ignored)
-            if self.wait_ns:
-                self.violated = own
-                self.violated_key = True
-                if limited:
-                    bucket_undo(bucket, before, after)
-        if (limited or own is not NULL) and self.wait_ns:       # another worker took the last call in between
-            if price:
-                account_capture(&s.accounts[account], cell, NULL, price, 0)
-            return RATE_LIMITED
-        self.held = price
-        return ADMITTED
+        cdef int verdict
+        c.time_ns = self.now.time_ns
+        c.now_ns = <uint64_t>self.started_ns - self.s.header.epoch_ns
+        verdict = claim_key(self.s, &route.tariff, key, c)
+        self.now.key = <uint32_t>key + 1
+        self.now.account = <uint32_t>c.account + 1
+        if verdict:
+            return verdict
+        while True:
+            verdict = claim_look(self.s, &route.tariff, c)
+            if verdict or claim_take(self.s, &route.tariff, c, self.worker):
+                return verdict
 
     cpdef Ticket ticket(self):
         """Take the admitted request out of the gate, to be settled later."""
@@ -260,12 +236,13 @@ cdef class Gate:
         cdef int64_t decided = clock_ns(CLOCK_MONOTONIC) - self.started_ns
         self.now.decided_us = <uint32_t>(decided // 1000)
         memcpy(&ticket.record, &self.now, sizeof(record_t))
-        ticket.held = self.held
+        claim_holds(&self.claim, &ticket.holds)
+        claim_nothing(&self.claim)
+        ticket.table = self.table
         ticket.started_ns = self.started_ns
         ticket.route = self.route_index
         ticket.head_method = self.head.head_method
         ticket.minor = self.head.minor
-        self.held = 0
         self.histograms[latency_bucket(self.now.decided_us)] += 1
         return ticket
 
@@ -354,65 +331,76 @@ cdef class Gate:
         r.decided_us = <uint32_t>((clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000)
         r.total_us = r.decided_us
         self.histograms[latency_bucket(r.decided_us)] += 1
-        self._commit(r, self.no_route if self.route is NULL else self.route.counters)
+        (self.no_route if self.route is NULL else self.route.counters)[verdict] += 1
+        journal_append(self.s, self.worker, r)
         return out
 
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close):
         """The answer to an admitted call that could not be served; `settle` is still to come."""
-        cdef int dialect = self.table.routes[ticket.route].dialect
+        cdef int dialect = ticket.table.routes[ticket.route].dialect
         return self._render(verdict, dialect, &ticket.record, ticket.head_method, ticket.minor, close)
 
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
-        cdef template_t* t = &self.templates[dialect * self.codes + verdict]
+        cdef const template_t* t = &self.templates[dialect * self.codes + verdict]
+        cdef char* length_end = NULL
         cdef char* start = self.scratch
         cdef char* to = put_bytes(start, t.start, t.start_length)
-        record.status = <uint16_t>((start[9] - 48) * 100 + (start[10] - 48) * 10 + (start[11] - 48))
+        cdef char* end
+        record.status = <uint16_t>t.status
         to = put_bytes(to, self.date, self.date_length)
         to = put_bytes(to, b"X-Request-Id: ", 14)
         to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
         to = put_bytes(to, b"\r\n", 2)
-        if verdict == RATE_LIMITED:
+        if t.numbers:
+            to = length_end = template_length(to, t)
+        elif verdict == RATE_LIMITED:
             to = self._limit_lines(to)
         if close:
             to = put_bytes(to, b"Connection: close\r\n", 19)
         elif minor == 0:
             to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
         to = put_bytes(to, b"\r\n", 2)
-        if not head_method:
-            to = put_bytes(to, t.body, t.body_length)
-        return PyBytes_FromStringAndSize(start, to - start)
+        end = to
+        if t.numbers or not head_method:
+            to = template_body(to, t, &self.claim, length_end)
+        return PyBytes_FromStringAndSize(start, (end if head_method else to) - start)
 
     cdef char* _limit_lines(self, char* to) noexcept:
         """Retry-After (RFC 9110 §10.2.3) and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers)."""
-        cdef uint64_t seconds = (self.wait_ns + 999_999_999) // 1_000_000_000
+        cdef const claim_t* c = &self.claim
+        cdef uint64_t seconds = (c.wait_ns + 999_999_999) // 1_000_000_000
         cdef const char* name = self.route.name
         cdef size_t length = self.route.name_length
-        if self.violated_key:
-            name = b"key"
-            length = 3
+        if c.policy != POLICY_ROUTE:
+            name = b"key" if c.policy == POLICY_KEY else b"plan"
+            length = 3 if c.policy == POLICY_KEY else 4
         to = put_decimal(put_bytes(to, b"Retry-After: ", 13), seconds)
         to = put_bytes(put_bytes(to, b"\r\nRateLimit-Policy: \"", 21), name, length)
-        to = put_decimal(put_bytes(to, b"\";q=", 4), self.violated.burst)
-        to = put_decimal(put_bytes(to, b";w=", 3), self.violated.window_s)
+        to = put_decimal(put_bytes(to, b"\";q=", 4), c.violated.burst)
+        to = put_decimal(put_bytes(to, b";w=", 3), c.violated.window_s)
         to = put_bytes(put_bytes(to, b"\r\nRateLimit: \"", 14), name, length)
         to = put_decimal(put_bytes(to, b"\";r=0;t=", 8), seconds)
         return put_bytes(to, b"\r\n", 2)
 
     # Afterwards
 
-    cpdef void answered(self, Ticket ticket):
+    cpdef void answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here."""
         cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
         ticket.record.first_byte_us = <uint32_t>us
         self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
 
-    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long bytes_in,
-                      long long bytes_out, int target):
-        """Finish a call: capture its hold, or void it; count it; write its record. Only the first time counts."""
+    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
+                      long long bytes_out, int target) noexcept:
+        """Finish a call: capture of its hold, or void it; count it; write its record. Only the first time counts.
+
+        `charge` false gives everything back; true captures the call of each quota and `cost` nanos, -1 for all that
+        is held; never more than that, and never less than 0.
+        """
         cdef record_t* r = &ticket.record
-        cdef holds_t holds
-        cdef int64_t[HOLDS] charges
-        cdef uint64_t* counters = self.table.routes[ticket.route].counters
+        cdef uint64_t* counters = ticket.table.routes[ticket.route].counters
+        cdef const holds_t* h = &ticket.holds
+        cdef int64_t charges[HOLDS]
         cdef int64_t us
         if ticket.settled:
             return
@@ -425,21 +413,18 @@ cdef class Gate:
         r.bytes_in = bytes_in
         r.bytes_out = bytes_out
         r.target = target
+        counters[verdict] += 1
         if 100 <= status < 600 and verdict == ADMITTED:
             counters[CODE_CLASS + status // 100] += 1
-        counters[verdict] += 1
-        memset(&holds, 0, sizeof(holds))
-        memset(charges, 0, sizeof(charges))
-        if ticket.held:
-            holds_add(&holds, HOLD_ACCOUNT, r.account - 1, ticket.held)
-            charges[<int>HOLD_ACCOUNT] = ticket.held if charge else 0
-            ticket.held = 0
-        journal_settle(self.s, self.worker, r, &holds, charges)
-
-    cdef void _commit(self, record_t* record, uint64_t* counters) noexcept:
-        """Count the verdict and write the record of a call that held nothing."""
-        counters[record.verdict] += 1
-        journal_append(self.s, self.worker, record)
+        if not charge or cost < -1:
+            cost = 0
+        elif cost == -1 or cost > h.held[<int>HOLD_ACCOUNT]:
+            cost = h.held[<int>HOLD_ACCOUNT]
+        charges[<int>HOLD_ACCOUNT] = cost
+        charges[<int>HOLD_BUDGET] = cost
+        charges[<int>HOLD_DAY] = charge
+        charges[<int>HOLD_MONTH] = charge
+        journal_settle(self.s, self.worker, r, h, charges)
 
     # The worker's own state
 
@@ -450,7 +435,7 @@ cdef class Gate:
         self.realtime_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)
         store_u64(&self.me.heartbeat_ns, clock_ns(CLOCK_MONOTONIC))
 
-    cpdef void count(self, int clients, int upstreams, int exchanges):
+    cpdef void count(self, int clients, int upstreams, int exchanges) noexcept:
         """Add to the gauges of open connections and calls in flight; a client that comes is also counted for good."""
         self.me.clients += clients
         self.me.upstreams += upstreams

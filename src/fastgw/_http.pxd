@@ -34,6 +34,7 @@ cdef class ResponseHead:
     cdef readonly bint keep_alive
     cdef readonly bint dated
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef long long take_cost(self, bytes name, long long unit_price)
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end)
 
 

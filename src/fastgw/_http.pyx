@@ -5,6 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, memset
 
+from fastgw.kernels.amount cimport amount_nanos, amount_of_units
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
     FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, KIND_AUTHORIZATION,
@@ -179,6 +180,29 @@ cdef class ResponseHead:
         self.keep_alive = flags & FLAG_CLOSE == 0 and self.h.minor == 1
         self.dated = flags & FLAG_DATE != 0
         return result
+
+    cpdef long long take_cost(self, bytes name, long long unit_price):
+        """Nanos that the field `name` (lower case) says the call has cost, and leave the field out of `render`.
+
+        The field is decimal money, or whole units of `unit_price` nanos where that is > 0. -1 without exactly one such
+        field that is well-formed.
+        """
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(name)
+        cdef const char* text = NULL
+        cdef size_t size = 0
+        cdef uint32_t i
+        cdef uint32_t found = 0
+        cdef field_t* f
+        for i in range(self.h.fields):
+            f = &self.h.field[i]
+            if f.name_length == length and same_lower(self.at + f.name, PyBytes_AS_STRING(name), length):
+                f.kind = KIND_NOMINATED
+                found += 1
+                text = self.at + f.value
+                size = f.end - f.value
+        if found != 1:
+            return -1
+        return amount_of_units(text, size, unit_price) if unit_price else amount_nanos(text, size)
 
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end):
         """The head for the client, then `data[body_start:body_end]` as it stands (framed by the caller, or by length).

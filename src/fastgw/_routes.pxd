@@ -1,13 +1,12 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastgw._http cimport RequestHead
 from fastgw._segment cimport Segment
-from fastgw.kernels.bucket cimport limit_t
+from fastgw.kernels.claim cimport claim_t, plan_t, tariff_t
+from fastgw.kernels.layout cimport segment_t
 
 cdef struct route_t:
-    int64_t price               # nanos a call
-    limit_t limit               # scale 0: no limit
-    uint64_t* bucket            # of key 0
+    tariff_t tariff
     uint64_t* counters          # of this worker
     uint32_t number             # slot in the segment + 1
     uint32_t methods            # bit per method_t; 0: any
@@ -35,6 +34,8 @@ cdef struct group_t:            # the routes of one host, or of any host; paths 
 
 
 cdef class RouteTable:
+    cdef Segment segment                # which keeps the memory mapped that the routes point into
+    cdef segment_t* s
     cdef route_t* routes
     cdef readonly uint32_t count
     cdef uint32_t* order                # routes by path, as the prefixes name them
@@ -42,9 +43,13 @@ cdef class RouteTable:
     cdef int group_count
     cdef bint named_hosts
     cdef dict hosts                     # host -> index in groups
+    cdef plan_t* plans                  # by slot
+    cdef uint32_t plan_count
     cdef list keep                      # objects whose bytes the tables point at
     cdef const char** drops
     cdef size_t* drop_lengths
     cdef int _find(self, const group_t* group, RequestHead head) noexcept
-    cpdef int match(self, RequestHead head)
+    cpdef int match(self, RequestHead head) except -2
     cdef bint replaces(self, const route_t* route, const char* name, size_t length) noexcept
+    cdef int _load_tariff(self, tariff_t* tariff, object row) except -1
+    cdef dict _quoted(self, const route_t* r, const claim_t* c, object verdict)

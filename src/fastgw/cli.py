@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from . import __version__, addresses
-from .config.load import load, read
+from .config.load import read, source_of
 from .config.record_files import check_files
 from .config.route_flags import ROUTE_FLAGS
 from .config.summary import ok_line, settings_lines
 from .model import Config, ConfigError, Problem
+from .published import Source
 from .settings import BY_NAME, SETTINGS, Setting
 
 _ROUTE_GROUP = "One route, without a file"
@@ -32,6 +33,8 @@ Examples:
   fastgw demo
   fastgw serve --upstream http://127.0.0.1:9001 --no-auth
   fastgw check -c fastgw.toml --show
+  fastgw topup acme 25.00 --reference invoice-17
+  fastgw logs --follow --account acme
 """
 
 
@@ -62,7 +65,8 @@ def _setting_option(row: Setting) -> GroupedOption:
     if row.is_number:
         notes.append(f"a power of two {row.bounds}" if row.kind == "power-of-two" else row.bounds)
     text = f"{row.help} [{'; '.join(notes)}]" if notes else row.help
-    return GroupedOption([row.flag, row.name], metavar=row.metavar, help=text, group=row.group)
+    alone: dict[str, Any] = {"is_flag": False, "flag_value": "on"} if row.kind == "switch" else {}
+    return GroupedOption([row.flag, row.name], metavar=row.metavar, help=text, group=row.group, **alone)
 
 
 def _route_options() -> list[click.Parameter]:
@@ -87,10 +91,10 @@ def _file_option(required: bool) -> click.Option:
 
 
 def _serve(config_file: str | None, **flags: object) -> int:
-    config = load(config_file, flags, os.environ)
+    loaded = read(config_file, flags, os.environ)
     # Late, and by name: `check` and --help need no compiled core.
-    run: Callable[[Config], int] = import_module("fastgw.supervisor").run
-    return run(config)
+    run: Callable[[Config, Source], int] = import_module("fastgw.supervisor").run
+    return run(loaded.config, source_of(loaded, config_file, flags, os.environ))
 
 
 def _check(config_file: str, show: bool) -> int:
@@ -115,9 +119,31 @@ def _demo(listen: str) -> int:
     return run(address)
 
 
+# Made when they are asked for: a gateway that serves imports neither an HTTP client nor tables.
+_ADMIN_COMMANDS = {
+    "account": "accounts:COMMAND", "key": "keys:COMMAND", "topup": "money:TOPUP", "adjust": "money:ADJUST",
+    "balance": "money:BALANCE", "entries": "money:ENTRIES", "usage": "calls:USAGE", "logs": "calls:LOGS",
+    "quote": "gateway:QUOTE", "audit": "gateway:AUDIT", "reload": "gateway:RELOAD",
+}  # fmt: skip
+
+
+class Commands(click.Group):
+    """The commands of this file, and those that ask a running gateway."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_ADMIN_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ADMIN_COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _ADMIN_COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"fastgw.commands.{module}"), name)
+        return command
+
+
 def _commands() -> click.Group:
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-    group = click.Group(
+    group = Commands(
         "fastgw",
         help="A gateway for APIs that cost money: it decides who calls, how often, and whether they can pay.",
         epilog=_GROUP_EPILOG,
@@ -193,7 +219,8 @@ def _complain(error: ConfigError) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv`, None for the process's own arguments, and return its exit code.
 
-    A wrong command line or configuration ends with 2 and one line per problem on stderr.
+    A wrong command line or configuration ends with 2 and one line per problem on stderr; what a gateway refuses with
+    1, and with 3 where there is none to ask.
     """
     try:
         code = _commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
@@ -203,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 130
     except click.ClickException as error:
-        click.echo(f"fastgw: error: {error.format_message()}", err=True)
-        return 2
+        for line in error.format_message().splitlines():
+            click.echo(f"fastgw: error: {line}", err=True)
+        return error.exit_code
     return code if isinstance(code, int) else 0

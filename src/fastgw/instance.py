@@ -90,6 +90,22 @@ def open_listeners(address: str, number: int, backlog: int) -> list[socket.socke
     return listeners
 
 
+def share_listener(listener: socket.socket) -> socket.socket:
+    """Another socket of the same address, bound, and not listening yet. Raises OSError."""
+    result = socket.socket(listener.family, socket.SOCK_STREAM)
+    try:
+        result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if listener.family == socket.AF_INET6:
+            v6_only = listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            result.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6_only)
+        result.bind(listener.getsockname())
+    except OSError:
+        result.close()
+        raise
+    return result
+
+
 def _socket(family: socket.AddressFamily, host: str) -> socket.socket:
     result = socket.socket(family, socket.SOCK_STREAM)
     result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

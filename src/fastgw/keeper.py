@@ -1,55 +1,131 @@
-"""The keeper: the only writer of accounts and keys, and the admin address's server.
+"""The keeper: the only writer of the ledger, and of accounts and keys in the segment; the admin address's server.
 
-Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD`; never by hand. While it
-is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a keeper
-that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile.
+Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD CHANNEL_FD`; never by hand.
+While it is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a
+keeper that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile,
+and waits for a disk that cannot be written.
 """
 
 import os
 import select
 import signal
 import sys
-import threading
-from collections.abc import Iterator
+
+import apsw
 
 from . import published
 from ._segment import Segment, SegmentError
-from .config.record_files import check_files, iter_accounts, iter_keys
-from .control.admin import AdminServer
-from .loading import LoadError, load_accounts, load_keys
-from .model import Account, Config, ConfigError, Key, Problem
-from .room import Room
+from .calllog.log import CallLog
+from .calllog.names import SegmentNames
+from .calllog.views import LogSettings
+from .channel import Channel
+from .config.changes import ReloadReport
+from .config.load import Loaded
+from .control.server import AdminServer
+from .control.services import Services
+from .dry_run import DryRun
+from .ledger.books import Books
+from .ledger.errors import LedgerError
+from .ledger.store import StoreError
+from .loading import apply, reapply
+from .model import Config, ConfigError, Problem
+from .published import Source
+from .reloading import Reloading
+from .settings import Server
 
 READY = "ready"
+RETRY_S = 0.5
 
 
-def accounts_of(config: Config) -> Iterator[Account]:
-    """Every account, of the file and of `accounts_file`."""
-    yield from config.accounts
-    if config.server.accounts_file:
-        yield from iter_accounts(config.server.accounts_file)
+class Keeper:
+    """One keeper at work: the books, and what serves and feeds on them, started and stopped in order."""
+
+    def __init__(self, segment: Segment, config: Config, source: Source) -> None:
+        server = config.server
+        self.segment, self.source = segment, source
+        self.loaded = Loaded(config, source.origins, lambda _: "the configuration")
+        self.books = Books(segment, server.state_dir)
+        self.names = SegmentNames(segment, self.books.account_name, config)
+        self.call_log: CallLog | None = None
+        if server.call_log:
+            self.call_log = CallLog(segment, server.state_dir, self.names, log_settings(server))
+        self.reloading: Reloading | None = None
+        self.dry_run: tuple[Config, DryRun] | None = None
+        self.admin: AdminServer | None = None
+
+    def serve_admin(self) -> None:
+        """Answer on the admin address, if there is one. Raises OSError when it cannot be bound."""
+        server = self.settings().config.server
+        if server.admin_address:
+            services = Services(
+                state_dir=server.state_dir,
+                segment=self.segment,
+                books=self.books,
+                settings=self.settings,
+                reload=self.reload,
+                gate=self.gate,
+                call_log=self.call_log,
+            )
+            self.admin = AdminServer(server.admin_address, services)
+            self.admin.start()
+
+    def start(self) -> None:
+        """Attach, load what is declared, and commit from then on. Raises ConfigError, StoreError, LedgerError, …"""
+        self.books.open()
+        apply(self.books, self.settings().config)
+        self._begin()
+
+    def resume(self) -> None:
+        """The same, with accounts and keys as they were."""
+        self.books.resume(self.settings().config)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.books.start()
+        if self.call_log is not None:  # now that accounts have names
+            self.call_log.start()
+
+    def stop(self) -> None:
+        """Commit, enter and write down all that there is. After the workers have ended."""
+        if self.call_log is not None:
+            self.call_log.stop()
+        self.books.stop()
+        if self.admin is not None:
+            self.admin.stop()
+
+    # The configuration in force
+
+    def settings(self) -> Loaded:
+        return self.reloading.settings() if self.reloading is not None else self.loaded
+
+    def heed(self, channel: Channel) -> None:
+        """From now on reload when asked."""
+        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self._apply)
+        self.reloading.start()
+
+    def reload(self) -> ReloadReport:
+        """Raises ConfigError when it is refused; see `Reloading.reload`."""
+        if self.reloading is None:
+            raise ConfigError([Problem("reload", "the gateway is starting; repeat this in a moment")])
+        return self.reloading.reload()
+
+    def _apply(self, config: Config) -> None:
+        reapply(self.books, config)
+        self.names.reload(config)
+        if self.call_log is not None:
+            self.call_log.configure(log_settings(config.server))
+
+    def gate(self) -> DryRun:
+        """Admission by the configuration in force."""
+        config = self.settings().config
+        if self.dry_run is None or self.dry_run[0] is not config:
+            self.dry_run = (config, DryRun(self.segment, config))
+        return self.dry_run[1]
 
 
-def keys_of(config: Config) -> Iterator[Key]:
-    """Every key, of the file and of `keys_file`."""
-    yield from config.keys
-    if config.server.keys_file:
-        yield from iter_keys(config.server.keys_file)
-
-
-def load(segment: Segment, config: Config) -> None:
-    """Make the segment hold what is declared.
-
-    Raises ConfigError, naming file and line where they can be found, or SegmentError.
-    """
-    limited = any(route.rate is not None for route in config.routes)
-    room = Room(segment, workers=config.server.workers, routes=len(segment.routes()) if limited else 0)
-    try:
-        room.need(keys=1, accounts=1)
-        load_keys(segment, keys_of(config), load_accounts(segment, accounts_of(config), room), room)
-    except LoadError as error:
-        check_files(config, lambda _: "the configuration")  # slower, but it knows every line that is wrong
-        raise ConfigError([Problem("accounts and keys", str(error))]) from None
+def log_settings(server: Server) -> LogSettings:
+    """What of the settings concerns the call log."""
+    return LogSettings(server.call_log_keep_ms, server.call_log_max_bytes, server.access_log)
 
 
 def report(ready: int, text: str) -> None:
@@ -61,27 +137,77 @@ def report(ready: int, text: str) -> None:
         print(f"fastgw: error: keys and accounts stay as they were: {text}", file=sys.stderr, flush=True)
 
 
+def explain(error: Exception) -> str:
+    """A failure to start in words."""
+    return f"the ledger cannot be used: {error}" if isinstance(error, apsw.Error) else str(error)
+
+
+class Ending:
+    """What ends a keeper: SIGTERM, or the supervisor's end of the lifeline closed."""
+
+    def __init__(self, lifeline: int) -> None:
+        self.lifeline = lifeline
+        self.wake, self.waker = os.pipe()
+        self.gently = False  # until it serves there is nothing to bring to an end
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        if not self.gently:
+            os._exit(0)
+        os.write(self.waker, b"!")
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it has come, within `seconds` or ever."""
+        # Readable means closed: the supervisor is gone. Not a read, which would fail at once: the workers' loops have
+        # made the pipe, which is the same for all, a non-blocking one.
+        return bool(select.select([self.lifeline, self.wake], [], [], seconds)[0])
+
+
+def replace(keeper: Keeper, ending: Ending) -> str:
+    """Start in the place of another, as soon as the ledger can be written; READY, or what is wrong with the files."""
+    said = ""
+    while True:
+        try:
+            keeper.start()
+            return READY
+        except (ConfigError, SegmentError) as error:
+            keeper.resume()
+            return str(error)
+        except (apsw.Error, StoreError, LedgerError) as error:
+            keeper.segment.stop_money(True)
+            if str(error) != said:
+                said = str(error)
+                print(f"fastgw: {explain(error)}; prepaid calls are refused until it can", file=sys.stderr, flush=True)
+            keeper.books.renew()
+            if ending.wait(RETRY_S):
+                sys.exit(0)
+
+
 def main(argv: list[str]) -> int:
     segment_path, config_fd, lifeline, ready = argv[0], int(argv[1]), int(argv[2]), int(argv[3])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # it holds nothing that could be lost
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):  # they reach the whole group, for the supervisor
+        signal.signal(number, signal.SIG_IGN)
+    ending = Ending(lifeline)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    segment = Segment.open(segment_path)
-    config = published.read(config_fd)
+    keeper = Keeper(Segment.open(segment_path), published.read(config_fd), published.read_source(config_fd))
     outcome = READY
     try:
-        if config.server.admin_address:  # first: while it loads, it lives, and what the workers serve can be seen
-            admin = AdminServer(config.server.admin_address, segment, config)
-            threading.Thread(target=admin.serve_forever, daemon=True, name="admin").start()
-        load(segment, config)
-    except (ConfigError, SegmentError, OSError) as error:
-        outcome = str(error)
+        keeper.serve_admin()  # first: while it loads, it lives, and what the workers serve can be seen
+        if ready >= 0:
+            keeper.start()
+        else:
+            outcome = replace(keeper, ending)
+    except (ConfigError, SegmentError, LedgerError, StoreError, apsw.Error, OSError) as error:
+        outcome = explain(error)
+        if ready < 0:
+            raise
+    ending.gently = outcome == READY or ready < 0
     report(ready, outcome)
-    if ready >= 0 and outcome != READY:
+    if not ending.gently:
         return 1
-    # Readable means closed: the supervisor is gone. Not a read, which would fail at once: the workers' loops have made
-    # the pipe, which is the same for all, a non-blocking one.
-    select.select([lifeline], [], [])
+    keeper.heed(Channel.inherited(int(argv[4]), blocking=True))
+    ending.wait()
+    keeper.stop()
     return 0
 
 

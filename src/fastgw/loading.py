@@ -1,97 +1,58 @@
-"""Decides what the segment holds of accounts and keys: what is declared, and nothing else.
-
-Loading is repeatable: what is there already is changed in place, so spent money and half-empty buckets stay.
-"""
+"""Decides what of the configuration and its files the books are given, and how a mistake in it is explained."""
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from ._segment import Segment, account_digest
-from .model import Account, Key, Rate
-from .room import Room
-from .states import KeyStatus
+from .config.record_files import check_files, iter_accounts, iter_keys
+from .ledger.books import Books
+from .ledger.errors import LoadError
+from .model import Account, Config, ConfigError, Key, Problem
 
+Item = TypeVar("Item")
 PROGRESS_S = 2.0
+WHERE = "accounts and keys"
 
 
-class LoadError(Exception):
-    """What is to be loaded contradicts itself; the message names the account, or the number of the key, never a key."""
+def accounts_of(config: Config) -> Iterator[Account]:
+    """Every account, of the file and of `accounts_file`."""
+    yield from config.accounts
+    if config.server.accounts_file:
+        yield from iter_accounts(config.server.accounts_file)
 
 
-class _Progress:
-    """A line on stderr every few seconds of a long load."""
-
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
-        self.next = time.monotonic() + PROGRESS_S
-
-    def __call__(self, number: int) -> None:
-        if number % 4096 == 0 and time.monotonic() >= self.next:
-            self.next = time.monotonic() + PROGRESS_S
-            print(f"fastgw: loading {self.noun}: {number:,}", file=sys.stderr, flush=True)
+def keys_of(config: Config) -> Iterator[Key]:
+    """Every key, of the file and of `keys_file`."""
+    yield from config.keys
+    if config.server.keys_file:
+        yield from iter_keys(config.server.keys_file)
 
 
-def load_accounts(segment: Segment, accounts: Iterable[Account], room: Room) -> dict[str, int]:
-    """Write the accounts; the index of each by its name. An account that is not declared any more has no means.
+def told(noun: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, and a line on stderr every few seconds of a long load."""
+    following = time.monotonic() + PROGRESS_S
+    for number, item in enumerate(items):
+        if number % 4096 == 0 and time.monotonic() >= following:
+            following = time.monotonic() + PROGRESS_S
+            print(f"fastgw: loading {noun}: {number:,}", file=sys.stderr, flush=True)
+        yield item
 
-    Raises LoadError when a name comes twice, SegmentError when there is no room.
+
+def apply(books: Books, config: Config) -> None:
+    """Make accounts, keys and plans what is declared.
+
+    Raises ConfigError, naming file and line where they can be found, or SegmentError, when there is no room: then
+    nothing has been granted, taken or closed; LedgerUnavailable.
     """
-    progress = _Progress("accounts")
-    known = segment.account_numbers()
-    numbers: dict[str, int] = {}
-    for account in accounts:
-        if account.name in numbers:
-            raise LoadError(f'there are two accounts named "{account.name}"')
-        room.need(accounts=segment.account_count + 1)
-        digest = account_digest(account.name)
-        index = known.pop(digest, None)
-        if index is None:
-            index = segment.add_account(digest, account.balance_nanos, account.credit_nanos)
-        else:
-            segment.set_granted(index, account.balance_nanos)
-            segment.set_terms(index, credit=account.credit_nanos)
-        numbers[account.name] = index
-        progress(len(numbers))
-    for index in known.values():
-        segment.set_granted(index, 0)
-        segment.set_terms(index)
-    return numbers
+    try:
+        books.apply(config, told("accounts", accounts_of(config)), told("keys", keys_of(config)))
+    except LoadError as error:
+        check_files(config, lambda _: "the configuration")  # slower, but it knows every line that is wrong
+        raise ConfigError([Problem(WHERE, str(error))]) from None
 
 
-def load_keys(segment: Segment, keys: Iterable[Key], accounts: Mapping[str, int], room: Room) -> int:
-    """Write the keys; how many. A key that is not declared any more is revoked.
-
-    Raises LoadError when a key comes twice or names no account, SegmentError when there is no room.
-    """
-    progress = _Progress("keys")
-    declared = bytearray(segment.key_count)
-    limits: dict[Rate, int] = {}
-    number = 0
-    for number, key in enumerate(keys, 1):
-        account = accounts.get(key.account)
-        if account is None:
-            raise LoadError(f'key {number:,}: account = "{key.account}": no account has this name')
-        room.need(keys=len(declared) + 1)
-        limit = 0
-        if key.rate is not None:
-            limit = limits.get(key.rate, 0)
-            if not limit:
-                limit = limits[key.rate] = segment.limit(key.rate.count, key.rate.period_ns, key.rate.burst)
-        status = KeyStatus.REVOKED if key.revoked else KeyStatus.ACTIVE
-        digest = segment.digest(key.key.reveal().encode())
-        index = segment.find_key(digest)
-        if index < 0:
-            index = segment.add_key(digest, account, limit, status, key.expires_s)
-            if index == len(declared):
-                declared.append(0)
-        elif declared[index]:
-            raise LoadError(f"key {number:,} is there already (value not shown)")
-        else:
-            segment.set_key(index, account, limit, status, key.expires_s)
-        declared[index] = 1
-        progress(number)
-    for index, seen in enumerate(declared):
-        if not seen:
-            segment.revoke_key(index)
-    return number
+def reapply(books: Books, config: Config) -> None:
+    """The same while serving: the files are read whole first, so that what is wrong in them changes nothing."""
+    check_files(config, lambda _: "the configuration")
+    apply(books, config)

@@ -1,6 +1,7 @@
 """Every refusal the gateway can give: one row each, and its precomputed bytes in each error dialect.
 
-A row's name in lower case is its stable code: in bodies, metrics and the call log alike.
+A row's name in lower case is its stable code: in bodies, metrics and the call log alike. What differs from one answer
+to the next, the numbers that a program needs, is left out of the bytes: a template says where each goes.
 """
 
 from enum import IntEnum
@@ -42,6 +43,30 @@ class Refusal(IntEnum):
     UPSTREAM_UNREACHABLE = 21
     UPSTREAM_CONNECT_TIMEOUT = 22
     CLIENT_GONE = 23
+    ACCOUNT_SUSPENDED = 24
+    SUBSCRIPTION_EXPIRED = 25
+    QUOTA_EXHAUSTED = 26
+    BUDGET_EXHAUSTED = 27
+    LEDGER_UNAVAILABLE = 28
+    IDEMPOTENCY_KEY_INVALID = 29
+    IDEMPOTENCY_IN_FLIGHT = 30
+    IDEMPOTENCY_MISMATCH = 31
+    IDEMPOTENCY_NO_ANSWER = 32
+
+
+class Number(IntEnum):
+    """What a body carries of the call that was refused; the name in lower case is the member's.
+
+    Money is a decimal string of the currency's unit, a time is RFC 3339 in UTC, to the second.
+    """
+
+    PRICE = 0  # money: what the call would have held
+    AVAILABLE = 1  # money: what could have been held
+    LIMIT = 2  # calls in the window
+    USED = 3  # of them, those in flight included
+    WINDOW = 4  # "day" or "month"
+    RESETS_AT = 5  # a time; null when it never does
+    EXPIRED_AT = 6  # a time
 
 
 class Row(NamedTuple):
@@ -55,11 +80,25 @@ class Row(NamedTuple):
     challenge: str = ""  # of WWW-Authenticate, after the realm
     retry_after_s: int = 0
     fields: tuple[tuple[str, str], ...] = ()
+    numbers: tuple[Number, ...] = ()
+
+
+class Template(NamedTuple):
+    """The bytes of a refusal: `start` is the status line and whole fields, `parts` the pieces of the body.
+
+    Between part i and i + 1 belongs the number `numbers[i]`, as a token of JSON. Without numbers there is one part, and
+    `start` has its Content-Length; with them, the length is for who renders it to say.
+    """
+
+    start: bytes
+    parts: tuple[bytes, ...]
+    numbers: tuple[Number, ...]
 
 
 _AUTH = "authentication_error"
 _BAD = "invalid_request_error"
 _UPSTREAM = "api_error"
+_QUOTA = "insufficient_quota"
 
 # `x-should-retry: false` stops the SDKs of this field from sending again a call that may have been served.
 _NO_RETRY = (("X-Should-Retry", "false"),)
@@ -89,21 +128,77 @@ TABLE: dict[Refusal, Row] = {
         402,
         "Insufficient balance",
         "The balance does not cover the price of this call; top up and try again.",
-        "insufficient_quota",
+        _QUOTA,
+        numbers=(Number.PRICE, Number.AVAILABLE),
     ),
     Refusal.BALANCE_HELD: Row(
         402,
         "Balance held",
         "Calls still in flight hold the money that this call needs; try again when they are done.",
-        "insufficient_quota",
+        _QUOTA,
         retryable=True,
         retry_after_s=1,
+        numbers=(Number.PRICE, Number.AVAILABLE),
+    ),
+    Refusal.BUDGET_EXHAUSTED: Row(
+        402,
+        "Budget exhausted",
+        "The budget of this key does not cover the price of this call; wait until it resets, or have it raised.",
+        _QUOTA,
+        numbers=(Number.PRICE, Number.AVAILABLE, Number.RESETS_AT),
+    ),
+    Refusal.QUOTA_EXHAUSTED: Row(
+        402,
+        "Quota exhausted",
+        "The plan's calls of this window are used up; wait until it resets, or change to a larger plan.",
+        _QUOTA,
+        numbers=(Number.LIMIT, Number.USED, Number.WINDOW, Number.RESETS_AT),
+    ),
+    Refusal.SUBSCRIPTION_EXPIRED: Row(
+        402,
+        "Subscription expired",
+        "The subscription of this account has ended; renew it and try again.",
+        _QUOTA,
+        numbers=(Number.EXPIRED_AT,),
+    ),
+    Refusal.ACCOUNT_SUSPENDED: Row(
+        403,
+        "Account suspended",
+        "The account of this key is suspended or closed; ask whoever runs this service.",
+        "permission_error",
     ),
     Refusal.NO_ROUTE: Row(404, "Not found", "No route takes this method, host and path.", _BAD),
     Refusal.REQUEST_TIMEOUT: Row(408, "Request timeout", "The request did not arrive in time.", _BAD, retryable=True),
+    Refusal.IDEMPOTENCY_IN_FLIGHT: Row(
+        409,
+        "Still in flight",
+        "The call with this Idempotency-Key is not done yet; send it again later to get its answer.",
+        _BAD,
+        retryable=True,
+        retry_after_s=1,
+    ),
+    Refusal.IDEMPOTENCY_NO_ANSWER: Row(
+        409,
+        "Answer not kept",
+        "The call with this Idempotency-Key is done and charged, and its answer is no longer kept; do not repeat it.",
+        _BAD,
+        fields=_NO_RETRY,
+    ),
     Refusal.BODY_TOO_LARGE: Row(413, "Body too large", "The request body is larger than this gateway takes.", _BAD),
     Refusal.URL_TOO_LONG: Row(414, "URL too long", "The request target is longer than this gateway takes.", _BAD),
     Refusal.EXPECTATION_FAILED: Row(417, "Expectation failed", "Only 'Expect: 100-continue' is understood.", _BAD),
+    Refusal.IDEMPOTENCY_KEY_INVALID: Row(
+        400,
+        "Invalid Idempotency-Key",
+        "Send one Idempotency-Key of 1 to 255 visible ASCII characters, and nothing else with it.",
+        _BAD,
+    ),
+    Refusal.IDEMPOTENCY_MISMATCH: Row(
+        422,
+        "Another request",
+        "This Idempotency-Key came with another request before; use a new key for a new request.",
+        _BAD,
+    ),
     Refusal.RATE_LIMITED: Row(
         429,
         "Too many requests",
@@ -118,7 +213,7 @@ TABLE: dict[Refusal, Row] = {
     Refusal.UPSTREAM_FAILED: Row(
         502,
         "Upstream failed",
-        "The service behind the gateway failed to answer; this call was not charged.",
+        "The service behind the gateway failed to answer, but may have done its work; repeat only what is harmless.",
         _UPSTREAM,
         fields=_NO_RETRY,
     ),
@@ -130,10 +225,18 @@ TABLE: dict[Refusal, Row] = {
         retryable=True,
         retry_after_s=1,
     ),
+    Refusal.LEDGER_UNAVAILABLE: Row(
+        503,
+        "Ledger unavailable",
+        "Calls that cost money cannot be booked just now; nothing was sent or charged, try again soon.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=1,
+    ),
     Refusal.UPSTREAM_TIMEOUT: Row(
         504,
         "Upstream timeout",
-        "The service behind the gateway did not answer in time; this call was not charged.",
+        "The service behind the gateway did not answer in time, but may yet do its work; repeat only what is harmless.",
         _UPSTREAM,
         fields=_NO_RETRY,
     ),
@@ -158,7 +261,7 @@ TABLE: dict[Refusal, Row] = {
 
 
 def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> bytes:
-    """The JSON of a refusal: RFC 9457 problem details, or the error object of the OpenAI API."""
+    """The JSON of a refusal, but for its numbers: RFC 9457 problem details, or the error object of the OpenAI API."""
     row = TABLE[refusal]
     code = refusal.name.lower()
     links: dict[str, Any] = {}
@@ -183,15 +286,23 @@ def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str 
     )
 
 
-def head(refusal: Refusal, dialect: str, length: int, *, realm: str) -> bytes:
-    """Status line and constant fields, without the empty line; `length` is the body's, in bytes."""
+def body_parts(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> tuple[bytes, ...]:
+    """The body in pieces, one more than the row has numbers: they are the last members of the innermost object."""
+    whole = body(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
+    if not TABLE[refusal].numbers:
+        return (whole,)
+    ends = b"}}" if dialect == "openai" else b"}"
+    names = [b',"%b":' % number.name.lower().encode() for number in TABLE[refusal].numbers]
+    return (whole.removesuffix(ends) + names[0], *names[1:], ends)
+
+
+def head(refusal: Refusal, dialect: str, length: int | None, *, realm: str) -> bytes:
+    """Status line and constant fields, without the empty line; `length` is the body's, in bytes, None if it varies."""
     row = TABLE[refusal]
     media = "application/json" if dialect == "openai" else "application/problem+json"
-    lines = [
-        f"HTTP/1.1 {row.status} {HTTPStatus(row.status).phrase}",
-        f"Content-Type: {media}",
-        f"Content-Length: {length}",
-    ]
+    lines = [f"HTTP/1.1 {row.status} {HTTPStatus(row.status).phrase}", f"Content-Type: {media}"]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
     if row.status == HTTPStatus.UNAUTHORIZED:
         lines.append(f'WWW-Authenticate: Bearer realm="{realm}"' + (f", {row.challenge}" if row.challenge else ""))
     if row.retry_after_s:
@@ -200,16 +311,17 @@ def head(refusal: Refusal, dialect: str, length: int, *, realm: str) -> bytes:
     return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
 
-def templates(*, realm: str, docs_url: str, top_up_url: str) -> list[list[tuple[bytes, bytes] | None]]:
-    """For each dialect, one (head, body) per number of `Refusal`; None where nothing is ever sent."""
-    rows: list[list[tuple[bytes, bytes] | None]] = []
+def templates(*, realm: str, docs_url: str, top_up_url: str) -> list[list[Template | None]]:
+    """For each dialect, one template per number of `Refusal`; None where nothing is ever sent."""
+    rows: list[list[Template | None]] = []
     for dialect in DIALECTS:
-        row: list[tuple[bytes, bytes] | None] = []
+        row: list[Template | None] = []
         for refusal in Refusal:
             if refusal not in TABLE:
                 row.append(None)
                 continue
-            text = body(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
-            row.append((head(refusal, dialect, len(text), realm=realm), text))
+            parts = body_parts(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
+            length = len(parts[0]) if len(parts) == 1 else None
+            row.append(Template(head(refusal, dialect, length, realm=realm), parts, TABLE[refusal].numbers))
         rows.append(row)
     return rows

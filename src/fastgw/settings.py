@@ -25,6 +25,7 @@ Kind = Literal[
     "text",
     "url",
     "header-name",
+    "switch",
 ]
 Environ = Mapping[str, str]
 Default = str | int | Callable[[Environ], str | int]
@@ -38,8 +39,8 @@ CONNECTION_FIELDS = frozenset(
 )  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2, bounded
 
-_SECOND, _HOUR = 1_000, 3_600_000
-_KIB, _MIB, _TIB = 1 << 10, 1 << 20, 1 << 40
+_SECOND, _HOUR, _DAY = 1_000, 3_600_000, 86_400_000
+_KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _RECORDS_MAX = 1 << 26
 _TEXT = re.compile(r"[ !#-\[\]-~]*")  # what a quoted-string holds without escapes, RFC 9110 §5.6.4
 _URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escape in JSON, HTML or a header
@@ -51,6 +52,7 @@ _METAVAR = {
     "url": "URL",
     "path": "DIR",
     "file": "FILE",
+    "switch": "on|off",
 }
 
 
@@ -122,9 +124,23 @@ class Setting(Struct, frozen=True):
                 return "must name an end-to-end header, not Authorization or x-api-key, which always count"
             case "address":
                 return "must be an address"
+            case "switch":
+                return "must be on or off, in a file true or false"
+
+    def from_text(self, text: str) -> object:
+        """What TOML would hold where a flag or a variable holds `text`, which may still be refused."""
+        if self.kind == "switch":
+            switch = units.switch_in(text)
+            return text if switch is None else switch
+        number = units.integer_in(text) if self.is_number else None
+        return text if number is None else number
 
     def parse(self, value: object) -> str | int:
-        """The attribute's value from what TOML, a flag or a variable holds, or `ValueError` with the rule."""
+        """The attribute's value from what TOML holds, or `from_text` gave; `ValueError` with the rule."""
+        if self.kind == "switch":
+            if isinstance(value, bool):
+                return value
+            raise ValueError(self.rule)
         if self.is_number:
             return self._parse_number(value)
         if self.kind == "address":
@@ -165,6 +181,8 @@ class Setting(Struct, frozen=True):
                 return units.format_duration(int(value))
             case "size":
                 return units.format_size(int(value))
+            case "switch":
+                return "on" if value else "off"
             case "address":
                 return str(value) or "off"
             case _:
@@ -228,12 +246,12 @@ def _timeout(name: str, default_ms: int, text: str, zero: str = "") -> Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "Server", "address", "127.0.0.1:8080", 0, 0, False,
             "Where clients connect; \":8080\" is port 8080 on all interfaces."),
-    Setting("workers", "Server", "integer", _default_workers, 1, 64, False,
+    Setting("workers", "Server", "integer", _default_workers, 1, 64, True,
             "Processes that serve clients; more than the cores only costs.", default_help="one per core"),
     Setting("admin", "Server", "address", "127.0.0.1:8081", 0, 0, False,
-            "Where /livez, /readyz and /metrics answer; \"off\" for nowhere. Keep it private."),
+            "Where the admin API, /livez, /readyz and /metrics answer; \"off\" for nowhere. Keep it private."),
     Setting("state_dir", "Server", "path", _default_state_dir, 0, 0, False,
-            "Holds the lock of the running instance; one per directory.",
+            "Holds the ledger, the call log, the secrets and the lock of one instance; keep it and back it up.",
             default_help="/var/lib/fastgw for root, else ~/.local/state/fastgw"),
     Setting("segment_dir", "Server", "path", "/dev/shm", 0, 0, False,
             "Where the shared memory of the processes is a file; use memory-backed storage."),
@@ -243,6 +261,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
             "Further accounts, one JSON object per line with the fields of [[accounts]]."),
+    Setting("watch", "Server", "switch", False, 0, 0, True,
+            "Load the file, and those of keys and accounts, again whenever one of them changes."),
 
     Setting("url_max", "Requests", "size", 8 * _KIB, 256, 64 * _KIB, True,
             "Longest URL; a longer one gets 414."),
@@ -265,6 +285,8 @@ SETTINGS: tuple[Setting, ...] = (
     _timeout("first_byte_timeout", 600 * _SECOND, "Longest wait for the first byte of an upstream's answer."),
     _timeout("stream_timeout", 600 * _SECOND, "Longest pause inside an upstream's answer."),
     _timeout("total_timeout", 0, "Longest time for a whole call, answer included.", zero="off"),
+    Setting("hold_timeout", "Timeouts", "duration", 15 * 60 * _SECOND, _SECOND, 24 * _HOUR, True,
+            "Longest time that a call may hold money; it is ended then."),
     _timeout("upstream_idle_timeout", 4 * _SECOND,
              "How long an unused connection to a target is kept; stay below the target's own limit."),
 
@@ -279,6 +301,15 @@ SETTINGS: tuple[Setting, ...] = (
             "Different routes there is room for, those of earlier configurations included."),
     Setting("journal_records", "Capacity", "power-of-two", 16_384, 256, 1 << 22, False,
             "Finished calls that one worker can hold for the keeper to fetch."),
+
+    Setting("call_log", "Call log", "switch", True, 0, 0, False,
+            "Remember every call, for `fastgw logs`, `usage` and `audit`; in the state directory."),
+    Setting("call_log_keep", "Call log", "duration", 30 * _DAY, _HOUR, 3_660 * _DAY, True,
+            "How long calls are remembered one by one.", zero="for ever"),
+    Setting("call_log_max", "Call log", "size", 10 * _GIB, 64 * _MIB, 1_024 * _TIB, True,
+            "Most bytes of the call log; the oldest calls are forgotten first.", zero="no limit"),
+    Setting("access_log", "Call log", "file", "", 0, 0, True,
+            "Write a line of JSON for every call to this file; \"-\" is standard output."),
 
     Setting("realm", "Answers", "text", "fastgw", 1, 64, True,
             "The realm that a 401 names in WWW-Authenticate."),
@@ -303,6 +334,7 @@ class Server(Struct, frozen=True, kw_only=True):
     drain_timeout_ms: int
     keys_file: str
     accounts_file: str
+    watch: bool
     url_max_bytes: int
     head_max_bytes: int
     headers_max: int
@@ -317,12 +349,17 @@ class Server(Struct, frozen=True, kw_only=True):
     first_byte_timeout_ms: int
     stream_timeout_ms: int
     total_timeout_ms: int
+    hold_timeout_ms: int
     upstream_idle_timeout_ms: int
     upstream_connections_max: int
     keys_max: int
     accounts_max: int
     routes_max: int
     journal_records: int
+    call_log: bool
+    call_log_keep_ms: int
+    call_log_max_bytes: int
+    access_log: str
     realm: str
     docs_url: str
     top_up_url: str

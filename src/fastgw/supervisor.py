@@ -1,264 +1,119 @@
 """The supervisor: owns the listening sockets, the segment and the children; starts, replaces and ends them.
 
-It decides nothing about requests and writes nothing to a disk but its lock. SIGTERM or SIGINT drains, a second one ends
-at once.
+It decides nothing about requests and writes nothing to a disk but its lock. It waits for signals and for what its
+children say, and never for one of them. SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reloads, SIGUSR2
+upgrades to the code that is installed now.
 """
 
-import glob
 import os
 import signal
-import subprocess
+import socket
 import sys
 import time
 from collections.abc import Callable
 
 from . import __version__, published
 from ._segment import Segment, SegmentError
-from .instance import BACKLOG, Occupied, lock_state, open_listeners, segment_path
+from .channel import Publish, Served
+from .children import inherit_nothing, say
+from .events import Events
+from .instance import Occupied, lock_state
+from .keeping import READY, Keeper
+from .listeners import Listeners
 from .model import Config
-from .room import claim
-from .secret import SecretError, read_secret
-from .states import WorkerState
+from .opening import open_segment
+from .published import Source
+from .rollout import Rollout
+from .secret import SecretError
+from .upgrade import (
+    HANDOVER_VERSION,
+    Handover,
+    Probe,
+    Verdict,
+    go_over,
+    hold_signals,
+    received,
+    release_signals,
+)
+from .workers import KILL_AFTER_S, Shared, StartError, Workers
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-POLL_S = 0.02
 START_TIMEOUT_S = 30.0
-EARLY_DEATHS_MAX = 5  # of one worker in a row, at start, before it was ever ready
-RETRY_S = 0.25  # before another try after a second early death; twice that after the next, and so on
-RETRY_MAX_S = 5.0
-EARLY_S = 10.0  # a keeper that ends sooner ended early
-KILL_AFTER_S = 5.0  # beyond the drain timeout
-
-
-class StartError(Exception):
-    """The gateway could not start; the message says why."""
+START_CHECK_S = 0.1
+IDLE_S = 1.0
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(Exception):
     """It was told to stop before it served."""
 
 
-def say(message: str) -> None:
-    print(f"fastgw: {message}", file=sys.stderr, flush=True)
-
-
-def open_segment(config: Config) -> tuple[Segment, bool]:
-    """The segment of this state directory, and whether it is new: one that is there is taken if it fits.
-
-    Raises SegmentError or SecretError.
-    """
-    server = config.server
-    path = segment_path(server.segment_dir, server.state_dir)
-    secret = read_secret(server.state_dir)
-    wanted = {
-        "keys_max": server.keys_max,
-        "accounts_max": server.accounts_max,
-        "routes_max": server.routes_max,
-        "journal_records": server.journal_records,
-    }
-    for unfinished in glob.glob(f"{glob.escape(path)}.*"):
-        os.unlink(unfinished)  # of one that was killed while it made it; the state directory's lock is ours
-    try:
-        segment = Segment.open(path)
-    except FileNotFoundError:
-        return _new_segment(path, secret, wanted, server.workers), True
-    if not segment.same_boot:
-        os.unlink(path)
-        return _new_segment(path, secret, wanted, server.workers), True
-    different = [f"{name} = {segment.capacity[name]}" for name in wanted if segment.capacity[name] != wanted[name]]
-    if different:
-        raise SegmentError(
-            f"the segment {path} was made with {', '.join(different)}: start with the same, or remove the file, "
-            "which forgets what has been spent"
-        )
-    if not segment.keeps_secret(secret):
-        raise SegmentError(
-            f"the segment {path} was made with another secret than {server.state_dir}/secret: bring that back, or "
-            "remove the segment, which forgets what has been spent"
-        )
-    claim(segment, keys=0, accounts=0, workers=server.workers, routes=0)
-    return segment, False
-
-
-def _new_segment(path: str, secret: bytes, capacity: dict[str, int], workers: int) -> Segment:
-    """A new one with room for the workers, or none: what is missing now would be a fault in a request later."""
-    try:
-        segment = Segment.create(path, secret=secret, **capacity)
-    except OSError as error:
-        raise SegmentError(f"cannot make the segment {path}: {error.strerror}; see --segment-dir") from None
-    try:
-        claim(segment, keys=0, accounts=0, workers=workers, routes=0)
-    except SegmentError:
-        os.unlink(path)
-        raise
-    return segment
-
-
-def children_environment() -> dict[str, str] | None:
-    """What makes children import this very package, and never one that lies where the command was started.
-
-    They run with -P, so what was found through the first entry of this process's path must be on PYTHONPATH.
-    """
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    first = os.path.abspath(sys.path[0]) if sys.path else ""
-    if first != root or sys.flags.safe_path:
-        return None
-    others = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
-
-
-class Child:
-    """One child process and what is needed to start it again."""
-
-    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
-        self.name = name
-        self.start = start
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
-        self.early_deaths = 0  # in a row
-        self.retry_at = 0.0
-
-    def spawn(self) -> None:
-        self.started_at = time.monotonic()
-        self.process = self.start()
-
-
 class Supervisor:
-    """One running gateway; `run` returns the exit code."""
+    """One running gateway: `begin` or `adopt` it; `run` returns the exit code."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, shared: Shared, listeners: Listeners, lifeline_end: int, events: Events) -> None:
         self.config = config
+        self.shared = shared
+        self.listeners = listeners
+        self.lifeline_end = lifeline_end  # it closes when this process is gone, which tells the children
+        self.events = events
+        self.draining = False
+        self.disposable = False  # a new segment, until a worker may have charged somebody
+        self.adopted = False  # it goes on with what another program has begun
+        self.upgrade_wanted = False
+        self.probe: Probe | None = None
+        self.keeper = Keeper(shared, events, self._publish)
+        self.workers = Workers(shared, listeners, events, config.server.workers)
+        self.rollout = Rollout(self.workers)
+        self.workers.on_configured = self.rollout.configured
+        self.workers.on_death = self.rollout.died
+
+    @staticmethod
+    def begin(config: Config, source: Source) -> "Supervisor":
+        """Alone on the state directory and the address. Raises Occupied, SegmentError, SecretError or OSError."""
         server = config.server
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self.lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
-        self.listeners = open_listeners(server.listen_address, server.workers, BACKLOG)
-        self.segment, self.disposable = open_segment(config)  # a new one, until a worker may have charged somebody
+        inherit_nothing()
+        events = Events()
+        lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
+        listeners = Listeners.open(server.listen_address, server.workers)
+        segment, is_new = open_segment(config)
         for route in config.routes:
-            self.segment.route_slot(route.name)
-        for index in range(self.segment.worker_slots):
-            self._recover(index)
-        self.config_fd = published.publish(config)
-        self.environment = children_environment()
-        self.lifeline, self.lifeline_end = os.pipe()  # children read it; it closes when this process is gone
-        self.keeper = Child("keeper", self._replace_keeper)
-        self.workers = [Child(f"worker {i}", lambda i=i: self._start_worker(i)) for i in range(server.workers)]  # type: ignore[misc]
-        self.serving = False
+            segment.route_slot(route.name)
+        lifeline, lifeline_end = os.pipe()
+        shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
+        self = Supervisor(config, shared, listeners, lifeline_end, events)
+        self.disposable = is_new
+        for slot in range(segment.worker_slots):
+            self.workers.recover(slot)
+        return self
 
-    # Children
-
-    def _spawn(self, module: str, *arguments: object, fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", f"fastgw.{module}", *map(str, arguments)],
-            pass_fds=(*fds, self.config_fd, self.lifeline, self.lock),
-            stdin=subprocess.DEVNULL,
-            env=self.environment,
-        )
-
-    def _start_keeper(self) -> int:
-        """The first one; what it says about loading can be read from the descriptor."""
-        ready, write = os.pipe()
-        os.set_blocking(ready, False)
-        self.keeper.started_at = time.monotonic()
-        arguments = (self.segment.path, self.config_fd, self.lifeline, write)
-        self.keeper.process = self._spawn("keeper", *arguments, fds=(write,))
-        os.close(write)
-        return ready
-
-    def _replace_keeper(self) -> subprocess.Popen[bytes]:
-        return self._spawn("keeper", self.segment.path, self.config_fd, self.lifeline, -1, fds=())
-
-    def _start_worker(self, index: int) -> subprocess.Popen[bytes]:
-        listener = self.listeners[index].fileno()
-        self.segment.worker_set(index, 0, WorkerState.STARTING)  # before it can say that it is ready
-        return self._spawn("worker", index, self.segment.path, listener, self.config_fd, self.lifeline, fds=(listener,))
-
-    def _recover(self, index: int) -> None:
-        """Give back what a worker that is gone held, before its slot is used again."""
-        voided, surplus = self.segment.recover(index)
-        self.segment.worker_set(index, 0, WorkerState.ABSENT)
-        if voided or surplus:
-            say(f"gave back {max(voided, surplus) / 1e9:.9f} that worker {index} held when it died")
-
-    def _wait_for_keeper(self, ready: int) -> None:
-        """Until accounts and keys are loaded. Raises StartError."""
-        text = b""
-        while not text.endswith(b"\n"):
-            try:
-                part = os.read(ready, 4096)
-            except BlockingIOError:
-                if self._asked_to_stop(POLL_S):
-                    raise Stopped from None
-                continue
-            if not part:
-                assert self.keeper.process is not None
-                end = how_it_ended(self.keeper.process.wait())
-                text = text or f"the keeper {end} while it loaded accounts and keys".encode()
-                break
-            text += part
-        os.close(ready)
-        if text != b"ready\n":
-            raise StartError(text.decode(errors="replace").strip())
-
-    def _wait_for_workers(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while any(self.segment.worker(i)["state"] != WorkerState.READY for i in range(len(self.workers))):
-            if time.monotonic() > deadline:
-                raise StartError(f"no worker was ready within {START_TIMEOUT_S:.0f} s")
-            if self._asked_to_stop(POLL_S):
-                raise Stopped
-            self._replace_dead()
-
-    def _asked_to_stop(self, within_s: float) -> bool:
-        """Wait for a signal; whether it is one to stop."""
-        info = signal.sigtimedwait(SIGNALS, within_s)
-        return info is not None and info.si_signo != signal.SIGCHLD
-
-    def _replace_dead(self) -> float:
-        """Start a new child in the place of every one that has died; the seconds until there is more to do."""
-        now = time.monotonic()
-        next_at = now + 1.0
-        for index, child in enumerate((self.keeper, *self.workers), -1):
-            if child.process is not None and child.process.poll() is not None:
-                self._bury(index, child)
-            if child.process is None:
-                if now >= child.retry_at:
-                    child.spawn()
-                else:
-                    next_at = min(next_at, child.retry_at)
-        return next_at - now
-
-    def _bury(self, index: int, child: Child) -> None:
-        assert child.process is not None
-        end = how_it_ended(child.process.returncode)
-        early = time.monotonic() - child.started_at < EARLY_S
-        if index >= 0:
-            early = self.segment.worker(index)["state"] in (WorkerState.ABSENT, WorkerState.STARTING)
-            self._recover(index)
-        child.process = None
-        child.early_deaths = child.early_deaths + 1 if early else 0
-        # The first replacement comes at once; one that fails again and again must not take the processor.
-        pause_s = 0.0 if child.early_deaths < 2 else min(RETRY_S * 2 ** (child.early_deaths - 2), RETRY_MAX_S)
-        child.retry_at = time.monotonic() + pause_s
-        if index >= 0 and child.early_deaths >= EARLY_DEATHS_MAX and not self.serving:
-            raise StartError(f"{child.name} {end}, for the {EARLY_DEATHS_MAX}th time in a row before it was ready")
-        say(f"{child.name} {end}; starting another" + (f" in {pause_s:.1f} s" if pause_s else ""))
+    @staticmethod
+    def adopt(handed: Handover) -> "Supervisor":
+        """Go on with what another version of this program has handed over."""
+        inherit_nothing()
+        events = Events()
+        config = published.read(handed.config_fd)
+        listeners = Listeners([socket.socket(fileno=descriptor) for descriptor in handed.listeners])
+        shared = Shared(
+            Segment.open(handed.segment), handed.config_fd, handed.lifeline, handed.lock,
+            config.server.drain_timeout_ms, handed.generation,
+        )  # fmt: skip
+        self = Supervisor(config, shared, listeners, handed.lifeline_end, events)
+        self.adopted = True
+        self.workers.started = True
+        for worker in handed.workers:
+            self.workers.adopt(worker)
+        if handed.keeper:
+            self.keeper.adopt(handed.keeper)
+        return self
 
     # Life
 
     def run(self) -> int:
-        server = self.config.server
         try:
-            self._wait_for_keeper(self._start_keeper())
-            self.disposable = False
-            for worker in self.workers:
-                worker.spawn()
-            self._wait_for_workers()
-            self.serving = True
-            many = f"{len(self.workers)} worker" + ("s" if len(self.workers) > 1 else "")
-            say(f"{__version__} serving on http://{server.listen_address} with {many}"
-                + (f", admin on http://{server.admin_address}" if server.admin_address else ""))  # fmt: skip
-            while not self._asked_to_stop(self._replace_dead()):
-                pass
+            if self.adopted:
+                self._succeed()
+            else:
+                self._start()
         except Stopped:
             self._kill()
             say("stopped before it served")
@@ -266,19 +121,155 @@ class Supervisor:
         except BaseException:
             self._kill()
             raise
-        return self._drain()
+        return self._serve()
+
+    def _start(self) -> None:
+        """Until it serves. Raises StartError, SegmentError, OSError or Stopped."""
+        self.keeper.start_first()
+        self._await(lambda: self.keeper.loaded != "", within_s=None)
+        if self.keeper.loaded != READY:
+            raise StartError(self.keeper.loaded)
+        self.disposable = False
+        self._await(lambda: self.workers.step() >= 0 and self.workers.ready, START_TIMEOUT_S)
+        self.workers.started = True
+        server = self.config.server
+        many = f"{server.workers} worker" + ("s" if server.workers > 1 else "")
+        say(f"{__version__} serving on http://{server.listen_address} with {many}"
+            + (f", admin on http://{server.admin_address}" if server.admin_address else ""))  # fmt: skip
+
+    def _succeed(self) -> None:
+        """Replace the keeper of the program before, then its workers; these serve until younger ones do."""
+        self.keeper.end()
+        for route in self.config.routes:
+            self.shared.segment.route_slot(route.name)
+        self.keeper.step()
+        for worker in list(self.workers.by_slot.values()):
+            self.workers.replace(worker)
+        say(f"upgraded to {__version__}; {len(self.workers.by_slot)} workers finish what they have, and are replaced")
+
+    def _await(self, true: Callable[[], bool], within_s: float | None) -> None:
+        until = time.monotonic() + (within_s or float("inf"))
+        while not true():
+            if time.monotonic() > until:
+                raise StartError(f"no worker was ready within {within_s:.0f} s")
+            for number in self.events.wait(START_CHECK_S):
+                if number in STOPS:
+                    raise Stopped
+                self._note(number)
+
+    def _serve(self) -> int:
+        try:
+            while True:
+                within_s = min(self.keeper.step(), self.workers.step(), self.rollout.step(), self._step_upgrade())
+                for number in self.events.wait(within_s):
+                    if number in STOPS:
+                        return self._drain()
+                    self._note(number)
+        except BaseException:
+            self._kill()
+            raise
+
+    def _note(self, number: int) -> None:
+        """Heed a signal that is not one to stop."""
+        if number == signal.SIGHUP:
+            self.keeper.wanted = True
+        elif number == signal.SIGUSR2:
+            self.upgrade_wanted = True
+
+    # Reload
+
+    def _publish(self, message: Publish, descriptor: int) -> None:
+        """The keeper has read, checked and applied a configuration: have it served, if that can be."""
+        channel = self.keeper.channel
+
+        def answer(problem: str, applied: bool) -> None:
+            if applied:
+                self._take(config)
+                for line in message.lines:
+                    say(f"reload: {line}")
+            if problem:
+                say(f"error: reload: {problem}")
+            if channel is not None and self.keeper.channel is channel:
+                channel.send(Served(message.number, problem, applied))
+
+        try:
+            if self.draining or self.rollout.running:
+                raise ValueError("it ends" if self.draining else "another reload is not over yet")
+            config = published.read(descriptor)
+            self.workers.prepare(config.server.workers)
+        except (SegmentError, OSError, ValueError) as error:
+            os.close(descriptor)
+            answer(str(error), False)
+            return
+        self.rollout.start(descriptor, answer)
+
+    def _take(self, config: Config) -> None:
+        """It is served: what of it concerns this process."""
+        self.config = config
+        self.shared.drain_ms = config.server.drain_timeout_ms
+        self.workers.number = config.server.workers
+
+    # Upgrade
+
+    def _step_upgrade(self) -> float:
+        """Ask the installed code whether it can take over, when nothing else is changing."""
+        if self.probe is not None:
+            return self.probe.step()
+        if self.upgrade_wanted and not self.rollout.running and self.workers.ready:
+            self.upgrade_wanted = False
+            self.probe = Probe(self.shared, self.events, self._probed)
+        return IDLE_S
+
+    def _probed(self, verdict: Verdict, config_fd: int) -> None:
+        assert self.probe is not None
+        stale = self.probe.generation != self.shared.generation or self.rollout.running
+        self.probe = None
+        problems = list(verdict.problems)
+        if not problems and not stale:
+            try:
+                self.workers.prepare_to_replace(verdict.workers)
+                self._go_over(config_fd)
+                return
+            except (SegmentError, OSError) as error:
+                problems.append(str(error))
+        os.close(config_fd)
+        for problem in problems:
+            say(f"error: upgrade: {problem}")
+        if problems:
+            say("upgrade refused; nothing has changed")
+        self.upgrade_wanted = self.upgrade_wanted or (stale and not problems)  # by what has been reloaded meanwhile
+
+    def _go_over(self, config_fd: int) -> None:
+        """Hand over; returns only when that cannot be, or a signal has come that goes first."""
+        hold_signals()
+        early = self.events.caught()
+        if any(number != signal.SIGCHLD for number in early):
+            self.upgrade_wanted = True  # when that has been heeded
+        elif not self.draining:
+            handover = Handover(
+                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.generation + 1,
+                self.shared.lifeline, self.lifeline_end, self.shared.lock,
+                tuple(listener.fileno() for listener in self.listeners.sockets),
+                self.keeper.process.pid if self.keeper.process is not None else 0, self.workers.handed(),
+            )  # fmt: skip
+            go_over(handover)
+        os.close(config_fd)
+        release_signals()
+        self.events.again(early)
+
+    # The end
 
     def _drain(self) -> int:
         """No new connections; what is in flight finishes, within the drain timeout."""
         say("draining; another signal ends it at once")
-        for listener in self.listeners:
-            listener.close()  # the workers have theirs, and accept what is queued before they close it
-        workers = [child.process for child in self.workers if child.process is not None]
+        self.draining = True
+        self.listeners.close()  # the workers have theirs, and accept what is queued before they close it
+        workers = [child.process for child in self.workers.by_slot.values() if child.process is not None]
         for process in workers:
-            process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self.config.server.drain_timeout_ms / 1000 + KILL_AFTER_S
+            process.signal(signal.SIGTERM)
+        deadline = time.monotonic() + self.shared.drain_ms / 1000 + KILL_AFTER_S
         while any(process.poll() is None for process in workers):
-            if self._asked_to_stop(0.1):
+            if any(number in STOPS for number in self.events.wait(0.1)):
                 say("ended with calls in flight")
                 self._kill()
                 return 1
@@ -290,29 +281,26 @@ class Supervisor:
         return 0
 
     def _kill(self) -> None:
-        """End every child now, and wait for it."""
-        for child in (*self.workers, self.keeper):
-            if child.process is not None:
-                child.process.kill()
-        for child in (*self.workers, self.keeper):
-            if child.process is not None:
-                child.process.wait()
-        for index in range(len(self.workers)):
-            self._recover(index)
+        """End every child now, and wait for it; the keeper last, when nobody spends any more."""
+        self.workers.end()
+        self.keeper.end()
         if self.disposable:
-            os.unlink(self.segment.path)
+            os.unlink(self.shared.segment.path)
 
 
-def how_it_ended(code: int) -> str:
-    """A process's end, as the predicate of a sentence."""
-    return f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with {code}"
-
-
-def run(config: Config) -> int:
+def run(config: Config, source: Source) -> int:
     """Serve until told to stop; the exit code. Every reason not to start is said on stderr."""
+    return _run(lambda: Supervisor.begin(config, source))
+
+
+def _run(make: Callable[[], Supervisor]) -> int:
     try:
-        return Supervisor(config).run()
+        return make().run()
     except (Occupied, StartError, SegmentError, SecretError, OSError) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
         return 2
+
+
+if __name__ == "__main__":  # the successor of another, see `upgrade.go_over`; never by hand
+    sys.exit(_run(lambda: Supervisor.adopt(received(int(sys.argv[1])))))

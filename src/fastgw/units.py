@@ -15,23 +15,31 @@ BURST_MAX = 1_000_000_000
 # A bucket is a time in one 64-bit word of nanoseconds; a year leaves it room for finer fractions.
 REFILL_MAX_NS = 366 * 86_400 * 1_000_000_000
 
-_DURATION = re.compile(r"([0-9]{1,15})(ms|s|m|h)?")
-_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_DURATION = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)?")
+_DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UP_TO_HOURS_MS = {name: scale for name, scale in _DURATION_MS.items() if name != "d"}
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB)?")
 _SIZE_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _RATE = re.compile(r"([0-9]{1,15})/(s|m|h|d)")
 _RATE_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+_RATE_UNIT = {period_ns: unit for unit, period_ns in _RATE_NS.items()}
 _MONEY = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _INTEGER = re.compile(r"[0-9]{1,18}")
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 _MONEY_RULE = 'must be an amount in the currency\'s unit, a decimal string like "0.001"'
-DURATION_FORM = 'written like "500ms", "30s", "2m" or "1h", a bare integer is seconds'
+DURATION_FORM = 'written like "500ms", "30s", "2m", "1h" or "7d", a bare integer is seconds'
 SIZE_FORM = 'written like "8KiB", "64MiB" or "1GiB", a bare integer is bytes'
 
 
 def integer_in(text: str) -> int | None:
     """The value of a string of decimal digits, None for any other text."""
     return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def switch_in(text: str) -> bool | None:
+    """What a flag or a variable says by on, true, yes or 1, and their opposites; None for any other text."""
+    return _SWITCH.get(text.lower())
 
 
 def parse_duration_ms(value: object) -> int:
@@ -53,8 +61,11 @@ def _scaled(value: object, form: re.Pattern[str], units: dict[str, int], bare: i
 
 
 def format_duration(ms: int) -> str:
-    """Milliseconds in the largest unit that holds them exactly: 75000 → "75s", 120000 → "2m", 0 → "0"."""
-    return _in_largest_unit(ms, _DURATION_MS)
+    """Milliseconds in the largest unit that holds them exactly: 75000 → "75s", 120000 → "2m", 0 → "0".
+
+    Days are for more than one: what lasts a day is "24h".
+    """
+    return _in_largest_unit(ms, _DURATION_MS if ms > _DURATION_MS["d"] else _UP_TO_HOURS_MS)
 
 
 def format_size(size: int) -> str:
@@ -84,6 +95,11 @@ def parse_rate(value: object) -> tuple[int, int]:
     if parsed is None:
         raise ValueError('must be a whole number ≥ 1 of requests per s, m, h or d, written like "100/s" or "5000/h"')
     return parsed
+
+
+def format_rate(count: int, period_ns: int) -> str:
+    """A rate as it is written: (100, 1_000_000_000) → "100/s"."""
+    return f"{count}/{_RATE_UNIT[period_ns]}"
 
 
 def parse_burst(value: object) -> int:

@@ -1,6 +1,7 @@
-"""A worker: one event loop that serves one listening socket until it is told to drain.
+"""A worker: one event loop that serves the listening sockets it is handed until it is told to end.
 
-Started by the supervisor as `python -m fastgw.worker INDEX SEGMENT LISTEN_FD CONFIG_FD LIFELINE_FD`; never by hand.
+Started by the supervisor as `python -m fastgw.worker SLOT SEGMENT CONFIG_FD LIFELINE_FD LOCK_FD CHANNEL_FD`; never by
+hand.
 """
 
 import asyncio
@@ -17,13 +18,16 @@ import uvloop
 
 from . import published
 from ._segment import Segment
+from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
 from .dataplane.connection import Connection
+from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .instance import BACKLOG
 from .model import Config
 from .states import WorkerState
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
+QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
 SPARE_DESCRIPTORS = 32  # of the process itself
 
 
@@ -44,53 +48,158 @@ def within_descriptors(config: Config) -> Config:
 
 
 class Worker:
-    """Serves on an inherited socket; `drain` ends it."""
+    """Accepts on the sockets that the supervisor hands it; `drain` and `retire` end it."""
 
-    def __init__(self, index: int, segment: Segment, listener: socket.socket, config_fd: int, lifeline: int) -> None:
-        self.index = index
+    def __init__(self, slot: int, segment: Segment, config: Config, channel: Channel, lifeline: int, lock: int) -> None:
+        self.slot = slot
         self.segment = segment
-        self.listener = listener
-        self.config = within_descriptors(published.read(config_fd))
+        self.config = within_descriptors(config)
+        self.channel = channel
         self.lifeline = lifeline
+        self.lock = lock
+        self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
+        self.quiet: dict[Connection | Nobody, tuple[int, float]] = {}  # the deadline of one that waits, and since when
+        self.retired = False
         self.done = asyncio.Event()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         self.loop = loop
-        self.plane = plane = Plane(self.config, self.segment, self.index, loop)
-        factory: Any = lambda: Connection(plane)  # noqa: E731  # a protocol by its methods, not by its base
-        self.server = await loop.create_server(factory, sock=self.listener, backlog=BACKLOG)
+        self.plane = Plane(self.config, self.segment, self.slot, loop)
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
-        loop.add_reader(self.lifeline, self.drain)  # readable means closed: the supervisor is gone
+        loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        self.segment.worker_set(self.index, os.getpid(), WorkerState.READY)
+        heeding = loop.create_task(self._heed_all())
         await self.done.wait()
-        plane.close()
+        heeding.cancel()
+        self.plane.close()
 
-    def drain(self) -> None:
-        """Stop accepting; finish what is in flight, within the drain timeout."""
+    # What the supervisor says
+
+    async def _heed_all(self) -> None:
+        """One message after the other, in their order."""
+        come = asyncio.Event()
+        self.loop.add_reader(self.channel.fileno(), come.set)
+        while True:
+            try:
+                received = self.channel.receive()
+                if received is not None:
+                    await self._heed(*received)
+                    continue
+            except ChannelError as error:
+                print(f"fastgw: worker {self.slot}: not understood: {error}", file=sys.stderr, flush=True)
+                continue
+            except Closed:
+                self.loop.remove_reader(self.channel.fileno())
+                return  # the lifeline tells the rest
+            come.clear()
+            await come.wait()
+
+    async def _heed(self, message: Message, descriptors: list[int]) -> None:
+        match message:
+            case Listen(listeners):
+                for number, descriptor in zip(listeners, descriptors, strict=True):
+                    await self._listen(number, socket.socket(fileno=descriptor))
+                self._say_listening()
+            case Unlisten(listeners):
+                for number in listeners:
+                    if (server := self.servers.pop(number, None)) is not None:
+                        server.close()
+                self._say_listening()
+            case Configure(generation):
+                [descriptor] = descriptors
+                self.channel.send(Configured(generation, self._reconfigure(descriptor)))
+            case Retire():
+                self.retire()
+
+    async def _listen(self, number: int, listener: socket.socket) -> None:
+        if self.plane.draining or number in self.servers:
+            listener.close()
+            return
+        factory: Any = self._connection  # a protocol by its methods, not by its base
+        self.servers[number] = await self.loop.create_server(factory, sock=listener, backlog=BACKLOG)
+
+    def _connection(self) -> Connection:
+        return Connection(self.plane)
+
+    def _say_listening(self) -> None:
+        if not self.plane.draining:
+            self.segment.worker_set(self.slot, os.getpid(), WorkerState.READY)
+        self.channel.send(Listening(tuple(self.servers)))
+
+    def _reconfigure(self, descriptor: int) -> str:
+        """Serve new requests by the published configuration; what is wrong, and then all is as before."""
+        try:
+            config = within_descriptors(published.read(descriptor))
+            self.plane.reconfigure(config)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            os.close(descriptor)
+        self.config = config
+        return ""
+
+    # The end
+
+    def retire(self) -> None:
+        """Accept no more, which others do; finish what is in flight, and close connections when they have gone quiet.
+
+        A connection just accepted, or kept for the next request, may have one on its way: it is served, and told
+        that it is the last. Only who sends nothing for a while is closed unasked.
+        """
         if self.plane.draining:
             return
+        self.retired = True
+        self._end_soon()
+        self._close_listeners()
+
+    def drain(self) -> None:
+        """Stop accepting, which nobody does any more; finish what is in flight, within the drain timeout."""
+        self.retired = False
+        if self.plane.draining:
+            return
+        self._end_soon()
+        self.loop.call_later(LAST_CALL_S, self._close_listeners)
+
+    def _orphaned(self) -> None:
         self.loop.remove_reader(self.lifeline)
+        self.drain()
+        # The next gateway may start while this one finishes: it finds the slot and the process that is draining.
+        self.loop.call_later(2 * LAST_CALL_S, os.close, self.lock)
+
+    def _end_soon(self) -> None:
         self.plane.draining = True
-        self.segment.worker_set(self.index, os.getpid(), WorkerState.DRAINING)
-        self.loop.call_later(LAST_CALL_S, self._close_listener)
+        self.segment.worker_set(self.slot, os.getpid(), WorkerState.DRAINING)
         self.loop.call_later(self.config.server.drain_timeout_ms / 1000, self._give_up)
 
-    def _close_listener(self) -> None:
-        self.server.close()
+    def _close_listeners(self) -> None:
+        for server in self.servers.values():
+            server.close()
+        self.servers.clear()
         self._close_idle()
 
     def _close_idle(self) -> None:
-        for client in list(self.plane.clients):
+        clients = list(self.plane.clients)
+        if self.retired:
+            clients = [client for client in clients if self._is_quiet(client)]
+        for client in clients:
             client.drain()
         if self.plane.clients:
             self.loop.call_later(LAST_CALL_S, self._close_idle)
         else:
             self.done.set()
+
+    def _is_quiet(self, client: Connection | Nobody) -> bool:
+        """Whether the client has waited for its next request for long; its deadline is another after each."""
+        now = self.loop.time()
+        deadline, since = self.quiet.get(client, (-1, now))
+        if client.exchange is not None or deadline != client.deadline:
+            since = now
+        self.quiet[client] = (client.deadline, since)
+        return now - since >= QUIET_S
 
     def _give_up(self) -> None:
         """Time is up: who still waits for an answer is told so, an answer that has begun is cut, nothing is charged."""
@@ -104,10 +213,14 @@ class Worker:
 
 
 def main(argv: list[str]) -> int:
-    index, segment, listen_fd, config_fd, lifeline = int(argv[0]), argv[1], int(argv[2]), int(argv[3]), int(argv[4])
-    # Ctrl-C reaches the whole group; only the supervisor acts on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(index, Segment.open(segment), socket.socket(fileno=listen_fd), config_fd, lifeline)
+    slot, path = int(argv[0]), argv[1]
+    config_fd, lifeline, lock, channel = map(int, argv[2:6])
+    # Ctrl-C reaches the whole group, and a terminal that is closed: only the supervisor acts on them.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    config = published.read(config_fd)
+    os.close(config_fd)  # the next one comes by the channel
+    worker = Worker(slot, Segment.open(path), config, Channel.inherited(channel, blocking=False), lifeline, lock)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(worker.run())
     return 0

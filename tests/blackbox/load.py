@@ -42,6 +42,10 @@ class Budget:
         self.calls -= 1
         return True
 
+    def end(self) -> None:
+        """No more calls; for another thread."""
+        self.calls = 0
+
 
 class Caller(asyncio.Protocol):
     """One connection: one call at a time, until the budget or the connection ends."""
@@ -118,11 +122,12 @@ def request(key: str, target: str = "/v1/calls") -> bytes:
 
 
 def hammer(
-    port: int, payload: bytes, *, connections: int, calls: int = 1 << 60, seconds: float = 1e9, patience: float = 60
-) -> Tally:
+    port: int, payload: bytes, *, connections: int, calls: int = 1 << 60, seconds: float = 1e9, patience: float = 60,
+    budget: Budget | None = None,
+) -> Tally:  # fmt: skip
     """Call until `calls` are made or `seconds` are over; raises TimeoutError when answers keep out for `patience`."""
     tally = Tally()
-    budget = Budget(calls, seconds)
+    budget = budget or Budget(calls, seconds)
     start = time.monotonic()
 
     async def run() -> None:
@@ -142,20 +147,27 @@ class Hammering:
     ) -> None:
         self.tally = Tally()
         self.failure: BaseException | None = None
-        arguments = (port, payload, connections, seconds, calls)
+        self._budget = Budget(calls, seconds)
+        arguments = (port, payload, connections, seconds)
         self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
 
-    def _run(self, port: int, payload: bytes, connections: int, seconds: float, calls: int) -> None:
+    def _run(self, port: int, payload: bytes, connections: int, seconds: float) -> None:
         try:
-            self.tally = hammer(port, payload, connections=connections, seconds=seconds, calls=calls)
+            self.tally = hammer(port, payload, connections=connections, seconds=seconds, budget=self._budget)
         except BaseException as error:
             self.failure = error
+
+    def stop(self) -> None:
+        """No more calls."""
+        self._budget.end()
 
     def __enter__(self) -> "Hammering":
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
         self._thread.join()
         if self.failure is not None:
             raise self.failure

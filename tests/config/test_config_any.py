@@ -6,13 +6,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastgw.config.tables import ARRAYS, Report, read_tables
+from fastgw.config.fields import Report
+from fastgw.config.tables import ARRAYS, read_tables
 from fastgw.config.toml_lines import Lines
 from fastgw.settings import SETTINGS
 
 FIELDS = (
     "name", "targets", "path", "hosts", "methods", "upstream", "auth", "price", "rate", "burst", "dialect",
-    "forward_key", "preserve_host", "set_headers", "balance", "credit", "account", "expires", "revoked", "x",
+    "forward_key", "preserve_host", "set_headers", "balance", "credit", "account", "expires", "revoked", "x", "charge",
+    "cost_header", "units_header", "unit_price", "idempotency", "plan", "suspended", "budget", "budget_period",
+    "requests_per_day", "requests_per_month", "timezone", "allowance", "prices",
 )  # fmt: skip
 SECRET = "sk secret that is refused"
 SCALARS = st.one_of(
@@ -55,7 +58,7 @@ def test_a_setting_of_anything_is_taken_or_refused_by_its_rule(value: object) ->
         if refusal:
             assert refusal.startswith(("must be ", "must name "))
         else:
-            assert isinstance(parsed, int if row.is_number else str)
+            assert isinstance(parsed, bool if row.kind == "switch" else int if row.is_number else str)
 
 
 @settings(max_examples=300, deadline=None)

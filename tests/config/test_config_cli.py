@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import MINIMAL
+from config_files import MINIMAL
 
 from fastgw import __version__
 from fastgw.cli import main
+from fastgw.config.load import read_again
 from fastgw.config.route_flags import ROUTE_FLAGS
 from fastgw.model import Config
+from fastgw.published import Source
 from fastgw.settings import GROUPS, SETTINGS
 
 SERVE = ["serve", "--upstream", "http://127.0.0.1:9001"]
@@ -27,10 +29,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """What `serve` hands to a supervisor that only takes note, and ends with 7."""
+    """What `serve` hands to a supervisor that only takes note, and ends with 7; it can be read again."""
     configs: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, source: Source) -> int:
+        assert read_again(source).config == config
         configs.append(config)
         return 7
 
@@ -91,11 +94,12 @@ def test_check_shows_every_setting_with_its_origin(
     monkeypatch.setenv("FASTGW_BODY_MAX", "0")
     assert main(["check", "-c", "fastgw.toml", "--show"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["admin", "off", "fastgw.toml:2"] in lines
+    assert ["admin", "off", "fastgw.toml:2", "(restart)"] in lines
     assert ["head_timeout", "75s", "fastgw.toml:3"] in lines
     assert ["body_max", "0", "(no", "limit)", "FASTGW_BODY_MAX"] in lines
     assert ["url_max", "8KiB", "default"] in lines
     assert {row.name for row in SETTINGS} <= {line[0] for line in lines}
+    assert {line[0] for line in lines if line[-1] == "(restart)"} == {r.name for r in SETTINGS if not r.reloadable}
 
 
 def test_check_of_a_wrong_file_ends_with_1_and_names_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, Accept, Refuse
+from config_files import MINIMAL, Accept, Refuse
 
 from fastgw.config.load import read
 from fastgw.settings import SETTINGS, Server, Setting, defaults
@@ -200,3 +200,30 @@ def test_a_relative_path_is_below_the_file_that_says_it_or_else_the_working_dire
 def test_a_flag_that_no_table_knows_is_a_programming_error(accept: Accept) -> None:
     with pytest.raises(TypeError, match="wrokers"):
         accept(MINIMAL, {"wrokers": "1"})
+
+
+def test_a_switch_is_a_boolean_in_a_file_and_on_or_off_elsewhere(accept: Accept, refuse: Refuse) -> None:
+    assert (accept(MINIMAL).server.watch, accept(MINIMAL).server.call_log) == (False, True)
+    file = f"[server]\nwatch = true\ncall_log = false\n{MINIMAL}"
+    assert (accept(file).server.watch, accept(file).server.call_log) == (True, False)
+    for text, value in (("on", True), ("TRUE", True), ("1", True), ("off", False), ("false", False), ("No", False)):
+        assert accept(MINIMAL, {"watch": text}).server.watch is value
+        assert accept(MINIMAL, None, {"FASTGW_WATCH": text}).server.watch is value
+    for flags, environ, start in (
+        ({"watch": "maybe"}, {}, '--watch: server.watch = "maybe": must be on or off, in a file true or false'),
+        ({}, {"FASTGW_WATCH": "2"}, 'FASTGW_WATCH: server.watch = "2": must be on or off'),
+    ):
+        assert refuse(MINIMAL, flags, environ)[0].startswith(start)
+    assert refuse(f'[server]\nwatch = "on"\n{MINIMAL}')[0].startswith('fastgw.toml:2: server.watch = "on": must be on')
+
+
+def test_an_access_log_is_a_file_that_can_be_written_or_standard_output(
+    accept: Accept, refuse: Refuse, tmp_path: Path
+) -> None:
+    assert accept(MINIMAL).server.access_log == ""
+    assert accept(f'[server]\naccess_log = "-"\n{MINIMAL}').server.access_log == "-"
+    assert accept(f'[server]\naccess_log = "a.log"\n{MINIMAL}').server.access_log == str(tmp_path / "a.log")
+    for wrong in ("none/a.log", "."):
+        [problem] = refuse(f'[server]\naccess_log = "{wrong}"\n{MINIMAL}')
+        assert problem.startswith("fastgw.toml:2: server.access_log = ")
+        assert problem.endswith("is not a file that can be written to")

@@ -22,7 +22,7 @@ from fastgw.kernels.layout cimport (
     CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, layout_dirty,
     layout_rows, record_t,
 )
-from fastgw.kernels.render cimport put_decimal, put_hex, put_hex64
+from fastgw.kernels.render cimport MONEY_BYTES, TIME_BYTES, put_decimal, put_hex, put_hex64, put_money, put_time
 
 cdef extern from "<time.h>":
     int CLOCK_THREAD_CPUTIME_ID
@@ -63,6 +63,16 @@ def hexadecimal(uint64_t value):
 def hexadecimal16(uint64_t value):
     cdef char text[16]
     return text[:put_hex64(text, value) - text]
+
+
+def money(int64_t nanos):
+    cdef char text[MONEY_BYTES]
+    return text[:put_money(text, nanos) - text]
+
+
+def timestamp(int64_t unix_s):
+    cdef char text[TIME_BYTES]
+    return text[:put_time(text, unix_s) - text]
 
 
 def bucket_of_latency(int64_t us):
@@ -176,6 +186,11 @@ def key_words(Segment segment, int index):
 def bucket_words(Segment segment, int slot, int key):
     """(TAT of the route's bucket, TAT of the key's own)."""
     return segment.s.buckets[<uint64_t>slot * segment.s.header.keys_max + <uint64_t>key], segment.s.keys[key].tat
+
+
+def account_bucket(Segment segment, int account):
+    """TAT of the bucket of the plan's rate."""
+    return segment.s.account_tats[account]
 
 
 def count(Segment segment, int worker, int route, int code, uint64_t calls):
@@ -411,7 +426,7 @@ def time_admit(Gate gate, Peer peer, bytes data, int64_t turns):
         gate.begin(data, 0, length)
         if gate.decide(peer) == 0:
             ticket = gate.ticket()
-            gate.settle(ticket, 0, 200, True, 100, 100, 1)
+            gate.settle(ticket, 0, 200, True, -1, 100, 100, 1)
         else:
             refused += 1
     start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start

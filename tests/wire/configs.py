@@ -1,5 +1,5 @@
 """Decides the configurations that the tests share: one that is generous, one with every limit small, one with every
-deadline short."""
+deadline short, one with every way to charge."""
 
 PRICE = 1_000_000  # nanos of a call to /v1/
 
@@ -44,6 +44,12 @@ balance = "0.0019"
 [[keys]]
 account = "once"
 key = "sk-wire-once-0001"
+[[accounts]]
+name = "lean"
+balance = "0.0019"
+[[keys]]
+account = "lean"
+key = "sk-wire-lean-0001"
 """
 
 _BASIC = """
@@ -150,6 +156,79 @@ upstream = "blackhole"
 price = "0.001"
 """
 
+_TERMS = """
+[server]
+hold_timeout = "1s"
+[[upstreams]]
+name = "refusing"
+targets = ["http://127.0.0.1:{refusing}"]
+[[routes]]
+name = "succeeded"
+path = "/succeeded/"
+upstream = "oracle"
+price = "0.001"
+charge = "2xx"
+[[routes]]
+name = "always"
+path = "/always/"
+upstream = "oracle"
+price = "0.001"
+charge = "always"
+[[routes]]
+name = "always-dead"
+path = "/always-dead/"
+upstream = "refusing"
+price = "0.001"
+charge = "always"
+[[routes]]
+name = "costed"
+path = "/costed/"
+upstream = "oracle"
+price = "0.001"
+cost_header = "X-Cost"
+[[routes]]
+name = "metered"
+path = "/metered/"
+upstream = "oracle"
+price = "0.001"
+units_header = "X-Tokens"
+unit_price = "0.000000003"
+[[routes]]
+name = "free"
+path = "/free/"
+upstream = "oracle"
+[[routes]]
+name = "once"
+path = "/once/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "24h"
+[[routes]]
+name = "once-too"
+path = "/once-too/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "24h"
+[[routes]]
+name = "once-always"
+path = "/once-always/"
+upstream = "oracle"
+price = "0.001"
+charge = "always"
+idempotency = "24h"
+[[routes]]
+name = "once-briefly"
+path = "/once-briefly/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "1s"
+[[routes]]
+name = "once-free"
+path = "/once-free/"
+upstream = "oracle"
+idempotency = "24h"
+"""
+
 
 def wide(oracle: int, refusing: int) -> str:
     """Default limits, every kind of route."""
@@ -164,3 +243,8 @@ def small(oracle: int) -> str:
 def short(oracle: int, blackhole: int) -> str:
     """Every deadline below two seconds."""
     return (_SHORT + _BASIC + _ACCOUNTS).format(oracle=oracle, blackhole=blackhole)
+
+
+def terms(oracle: int, refusing: int) -> str:
+    """Every way to charge for a call, and little time to hold money."""
+    return (_TERMS + _BASIC + _ACCOUNTS).format(oracle=oracle, refusing=refusing)

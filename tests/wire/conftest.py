@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from . import configs
 from .client import Client
 from .oracle import Oracle
-from .rig import Gateway, free_port, uncompiled_package
+from .rig import Gateway, Host, free_port, uncompiled_package
 
 
 @pytest.fixture(scope="session", params=["compiled", pytest.param("uncompiled", marks=pytest.mark.slow)])
@@ -85,6 +85,14 @@ def session_short(
     yield from _started(text, tmp_path_factory.mktemp("short"), package_path)
 
 
+@pytest.fixture(scope="session")
+def session_terms(
+    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    text = configs.terms(session_oracle.port, free_port())
+    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path)
+
+
 @pytest.fixture
 def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:  # noqa: ARG001 cleared and judged with it
     """With default limits. It must outlive every test."""
@@ -104,6 +112,26 @@ def small(session_small: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
 def short(session_short: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
     """With short deadlines."""
     return session_short
+
+
+@pytest.fixture
+def terms(session_terms: Gateway, oracle: Oracle) -> Gateway:  # noqa: ARG001
+    """With every way to charge for a call."""
+    return session_terms
+
+
+NewHost = Callable[..., Host]
+
+
+@pytest.fixture
+def new_host(terms: Gateway, package_path: Path | None, tmp_path: Path) -> Iterator[NewHost]:
+    """Starts data planes beside the worker of `terms`, each with a configuration; they end with the test."""
+    with ExitStack() as stack:
+
+        def start(text: str, slot: int = 1) -> Host:
+            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot))
+
+        yield start
 
 
 @pytest.fixture

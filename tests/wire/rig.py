@@ -1,4 +1,4 @@
-"""Decides how a real gateway is started for these tests, looked into, and ended."""
+"""Decides how a real gateway, or a data plane beside one, is started for these tests, looked into, and ended."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fastgw.instance import segment_path
 from .client import Client
 
 PACKAGE = Path(fastgw.__file__).parent
+HOST = Path(__file__).parent / "plane_host.py"
 START_S = 30.0
 
 # Where the parts of a journal record lie (kernels/layout.pxd, record_t)
@@ -55,6 +56,60 @@ def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
             return False
         time.sleep(0.002)
     return True
+
+
+class Host:
+    """A data plane of its own beside the workers of `gateway`: on the same segment, as the worker of slot `slot`.
+
+    `text` is a configuration; where it has accounts and keys, those in the segment count.
+    """
+
+    def __init__(self, gateway: Gateway, text: str, directory: Path, path: Path | None = None, slot: int = 1) -> None:
+        self.directory = directory
+        self.texts = 0
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
+        if path is not None:
+            environ["PYTHONPATH"] = str(path)
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+            self.port: int = listener.getsockname()[1]
+            self.process = subprocess.Popen(
+                [sys.executable, HOST, gateway.segment.path, str(slot), str(listener.fileno()), self._file(text)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, cwd=directory, text=True,
+                pass_fds=(listener.fileno(),),
+            )  # fmt: skip
+        self._answered("ok")
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def _file(self, text: str) -> str:
+        self.texts += 1
+        file = self.directory / f"host-{self.texts}.toml"
+        file.write_text(text)
+        return str(file)
+
+    def _answered(self, expected: str) -> None:
+        assert self.process.stdout is not None
+        answer = self.process.stdout.readline()
+        assert answer.startswith(expected), answer
+
+    def reconfigure(self, text: str, answer: str = "ok") -> None:
+        """Go over to another configuration; it has been done, or refused, when this returns."""
+        assert self.process.stdin is not None
+        print(self._file(text), file=self.process.stdin, flush=True)
+        self._answered(answer)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, wherever it is."""
+        self.process.kill()
+        self.process.wait()
+
+    def connect(self) -> Client:
+        return Client(self.port)
 
 
 class Gateway:

@@ -3,21 +3,24 @@
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from .. import addresses, units
+from .. import addresses
 from ..model import Config, ConfigError, Problem
+from ..published import Source
 from ..settings import BY_NAME, SETTINGS, Server, Setting
 from . import route_flags
-from .tables import ARRAYS, Report, read_tables, show, unknown
+from .fields import Report, show, unknown
+from .tables import ARRAYS, read_tables
 from .toml_lines import Lines, Path
 
 _AT = re.compile(r"(.*) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL)
 _ROUTE_FLAG_NAMES = frozenset(row.name for row in route_flags.ROUTE_FLAGS)
 DEFAULT = "default"
+STDOUT = "-"
 
 
 class Loaded(Struct, frozen=True):
@@ -63,8 +66,8 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
         problems += route_flags.refuse_incomplete(given, *has_files)
         tables = route_flags.document(given, problems)
         report = _continued(report, route_flags.locator(given))
-    upstreams, routes, accounts, keys = read_tables(tables, report, environ, bool(values["accounts_file"]))
-    config = Config(Server(**values), upstreams, routes, accounts, keys)
+    found = read_tables(tables, report, environ, bool(values["accounts_file"]))
+    config = Config(Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans)
     problems += report.problems
     if not problems:
         problems = _contradictions(config, origins, path or "")
@@ -77,6 +80,47 @@ def _continued(report: Report, locate: Callable[[Path], str]) -> Report:
     later = Report(locate)
     later.problems = report.problems
     return later
+
+
+def read_again(source: Source) -> Loaded:
+    """What a gateway that was started from `source` would be started with now; for a reload.
+
+    Raises `ConfigError` with every problem found.
+    """
+    return read(source.config_file, source.flags, source.environment)
+
+
+def source_of(loaded: Loaded, path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Source:
+    """Where `read` with the same arguments has read `loaded`, for `read_again` in another process of this directory."""
+    given: dict[str, str | bool | tuple[str, ...]] = {}
+    for name, value in flags.items():
+        if isinstance(value, str | bool | tuple) and value not in (False, ()):
+            given[name] = value
+    texts = {name: value for name, value in environ.items() if _is_text(name + value)}
+    return Source(None if path is None else os.path.abspath(path), given, texts, dict(loaded.origins))
+
+
+def _is_text(value: str) -> bool:
+    """Bytes of the environment that are not UTF-8 are no part of any setting or header."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def read_settings(
+    names: Collection[str], path: str | None, flags: Mapping[str, object], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The value by attribute and the origin by name of a few settings, whatever the rest of the file says.
+
+    For commands beside a gateway, which need neither its keys nor its environment. Raises `ConfigError`.
+    """
+    problems: list[Problem] = []
+    document, locate, _ = _read_file(path, problems)
+    report = Report(locate)
+    table = document.get("server", {})
+    named = {name: table[name] for name in names if name in table} if isinstance(table, dict) else table
+    values, origins = _settings(named, path, report, flags, environ, [BY_NAME[name] for name in names])
+    if problems or report.problems:
+        raise ConfigError(problems + report.problems)
+    return values, origins
 
 
 def _read_file(path: str | None, problems: list[Problem]) -> tuple[dict[str, Any], Callable[[Path], str], bool]:
@@ -138,9 +182,14 @@ def _refuse_mixture(
 
 
 def _settings(
-    table: Any, path: str | None, report: Report, flags: Mapping[str, object], environ: Mapping[str, str]
+    table: Any,
+    path: str | None,
+    report: Report,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    rows: Sequence[Setting] = SETTINGS,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The value by attribute and the origin by name of every setting; refused ones have their default."""
+    """The value by attribute and the origin by name of every row; refused ones have their default."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if not isinstance(table, dict):
@@ -150,12 +199,12 @@ def _settings(
         if name not in BY_NAME:
             report.refuse(("server", name), unknown(name, tuple(BY_NAME)))
     base = os.path.dirname(os.path.abspath(path)) if path else ""
-    for row in SETTINGS:
+    for row in rows:
         values[row.attribute], origins[row.name] = row.default_value(environ), DEFAULT
         for where, raw, relative_to in (
             (report.locate(("server", row.name)), table.get(row.name), base),
-            (row.variable, _number_of(row, environ.get(row.variable) or None), os.getcwd()),
-            (row.flag, _number_of(row, flags.get(row.name)), os.getcwd()),
+            (row.variable, _from_text(row, environ.get(row.variable) or None), os.getcwd()),
+            (row.flag, _from_text(row, flags.get(row.name)), os.getcwd()),
         ):
             if raw is None:
                 continue
@@ -164,16 +213,21 @@ def _settings(
             except ValueError as error:
                 report.problems.append(Problem(where, f"server.{row.name} = {show(raw)}: {error}"))
                 continue
-            if row.kind in ("path", "file") and value:
+            if row.kind in ("path", "file") and value and value != STDOUT:
                 value = os.path.normpath(os.path.join(relative_to, str(value)))
             values[row.attribute], origins[row.name] = value, where
     return values, origins
 
 
-def _number_of(row: Setting, raw: object) -> object:
-    """Flags and variables hold text where a file holds an integer."""
-    number = units.integer_in(raw) if isinstance(raw, str) and row.is_number else None
-    return raw if number is None else number
+def _can_append(file: str) -> bool:
+    if os.path.exists(file):
+        return not os.path.isdir(file) and os.access(file, os.W_OK)
+    return os.access(os.path.dirname(file), os.W_OK | os.X_OK)
+
+
+def _from_text(row: Setting, raw: object) -> object:
+    """Flags and variables hold text where a file holds an integer or a boolean."""
+    return row.from_text(raw) if isinstance(raw, str) else raw
 
 
 def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> list[Problem]:
@@ -188,6 +242,9 @@ def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> li
         file = getattr(server, name)
         if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
             found.append((name, "is not a file that can be read"))
+    log = server.access_log
+    if log not in ("", STDOUT) and not _can_append(log):
+        found.append(("access_log", "is not a file that can be written to"))
     for name, count, things in (
         ("keys_max", len(config.keys), "keys"),
         ("accounts_max", len(config.accounts), "accounts"),

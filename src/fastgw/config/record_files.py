@@ -12,7 +12,18 @@ from msgspec import Meta, Struct
 
 from .. import units
 from ..model import Account, Config, ConfigError, Key, Problem, Secret
-from .tables import bucket, check_account, check_expires_s, parse_account_name, parse_key, parse_label
+from .fields import (
+    bucket,
+    check_expires_s,
+    missing,
+    parse_account_name,
+    parse_amount,
+    parse_key,
+    parse_label,
+    parse_period,
+    parse_slug,
+)
+from .tables import check_account
 from .toml_lines import Path
 
 PROBLEMS_MAX = 100  # of one check: a file of a million wrong lines is wrong in one way
@@ -30,12 +41,17 @@ class _KeyLine(Struct, forbid_unknown_fields=True):
     burst: int | None = None
     expires: Annotated[datetime, Meta(tz=True)] | None = None
     revoked: bool = False
+    budget: str | int | float | None = None
+    budget_period: str | None = None
 
 
 class _AccountLine(Struct, forbid_unknown_fields=True):
     name: str
     balance: str | int | float = 0
     credit: str | int | float = 0
+    plan: str | None = None
+    expires: Annotated[datetime, Meta(tz=True)] | None = None
+    suspended: bool = False
 
 
 def iter_keys(path: str) -> Iterator[Key]:
@@ -97,6 +113,8 @@ def _key(line: _KeyLine) -> Key:
         rate = _field("burst", lambda depth: bucket(limit, depth), burst)
     elif line.burst is not None:
         raise ValueError("burst: needs a rate")
+    if line.budget_period is not None and line.budget is None:
+        raise ValueError("budget_period: needs a budget")
     return Key(
         _field("account", parse_account_name, line.account),
         Secret(_field("key", parse_key, line.key)),
@@ -104,6 +122,8 @@ def _key(line: _KeyLine) -> Key:
         rate,
         0 if line.expires is None else _field("expires", check_expires_s, line.expires),
         line.revoked,
+        0 if line.budget is None else _field("budget", parse_amount, line.budget),
+        "" if line.budget_period is None else _field("budget_period", parse_period, line.budget_period),
     )
 
 
@@ -112,6 +132,9 @@ def _account(line: _AccountLine) -> Account:
         _field("name", parse_account_name, line.name),
         _field("balance", units.parse_money_nanos, line.balance),
         _field("credit", units.parse_money_nanos, line.credit),
+        "" if line.plan is None else _field("plan", parse_slug, line.plan),
+        0 if line.expires is None else _field("expires", check_expires_s, line.expires),
+        line.suspended,
     )
     return _field("credit", check_account, account)
 
@@ -153,6 +176,7 @@ def _file_problems(
 ) -> Iterator[Problem]:
     """What is wrong in the files; meanwhile their account names and hashes of keys are added to the sets."""
     server = config.server
+    plans = frozenset(plan.name for plan in config.plans)
     if file := server.accounts_file:
         for line, account in _scan(file, msgspec.json.Decoder(_AccountLine), _account):
             if isinstance(account, Problem):
@@ -161,6 +185,8 @@ def _file_problems(
                 yield Problem(f"{file}:{line}", f'name = "{account.name}": an account has this name already')
             else:
                 names.add(account.name)
+                if account.plan and account.plan not in plans:
+                    yield Problem(f"{file}:{line}", f'plan = "{account.plan}": {missing("plan", plans)}')
     for index, key in enumerate(config.keys):
         if key.account not in names:
             where = locate(("keys", index, "account"))

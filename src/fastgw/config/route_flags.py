@@ -74,18 +74,12 @@ def collect(flags: Mapping[str, object], environ: Mapping[str, str], problems: l
             if row.separator:
                 value = tuple(part.strip() for part in text.split(row.separator) if part.strip())
             elif row.is_switch:
-                value = _switch(text)
+                value = units.switch_in(text)
             if value is None:
                 problems.append(Problem(row.variable, "must be 1 or 0"))
             elif value is not False:
                 given[row.name] = Given(value, row.variable)
     return given
-
-
-def _switch(text: str) -> bool | None:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    return False if text.lower() in ("0", "false", "no", "off") else None
 
 
 def refuse_incomplete(given: Mapping[str, Given], has_keys_file: bool, has_accounts_file: bool) -> list[Problem]:

@@ -1,8 +1,10 @@
 """Decides what `fastgw check` prints about a configuration that is right."""
 
-from ..settings import GROUPS, SETTINGS, Server, Setting
+from ..settings import BY_NAME, GROUPS, SETTINGS, Server, Setting
 from .load import Loaded
 from .record_files import Counts
+
+RESTART = "(restart)"
 
 
 def ok_line(loaded: Loaded, counts: Counts) -> str:
@@ -13,6 +15,7 @@ def ok_line(loaded: Loaded, counts: Counts) -> str:
         _count(len(config.routes), "route"),
         _count(counts.accounts, "account"),
         _count(counts.keys, "key"),
+        *((_count(len(config.plans), "plan"),) if config.plans else ()),
     )
     return "OK: " + ", ".join(parts)
 
@@ -22,19 +25,18 @@ def _count(number: int, noun: str) -> str:
 
 
 def settings_lines(loaded: Loaded) -> list[str]:
-    """One line per setting under its group: name, effective value, where it came from."""
+    """One line per setting under its group: name, effective value, where it came from, if a change needs a restart."""
     rows = [(row.group, row.name, _shown(row, loaded.config.server)) for row in SETTINGS]
     name_width = max(len(name) for _, name, _ in rows)
     value_width = max(len(value) for _, _, value in rows)
     lines: list[str] = []
     for group in GROUPS:
         lines.append(f"{group}:")
-        lines += [
-            f"  {name:<{name_width}}  {value:<{value_width}}  {loaded.origins[name]}"
-            for of, name, value in rows
-            if of == group
-        ]
-    return lines
+        for of, name, value in rows:
+            if of == group:
+                mark = "" if BY_NAME[name].reloadable else f"  {RESTART}"
+                lines.append(f"  {name:<{name_width}}  {value:<{value_width}}  {loaded.origins[name]}{mark}")
+    return [*lines, f"A reload changes all but those marked {RESTART}, which need one."]
 
 
 def _shown(row: Setting, server: Server) -> str:

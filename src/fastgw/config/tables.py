@@ -1,28 +1,38 @@
-"""Decides what [[upstreams]], [[routes]], [[accounts]] and [[keys]] may say, and makes the model of them.
+"""Decides what [[upstreams]], [[routes]], [[accounts]], [[keys]] and [[plans]] may say, and makes the model of them.
 
 Every table is read to its end whatever is wrong: a refused value is reported and a harmless one stands in.
 """
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
 
 from .. import addresses, units
-from ..model import Account, Key, Problem, Rate, Route, Secret, Target, Upstream
+from ..model import Account, Key, Plan, Route, Secret, Target, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
+from .fields import (
+    Fields,
+    HoldsSecretError,
+    Report,
+    existing,
+    one_of,
+    parse_account_name,
+    parse_amount,
+    parse_boolean,
+    parse_expires_s,
+    parse_key,
+    parse_label,
+    parse_period,
+    parse_slug,
+    parse_table,
+)
+from .plans import read_plans
 from .toml_lines import Path
 
-T = TypeVar("T")
-Convert = Callable[[Any], T]
-ARRAYS = ("upstreams", "routes", "accounts", "keys")
+ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans")
 
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
-_LABEL = re.compile(r"[ !#-\[\]-~]{1,63}")
-_KEY = re.compile(r"[!#-&(-+\--~]{8,256}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
@@ -30,166 +40,9 @@ _FIELD_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # RFC 9110 §5.5, ASCII onl
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class _HoldsSecretError(ValueError):
-    """The refused value must not be shown."""
-
-
-class Report:
-    """Collects problems; `locate` turns a path of the document into "fastgw.toml:12" or "--price"."""
-
-    def __init__(self, locate: Callable[[Path], str]) -> None:
-        self.locate = locate
-        self.problems: list[Problem] = []
-
-    def refuse(self, path: Path, rule: str, value: object = None) -> None:
-        """Add `where: path = value: rule`; without a value (a secret, or none there) `where: path: rule`."""
-        shown = "" if value is None else f" = {show(value)}"
-        self.problems.append(Problem(self.locate(path), f"{dotted(path)}{shown}: {rule}"))
-
-
-def dotted(path: Path) -> str:
-    """("routes", 0, "price") → "routes[0].price"."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-
-
-def show(value: object) -> str:
-    """A value as TOML has it, cut at 80 characters; what tables and arrays hold is not shown."""
-    match value:
-        case dict():
-            return "{…}"
-        case list():
-            return "[…]"
-        case bool():
-            return str(value).lower()
-        case date() | time():
-            return value.isoformat()
-        case str():
-            text = json.dumps(value)
-        case _:
-            text = str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-def unknown(name: str, allowed: Sequence[str]) -> str:
-    """The rule that refuses a name nobody knows, with the likeliest one that was meant."""
-    close = get_close_matches(name, allowed, n=1)
-    return f"unknown, did you mean {close[0]}?" if close else f"unknown, allowed are {', '.join(allowed)}"
-
-
-class Fields:
-    """One table being read."""
-
-    def __init__(self, report: Report, path: Path, raw: Any, allowed: Sequence[str]) -> None:
-        self.report, self.path = report, path
-        self.is_table = isinstance(raw, dict)
-        self.raw: Mapping[str, Any] = raw if self.is_table else {}
-        if not self.is_table:
-            report.refuse(path, "must be a table")
-        for name in self.raw:
-            if name not in allowed:
-                report.refuse((*path, name), unknown(name, allowed))
-
-    def take(self, name: str, convert: Convert[T], stand_in: T, secret: bool = False) -> T:
-        """The converted value of `name`, or `stand_in` where it is absent or refused."""
-        if name not in self.raw:
-            return stand_in
-        found: T = self._convert((*self.path, name), self.raw[name], convert, stand_in, secret)
-        return found
-
-    def require(self, name: str, convert: Convert[T], stand_in: T, secret: bool = False) -> T:
-        if name not in self.raw and self.is_table:
-            self.report.refuse((*self.path, name), "is missing")
-        return self.take(name, convert, stand_in, secret)
-
-    def each(self, name: str, convert: Convert[T]) -> tuple[T, ...]:
-        """The converted elements of an array without the refused ones; a repeated one is refused."""
-        values = self.raw.get(name, [])
-        if not isinstance(values, list):
-            self.report.refuse((*self.path, name), "must be an array", values)
-            return ()
-        found: list[T] = []
-        for index, value in enumerate(values):
-            path = (*self.path, name, index)
-            converted = self._convert(path, value, convert, None, secret=False)
-            if converted is not None and converted in found:
-                self.report.refuse(path, "is there twice", value)
-            elif converted is not None:
-                found.append(converted)
-        return tuple(found)
-
-    def _convert(self, path: Path, value: object, convert: Convert[T], stand_in: Any, secret: bool) -> Any:
-        try:
-            return convert(value)
-        except ValueError as error:
-            hidden = secret or isinstance(error, _HoldsSecretError)
-            self.report.refuse(path, str(error), None if hidden else value)
-            return stand_in
-
-    def rate(self) -> Rate | None:
-        """The bucket of `rate` and `burst`; where burst is not said it is what one period gives."""
-        limit = self.take("rate", units.parse_rate, None)
-        burst = self.take("burst", units.parse_burst, None)
-        if "rate" not in self.raw and burst is not None:
-            self.report.refuse((*self.path, "burst"), "needs a rate", burst)
-        if limit is None:
-            return None
-        try:
-            return bucket(limit, burst)
-        except ValueError as error:
-            which = "rate" if burst is None else "burst"
-            self.report.refuse((*self.path, which), str(error), self.raw[which])
-            return None
-
-
-def bucket(limit: tuple[int, int], burst: int | None) -> Rate:
-    """A `Rate` of (count, period_ns) and a burst, None for the count; too deep a one raises `ValueError`."""
-    count, period_ns = limit
-    rate = Rate(count, period_ns, min(count, units.BURST_MAX) if burst is None else burst)
-    units.check_refill(rate.count, rate.period_ns, rate.burst)
-    return rate
-
-
-def _matching(form: re.Pattern[str], rule: str) -> Convert[str]:
-    def convert(value: Any) -> str:
-        if isinstance(value, str) and form.fullmatch(value):
-            return value
-        raise ValueError(rule)
-
-    return convert
-
-
-def _one_of(*choices: str) -> Convert[str]:
-    def convert(value: Any) -> str:
-        if value in choices:
-            return str(value)
-        raise ValueError("must be " + " or ".join(f'"{choice}"' for choice in choices))
-
-    return convert
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ValueError("must be true or false")
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    raise ValueError('must be a table, like { authorization = "Bearer ${NAME}" }')
-
-
-_slug = _matching(_SLUG, "must be 1 to 63 of a-z 0-9 _ . - and start with a letter or digit")
-parse_account_name = _matching(_ACCOUNT, "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit")
-parse_label = _matching(_LABEL, 'must be 1 to 63 printable ASCII characters without " and \\')
-parse_key = _matching(
-    _KEY, "must be 8 to 256 printable ASCII characters without space, comma and quotes (value not shown)"
-)
-
-
 def _target(value: Any) -> Target:
     if isinstance(value, str) and "@" in value:
-        raise _HoldsSecretError("must not hold credentials; send them with a route's set_headers")
+        raise HoldsSecretError("must not hold credentials; send them with a route's set_headers")
     return Target(*addresses.split_target(value))
 
 
@@ -219,24 +72,20 @@ def _method(value: Any) -> str:
     raise ValueError("must be a method in upper case, like GET, and not CONNECT")
 
 
-def _expires_s(value: Any) -> int:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("must be a date and time with offset, without quotes, like 2027-01-31T00:00:00Z")
-    return check_expires_s(value)
+class Tables(Struct, frozen=True):
+    """What the arrays of tables hold."""
 
-
-def check_expires_s(moment: datetime) -> int:
-    """Unix seconds of a moment with offset, rounded down."""
-    seconds = int(moment.timestamp())
-    if seconds < 1:
-        raise ValueError("must be later than 1970")
-    return seconds
+    upstreams: tuple[Upstream, ...]
+    routes: tuple[Route, ...]
+    accounts: tuple[Account, ...]
+    keys: tuple[Key, ...]
+    plans: tuple[Plan, ...]
 
 
 def read_tables(
     document: Mapping[str, Any], report: Report, environ: Mapping[str, str], accounts_elsewhere: bool
-) -> tuple[tuple[Upstream, ...], tuple[Route, ...], tuple[Account, ...], tuple[Key, ...]]:
-    """The four arrays of tables of a document, problems going to `report`.
+) -> Tables:
+    """The arrays of tables of a document, problems going to `report`.
 
     With `accounts_elsewhere` a file that is not read here has accounts: a key's account is not looked up.
     """
@@ -246,14 +95,18 @@ def read_tables(
     _names(report, "routes", tables["routes"])
     routes = tuple(_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"]))
     _refuse_overlaps(report, routes)
-    accounts = tuple(_account(report, index, raw) for index, raw in enumerate(tables["accounts"]))
+    plans = read_plans(report, tables["plans"], {route.name: route for route in routes if route.name})
+    plan_names = _names(report, "plans", tables["plans"])
+    accounts = tuple(_account(report, index, raw, plan_names) for index, raw in enumerate(tables["accounts"]))
     account_names = _names(report, "accounts", tables["accounts"])
     keys = tuple(
         _key(report, index, raw, None if accounts_elsewhere else account_names)
         for index, raw in enumerate(tables["keys"])
     )
     _refuse_twins(report, keys)
-    return upstreams, routes, accounts, keys
+    if not report.problems:
+        _refuse_costs_without_hold(report, routes, plans)
+    return Tables(upstreams, routes, accounts, keys, plans)
 
 
 def _array(document: Mapping[str, Any], name: str, report: Report) -> list[Any]:
@@ -279,7 +132,7 @@ def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
 
 def _upstream(report: Report, index: int, raw: Any) -> Upstream:
     fields = Fields(report, ("upstreams", index), raw, ("name", "targets"))
-    name = fields.require("name", _slug, "")
+    name = fields.require("name", parse_slug, "")
     if fields.is_table and fields.raw.get("targets", []) == []:
         report.refuse(("upstreams", index, "targets"), 'needs at least one target, like ["http://127.0.0.1:9001"]')
     return Upstream(name, fields.each("targets", _target))
@@ -287,49 +140,85 @@ def _upstream(report: Report, index: int, raw: Any) -> Upstream:
 
 _ROUTE_FIELDS = (
     "name", "path", "hosts", "methods", "upstream", "auth", "price", "rate", "burst", "dialect",
-    "forward_key", "preserve_host", "set_headers",
+    "forward_key", "preserve_host", "set_headers", "charge", "cost_header", "units_header", "unit_price", "idempotency",
 )  # fmt: skip
-
-
-_KEY_FIELDS = ("account", "key", "name", "rate", "burst", "expires", "revoked")
+_CHARGING = ("price", "rate", "burst", "charge", "cost_header", "units_header", "unit_price", "idempotency")
+_ACCOUNT_FIELDS = ("name", "balance", "credit", "plan", "expires", "suspended")
+_KEY_FIELDS = ("account", "key", "name", "rate", "burst", "expires", "revoked", "budget", "budget_period")
+_WINDOW_MIN_MS, _WINDOW_MAX_MS = 1_000, 7 * 86_400_000
 
 
 def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], environ: Mapping[str, str]) -> Route:
     path: Path = ("routes", index)
     fields = Fields(report, path, raw, _ROUTE_FIELDS)
-
-    def existing(value: Any) -> str:
-        if isinstance(value, str) and value in upstreams:
-            return value
-        known = ", ".join(sorted(upstreams)) or "none"
-        raise ValueError(f"no upstream has this name; there is {known}")
-
     route = Route(
-        name=fields.require("name", _slug, ""),
+        name=fields.require("name", parse_slug, ""),
         path=fields.require("path", _route_path, ""),
         hosts=fields.each("hosts", _route_host),
         methods=fields.each("methods", _method),
-        upstream=fields.require("upstream", existing, ""),
-        auth=fields.take("auth", _one_of("key", "none"), "key"),
+        upstream=fields.require("upstream", existing("upstream", upstreams), ""),
+        auth=fields.take("auth", one_of("key", "none"), "key"),
         price_nanos=fields.take("price", units.parse_money_nanos, 0),
         rate=fields.rate(),
-        dialect=fields.take("dialect", _one_of("problem", "openai"), "problem"),
-        forward_key=fields.take("forward_key", _boolean, False),
-        preserve_host=fields.take("preserve_host", _boolean, False),
+        dialect=fields.take("dialect", one_of("problem", "openai"), "problem"),
+        forward_key=fields.take("forward_key", parse_boolean, False),
+        preserve_host=fields.take("preserve_host", parse_boolean, False),
         set_headers=_set_headers(fields, environ),
+        charge=fields.take("charge", one_of("served", "2xx", "always"), "served"),
+        cost_header=fields.take("cost_header", _answer_header, ""),
+        units_header=fields.take("units_header", _answer_header, ""),
+        unit_price_nanos=fields.take("unit_price", parse_amount, 0),
+        idempotency_window_ms=fields.take("idempotency", _window_ms, 0),
     )
+    _refuse_two_costs(fields)
     if route.auth == "none":
-        for name in ("price", "rate", "burst"):
+        for name in _CHARGING:
             if name in fields.raw and not (name == "price" and route.price_nanos == 0):
                 rule = 'a route with auth "none" knows no caller to charge or limit'
                 report.refuse((*path, name), rule, fields.raw[name])
     return route
 
 
+def _answer_header(value: Any) -> str:
+    if isinstance(value, str) and TOKEN.fullmatch(value) and value.lower() not in CONNECTION_FIELDS:
+        return value.lower()
+    raise ValueError('must be the name of an end-to-end header of the upstream\'s answer, like "x-cost"')
+
+
+def _window_ms(value: Any) -> int:
+    window = units.parse_duration_ms(value)
+    if window and not _WINDOW_MIN_MS <= window <= _WINDOW_MAX_MS:
+        low, high = map(units.format_duration, (_WINDOW_MIN_MS, _WINDOW_MAX_MS))
+        raise ValueError(f"must be a duration from {low} to {high}, or 0 (off)")
+    return window
+
+
+def _refuse_two_costs(fields: Fields) -> None:
+    """A cost is said as money by one header, or as a number of units at a price each by another."""
+    raw, report, path = fields.raw, fields.report, fields.path
+    if "units_header" in raw and "cost_header" in raw:
+        report.refuse((*path, "units_header"), "an upstream names the cost or the units, and cost_header is there too")
+    elif "units_header" in raw and "unit_price" not in raw:
+        report.refuse((*path, "units_header"), "needs a unit_price", raw["units_header"])
+    if "unit_price" in raw and "units_header" not in raw:
+        report.refuse((*path, "unit_price"), "needs a units_header, which says how many units", raw["unit_price"])
+
+
+def _refuse_costs_without_hold(report: Report, routes: tuple[Route, ...], plans: tuple[Plan, ...]) -> None:
+    """What the upstream's answer says is charged up to the price, so without one it could only be nothing."""
+    priced = {name for plan in plans for name, price in plan.prices if price}
+    for index, route in enumerate(routes):
+        name = "cost_header" if route.cost_header else "units_header"
+        value = getattr(route, name)
+        if value and not route.price_nanos and route.name not in priced:
+            rule = "needs a price: it is held before the call, and the most that is charged"
+            report.refuse(("routes", index, name), rule, value)
+
+
 def _set_headers(fields: Fields, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     report, path = fields.report, (*fields.path, "set_headers")
     found: dict[str, str] = {}
-    raw: dict[str, Any] = fields.take("set_headers", _table, {}, secret=True)
+    raw: dict[str, Any] = fields.take("set_headers", parse_table, {}, secret=True)
     for name, value in raw.items():
         lower = name.lower()
         if not TOKEN.fullmatch(name):
@@ -379,12 +268,15 @@ def _refuse_overlaps(report: Report, routes: tuple[Route, ...]) -> None:
             by_place.setdefault((host, route.path), []).append(index)
 
 
-def _account(report: Report, index: int, raw: Any) -> Account:
-    fields = Fields(report, ("accounts", index), raw, ("name", "balance", "credit"))
+def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Account:
+    fields = Fields(report, ("accounts", index), raw, _ACCOUNT_FIELDS)
     account = Account(
         name=fields.require("name", parse_account_name, ""),
         balance_nanos=fields.take("balance", units.parse_money_nanos, 0),
         credit_nanos=fields.take("credit", units.parse_money_nanos, 0),
+        plan=fields.take("plan", existing("plan", plans), ""),
+        expires_s=fields.take("expires", parse_expires_s, 0),
+        suspended=fields.take("suspended", parse_boolean, False),
     )
     try:
         check_account(account)
@@ -403,18 +295,22 @@ def check_account(account: Account) -> Account:
 def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) -> Key:
     fields = Fields(report, ("keys", index), raw, _KEY_FIELDS)
 
-    def existing(value: Any) -> str:
+    def declared(value: Any) -> str:
         if accounts is None or not isinstance(value, str) or value in accounts:
             return parse_account_name(value)
         raise ValueError("no account has this name")
 
+    if "budget_period" in fields.raw and "budget" not in fields.raw:
+        report.refuse((*fields.path, "budget_period"), "needs a budget", fields.raw["budget_period"])
     return Key(
-        account=fields.require("account", existing, ""),
+        account=fields.require("account", declared, ""),
         key=Secret(fields.require("key", parse_key, "", secret=True)),
         name=fields.take("name", parse_label, ""),
         rate=fields.rate(),
-        expires_s=fields.take("expires", _expires_s, 0),
-        revoked=fields.take("revoked", _boolean, False),
+        expires_s=fields.take("expires", parse_expires_s, 0),
+        revoked=fields.take("revoked", parse_boolean, False),
+        budget_nanos=fields.take("budget", parse_amount, 0),
+        budget_period=fields.take("budget_period", parse_period, ""),
     )
 
 

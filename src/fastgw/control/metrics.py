@@ -1,6 +1,7 @@
-"""Decides what /metrics says: the segment's counters under Prometheus' conventions, no label without a bound."""
+"""Decides what /metrics says of requests, connections and processes: the segment's counters, every label bounded."""
 
 import os
+import time
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,27 +22,27 @@ def bucket_ends_s() -> list[float]:
 
 
 class SegmentCollector(Collector):
-    """Reads the segment anew at each scrape; workers are not asked."""
+    """Reads the segment anew at each scrape; workers are not asked, and no account is."""
 
-    def __init__(self, segment: Segment, workers: int) -> None:
+    def __init__(self, segment: Segment) -> None:
         self.segment = segment
-        self.workers = workers
 
     def collect(self) -> Iterator[Metric]:
         build = GaugeMetricFamily("fastgw_build_info", "The running version", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        yield from self._calls()
-        yield from self._latency()
-        yield from self._workers()
+        slots = range(self.segment.worker_slots)
+        yield from self._calls(slots)
+        yield from self._latency(slots)
+        yield from self._workers(slots)
         for name, text, value in (
             ("fastgw_keys", "Keys in the segment, revoked ones included", self.segment.key_count),
-            ("fastgw_accounts", "Accounts in the segment", self.segment.account_count),
+            ("fastgw_accounts", "Accounts in the segment, and what else has a limit in it", self.segment.account_count),
             ("fastgw_segment_used_bytes", "Memory that the segment takes", self.segment.used_bytes),
         ):
             yield GaugeMetricFamily(name, text, value=value)
 
-    def _calls(self) -> Iterator[Metric]:
+    def _calls(self, slots: range) -> Iterator[Metric]:
         verdicts = CounterMetricFamily(
             "fastgw_requests", "Requests by route and verdict ('admitted', or the code of the refusal)",
             labels=["route", "verdict"],
@@ -50,7 +51,9 @@ class SegmentCollector(Collector):
             "fastgw_upstream_responses", "Answers of upstreams by route and class of status", labels=["route", "class"]
         )
         for slot, route in [(-1, ""), *enumerate(self.segment.routes())]:
-            totals = [sum(column) for column in zip(*self._counters(slot), strict=True)]
+            totals = [sum(column) for column in zip(*(self.segment.counters(i, slot) for i in slots), strict=True)]
+            if not totals:
+                continue  # no worker has ever been there
             for refusal in Refusal:
                 if totals[refusal]:
                     verdicts.add_metric([route, refusal.name.lower()], totals[refusal])
@@ -60,40 +63,27 @@ class SegmentCollector(Collector):
         yield verdicts
         yield answers
 
-    def _counters(self, slot: int) -> list[list[int]]:
-        return [self.segment.counters(worker, slot) for worker in range(self.workers)]
-
-    def _latency(self) -> Iterator[Metric]:
+    def _latency(self, slots: range) -> Iterator[Metric]:
         family = HistogramMetricFamily(
             "fastgw_request_duration_seconds",
             "Time from a request's head to the decision, to the upstream's first byte, to the end",
             labels=["stage"],
         )
-        ends = bucket_ends_s()
         for number, stage in enumerate(STAGES):
-            by_worker = (self.segment.histogram(worker, number) for worker in range(self.workers))
+            by_worker = (self.segment.histogram(index, number) for index in slots)
             counts = [sum(column) for column in zip(*by_worker, strict=True)]
-            running = 0
-            total_s = 0.0
-            buckets = []
-            for octave, end in enumerate(ends):
-                for quarter in range(4):
-                    count = counts[4 * octave + quarter]
-                    running += count
-                    total_s += count * 2**octave * (4.5 + quarter) / 4 / 1_000_000
-                buckets.append((repr(end), float(running)))
-            running += sum(counts[4 * len(ends) :])
-            buckets.append(("+Inf", float(running)))
-            family.add_metric([stage], buckets=buckets, sum_value=total_s)
+            if counts:
+                buckets, total_s = _histogram(counts)
+                family.add_metric([stage], buckets=buckets, sum_value=total_s)
         yield family
 
-    def _workers(self) -> Iterator[Metric]:
-        rows = [self.segment.worker(index) for index in range(self.workers)]
+    def _workers(self, slots: range) -> Iterator[Metric]:
+        rows = [self.segment.worker(index) for index in slots]
         connections = GaugeMetricFamily("fastgw_connections", "Connections open now", labels=["side"])
         connections.add_metric(["client"], sum(row["clients"] for row in rows))
         connections.add_metric(["upstream"], sum(row["upstreams"] for row in rows))
         yield connections
-        yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished",
+        yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished: holds that are open",
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
         accepted = CounterMetricFamily("fastgw_connections_accepted", "Client connections ever", labels=["worker"])
         cpu = CounterMetricFamily("fastgw_worker_cpu_seconds", "CPU time, user and system", labels=["worker"])
@@ -105,7 +95,26 @@ class SegmentCollector(Collector):
             states.add_metric([state.name.lower()], sum(row["state"] == state for row in rows))
         yield accepted
         yield cpu
+        yield CounterMetricFamily("fastgw_keeper_cpu_seconds", "CPU time of the keeper, user and system",
+                                  value=time.process_time())  # fmt: skip
         yield states
+
+
+def _histogram(counts: list[int]) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets and the sum, in seconds, of counts by quarters of octaves of microseconds."""
+    running = 0
+    total_s = 0.0
+    buckets = []
+    ends = bucket_ends_s()
+    for octave, end in enumerate(ends):
+        for quarter in range(4):
+            count = counts[4 * octave + quarter]
+            running += count
+            total_s += count * 2**octave * (4.5 + quarter) / 4 / 1_000_000
+        buckets.append((repr(end), float(running)))
+    running += sum(counts[4 * len(ends) :])
+    buckets.append(("+Inf", float(running)))
+    return buckets, total_s
 
 
 def cpu_seconds(pid: int) -> float:

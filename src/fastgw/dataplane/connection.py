@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from .._call import Peer
 from .._http import FRAMING_CLOSE, find_head_end
-from .._wire import send_now
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
+from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
 
 if TYPE_CHECKING:
+    from .._call import Ticket
     from .plane import Plane
+    from .service import Service
 
 STASH_MAX = 65536  # bytes read ahead of the request in flight
 LINE_REST = 64  # bytes of a request line besides the target
@@ -38,14 +40,11 @@ class Connection(ClientEnd):
         super().__init__()
         self.plane = plane
         self.gate = plane.gate
-        self.transport: Any = None
-        self.descriptor = -1  # the transport's, until connection_lost
         self.exchange: Exchange | None = None
         self.stash = b""  # a partial head, or what came ahead
         self.searched = 0  # how far the stash holds no end of a head
         self.skip = 0  # bytes of a refused body still to come
         self.reading = True
-        self.writable = True
         self.partial = False  # the stash is the beginning of a head that is being waited for
         self.half_closed = False
         self.probes = 0
@@ -62,10 +61,10 @@ class Connection(ClientEnd):
         self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
-        if len(plane.clients) > plane.connections_max:
+        if len(plane.clients) > plane.bounds.connections_max:
             self._refuse_unasked(Refusal.OVERLOADED)
         else:
-            plane.wheel.arm(self, plane.idle_ms)
+            plane.wheel.arm(self, plane.bounds.idle_ms)
 
     def data_received(self, data: bytes) -> None:
         if self.closing:
@@ -74,7 +73,7 @@ class Connection(ClientEnd):
         if exchange is not None:
             taken = 0
             if exchange.request_open:
-                self.plane.wheel.arm(self, self.plane.body_ms)
+                self.plane.wheel.arm(self, self.plane.bounds.body_ms)
                 taken = exchange.request_data(data)
                 if self.exchange is None:  # the body ended the exchange, and `finished` has seen to the rest
                     if taken < len(data) and not self.closing:
@@ -117,7 +116,7 @@ class Connection(ClientEnd):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self.plane.wheel.arm(self, self.plane.write_ms)
+        self.plane.wheel.arm(self, self.plane.bounds.write_ms)
         if self.exchange is not None:
             self.exchange.answer_input(True)
 
@@ -135,7 +134,7 @@ class Connection(ClientEnd):
     def _watch(self) -> None:
         """What the client must do next, while a call is in flight, and by when."""
         if self.exchange is not None and self.exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.body_ms)
+            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
         elif self.half_closed:
             self.plane.wheel.arm(self, PROBE_MS)
         else:
@@ -189,12 +188,12 @@ class Connection(ClientEnd):
             if end < 0:
                 self._wait_for_head(data, position)
                 return
-            if end - position > plane.head_max:
+            if end - position > plane.bounds.head_max:
                 self._refuse_unasked(self._too_large(data, position))
                 return
             position = self._request(data, position, end)
         if self.exchange is None and not self.closing:
-            plane.wheel.arm(self, plane.body_ms if self.skip else plane.idle_ms)
+            plane.wheel.arm(self, plane.bounds.body_ms if self.skip else plane.bounds.idle_ms)
 
     def _wait_for_head(self, data: bytes, position: int) -> None:
         """The head is not whole: keep what there is, unless it can only become a refusal."""
@@ -204,13 +203,13 @@ class Connection(ClientEnd):
         line = data.find(b"\n", position)
         if not 65 <= first <= 90 and not 97 <= first <= 122:
             self._refuse_unasked(Refusal.BAD_REQUEST)  # TLS, or no HTTP at all
-        elif length > plane.head_max or (line < 0 and length > plane.url_max + LINE_REST):
+        elif length > plane.bounds.head_max or (line < 0 and length > plane.bounds.url_max + LINE_REST):
             self._refuse_unasked(self._too_large(data, position))
         elif line >= 0 and line_refusal(data[position:line]):
             self._refuse_unasked(line_refusal(data[position:line]))
         else:
             if not self.partial:
-                plane.wheel.arm(self, plane.head_ms)  # for the whole head, not from byte to byte
+                plane.wheel.arm(self, plane.bounds.head_ms)  # for the whole head, not from byte to byte
             self.partial = True
             self.stash = data[position:] if position else data
             self.searched = len(self.stash)
@@ -219,7 +218,7 @@ class Connection(ClientEnd):
         """What to say of a head that is, or will be, too long: its first line is to blame, or the rest."""
         line = data.find(b"\n", position)
         length = (len(data) if line < 0 else line) - position
-        return Refusal.URL_TOO_LONG if length > self.plane.url_max + LINE_REST else Refusal.HEAD_TOO_LARGE
+        return Refusal.URL_TOO_LONG if length > self.plane.bounds.url_max + LINE_REST else Refusal.HEAD_TOO_LARGE
 
     def _request(self, data: bytes, start: int, end: int) -> int:
         """Admit or refuse the request with the head `data[start:end]`; the offset where the next one begins."""
@@ -239,23 +238,44 @@ class Connection(ClientEnd):
             end = len(plain)
             if gate.begin(data, 0, end) != 0:
                 return self._refuse(Refusal.BAD_REQUEST, data, end, True) - shift
-        if head.target_length > self.plane.url_max:
+        if head.target_length > self.plane.bounds.url_max:
             return self._refuse(Refusal.URL_TOO_LONG, data, end, True) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
+            if self.plane.calls is not None and verdict in FORGIVEN:
+                return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
+        service = self.plane.services[gate.route_index]
+        if service.window_ms:
+            return self._keyed(service, 0, data, end) - shift
+        balancer = service.upstream
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service, balancer.pick()), data, end) - shift
+
+    def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
+        """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
+        if service.window_ms == 0:
+            return self._refuse(verdict, data, end, False)
+        opening = open_call(self.plane, self, service, verdict)
+        if opening.exchange is None:
+            return self._refuse(opening.verdict, data, end, False, opening.ticket)
+        return self._begin(opening.exchange, data, end)
+
+    def _begin(self, exchange: Exchange, data: bytes, end: int) -> int:
+        """The request that was just admitted goes its way; the offset where the next one begins."""
+        head = self.gate.head
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
             self.send(CONTINUE)
         self.deadline = 0
-        balancer = self.plane.by_route[gate.route_index]
-        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), balancer.pick())
+        self.exchange = exchange
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.body_ms)
-        return stop - shift
+            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
+        return stop
 
-    def _refuse(self, verdict: int, data: bytes, end: int, close: bool) -> int:
-        """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""
+    def _refuse(self, verdict: int, data: bytes, end: int, close: bool, ticket: Ticket | None = None) -> int:
+        """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small.
+
+        `ticket` is of a request that was admitted before, to be settled."""
         head = self.gate.head
         body = 0
         known = not close  # what comes after a head that means nothing is unknown
@@ -270,13 +290,19 @@ class Connection(ClientEnd):
             )
         else:
             self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
-        self.send(self.gate.refuse(verdict, close))
+        self.send(self.gate.refuse(verdict, close) if ticket is None else self._void(ticket, verdict, close))
         if close:
             self._linger(known and len(data) - end >= body and not head.chunked)
             return len(data)
         taken = min(body, len(data) - end)
         self.skip = body - taken
         return end + taken
+
+    def _void(self, ticket: Ticket, verdict: int, close: bool) -> bytes:
+        """The refusal of a call that was admitted, which is over with that."""
+        out = self.gate.fail(ticket, verdict, close)
+        self.gate.settle(ticket, verdict, int(out[9:12]), False, 0, self.gate.head.length, len(out), 0)
+        return out
 
     def _refuse_unasked(self, refusal: int) -> None:
         """Refuse what is not a request, and close."""
@@ -291,7 +317,7 @@ class Connection(ClientEnd):
         self.stash = b""
         if all_read or self.half_closed:
             self.transport.close()
-            self.plane.wheel.arm(self, self.plane.write_ms)
+            self.plane.wheel.arm(self, self.plane.bounds.write_ms)
         else:
             self._read(True)
             self.transport.write_eof()
@@ -306,7 +332,7 @@ class Connection(ClientEnd):
             if self.half_closed or self.plane.draining:
                 self.transport.close()
             else:
-                self.plane.wheel.arm(self, self.plane.idle_ms)
+                self.plane.wheel.arm(self, self.plane.bounds.idle_ms)
 
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
@@ -318,25 +344,15 @@ class Connection(ClientEnd):
 
     # ClientEnd
 
-    def send(self, data: bytes) -> None:
-        if self.descriptor < 0:
-            return
-        if self.writable:
-            sent = send_now(self.descriptor, data)
-            if sent == len(data):
-                return
-            if sent < 0:
-                self.transport.abort()
-                return
-            data = data[sent:]
-        self.transport.write(data)
+    def unsendable(self) -> None:
+        self.transport.abort()
 
     def hold_input(self, held: bool) -> None:
         self._read(not held)
         if held:
             self.deadline = 0
         elif self.exchange is not None and self.exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.body_ms)
+            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange

@@ -1,19 +1,29 @@
 from fastgw._call cimport Peer
+from fastgw._wire cimport send_now
 from fastgw.dataplane.deadlines cimport Timed
 
+cimport cython
 
-cdef class ClientEnd(Timed):
-    cdef public Peer peer
+
+cdef class End(Timed):
+    cdef public object transport
+    cdef public int descriptor
+    cdef public bint writable
+    @cython.locals(sent=Py_ssize_t)
     cpdef send(self, bytes data)
+    cpdef unsendable(self)
+
+
+cdef class ClientEnd(End):
+    cdef public Peer peer
     cpdef hold_input(self, bint held)
     cpdef finished(self, bint keep)
     cpdef broken(self)
 
 
-cdef class UpstreamEnd(Timed):
+cdef class UpstreamEnd(End):
     cdef public bint reused
     cdef public bint held
-    cpdef send(self, bytes data)
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)
     cpdef give_back(self, bint reusable)

@@ -3,19 +3,44 @@
 from typing import Any
 
 from .._call import Peer
+from .._wire import send_now
 from .deadlines import Timed
 
 
-class ClientEnd(Timed):
+class End(Timed):
+    """One side's connection (asyncio.Protocol), written to past the event loop wherever nothing waits before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport: Any = None
+        self.descriptor = -1  # the transport's, from connection_made until connection_lost
+        self.writable = True  # nothing is in the transport's buffer
+
+    def send(self, data: bytes) -> None:
+        """Write, without waiting."""
+        if self.descriptor < 0:
+            return
+        if self.writable:
+            sent = send_now(self.descriptor, data)
+            if sent == len(data):
+                return
+            if sent < 0:
+                self.unsendable()
+                return
+            data = data[sent:]
+        self.transport.write(data)
+
+    def unsendable(self) -> None:
+        """The connection is broken: nothing can be written any more."""
+        raise NotImplementedError
+
+
+class ClientEnd(End):
     """The connection that the request came on; `peer` is the address at its other end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.peer: Peer
-
-    def send(self, data: bytes) -> None:
-        """Write, without waiting."""
-        raise NotImplementedError
 
     def hold_input(self, held: bool) -> None:
         """Stop, or go on, reading the request's body."""
@@ -30,7 +55,7 @@ class ClientEnd(Timed):
         raise NotImplementedError
 
 
-class UpstreamEnd(Timed):
+class UpstreamEnd(End):
     """A connection to a target, lent to one exchange at a time; `reused` when it has served another before; `held`
     while its answer is not read."""
 
@@ -38,9 +63,6 @@ class UpstreamEnd(Timed):
         super().__init__()
         self.reused = False
         self.held = False
-
-    def send(self, data: bytes) -> None:
-        raise NotImplementedError
 
     def hold_input(self, held: bool) -> None:
         """Stop, or go on, reading the answer."""

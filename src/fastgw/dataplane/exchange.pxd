@@ -1,13 +1,16 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
+from fastgw.dataplane.bounds cimport Bounds
 from fastgw.dataplane.ends cimport ClientEnd, Lender, UpstreamEnd
 from fastgw.dataplane.plane cimport Plane
+from fastgw.dataplane.service cimport Service
 
 cimport cython
 
 cdef int FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE
 cdef int WAITING, STREAMING, ENDED
+cdef long long FOREVER_MS
 cdef Py_ssize_t ANSWER_HEAD_MAX, PENDING_MAX
 
 
@@ -17,10 +20,15 @@ cdef class Exchange:
     cdef public Gate gate
     cdef public ClientEnd client
     cdef public Ticket ticket
+    cdef public Bounds bounds
+    cdef public Service service
     cdef public Lender pool
     cdef public UpstreamEnd upstream
     cdef public int stage
-    cdef public long long total_tick
+    cdef public long long end_tick
+    cdef public long long hold_tick
+    cdef public bint sent
+    cdef public long long cost
     cdef public bint repeatable
     cdef public bint keep_client
     cdef public bint request_open
@@ -47,13 +55,15 @@ cdef class Exchange:
     @cython.locals(chunks=ChunkedBody)
     cpdef bint _chunks_fine(self)
     cpdef _await(self, long long within_ms)
-    cpdef _await_request(self)
+    cpdef _await_client(self)
     cpdef long long within(self, long long within_ms)
     @cython.locals(position=Py_ssize_t, end=Py_ssize_t)
     cpdef answer_data(self, bytes data)
-    @cython.locals(answer=ResponseHead, status=int, keep=bint, stop=Py_ssize_t, after=Py_ssize_t, lines=bytes,
+    @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t,
                    out=bytes, part=bytes, done=bint)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(answer=ResponseHead, keep=bint)
+    cpdef bytes _begin_answer(self, int status)
     @cython.locals(answer=ResponseHead)
     cpdef _frame(self, int status)
     @cython.locals(part=bytes, done=bint)
@@ -65,7 +75,10 @@ cdef class Exchange:
     cpdef answer_ended(self)
     @cython.locals(upstream=UpstreamEnd)
     cpdef upstream_lost(self)
+    @cython.locals(overdue=bint, patient=bint)
     cpdef upstream_late(self)
+    @cython.locals(total_ms=cython.longlong)
+    cpdef _go_on(self)
     cpdef request_input(self, bint held)
     cpdef answer_input(self, bint held)
     @cython.locals(upstream=UpstreamEnd)
@@ -74,5 +87,5 @@ cdef class Exchange:
     cpdef _complete(self, bytes last)
     @cython.locals(keep=bint, out=bytes)
     cpdef unserved(self, int refusal)
-    cpdef _cut(self)
+    cpdef _cut(self, int verdict, bint charge)
     cpdef client_gone(self)

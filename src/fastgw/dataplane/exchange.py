@@ -2,7 +2,7 @@
 
 An exchange lies between its client's connection and an upstream's. Each side's bytes are passed on as they come, framed
 for the other side; a side that cannot keep up makes the other wait. It ends exactly once; then its ticket is settled:
-captured when the upstream answered below 500, else void.
+captured or void by the route's rule, at the cost that the upstream names where the route lets it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,42 @@ from .._http import (
 )
 from ..refusals import Refusal
 from .odd_heads import plain_response
+from .stages import ENDED, STREAMING, WAITING
 
 if TYPE_CHECKING:
     from .._call import Ticket
     from .ends import ClientEnd, Lender, UpstreamEnd
     from .plane import Plane
+    from .service import Service
 
 ANSWER_HEAD_MAX = 65536
 PENDING_MAX = 65536
 
-WAITING = 0  # for the head of the answer
-STREAMING = 1
-ENDED = 2
+FOREVER_MS = 1 << 40
 
 
 class Exchange:
     """One call. `request_open` while bytes of the request's body are still to come."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, pool: Lender) -> None:
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, pool: Lender) -> None:
         head = plane.gate.head
+        bounds = plane.bounds
         self.plane = plane
         self.gate = plane.gate
         self.client = client
         self.ticket = ticket
+        self.bounds = bounds
+        self.service = service
         self.pool = pool
         self.upstream: UpstreamEnd | None = None
         self.stage = WAITING
-        self.total_tick = plane.wheel.tick + plane.total_ms // plane.wheel.tick_ms + 1 if plane.total_ms else 0
+        # when the call must be over, and from when on it holds money for too long; 0: never
+        self.hold_tick = plane.wheel.tick + bounds.hold_ms // plane.wheel.tick_ms + 1 if service.priced else 0
+        self.end_tick = self.hold_tick
+        if bounds.total_ms and (self.hold_tick == 0 or bounds.total_ms < bounds.hold_ms):
+            self.end_tick = plane.wheel.tick + bounds.total_ms // plane.wheel.tick_ms + 1
+        self.sent = False
+        self.cost = -1  # nanos, as the upstream has named it
         # the request
         self.repeatable = head.idempotent
         self.keep_client = head.keep_alive
@@ -103,6 +112,7 @@ class Exchange:
             upstream.give_back(True)
             return
         self.upstream = upstream
+        self.sent = True
         upstream.send(self.first)
         if self.pending:
             for part in self.pending:
@@ -111,9 +121,9 @@ class Exchange:
             self.pending_size = 0
             self.client.hold_input(False)
         if self.request_open:
-            self._await_request()
+            self._await_client()
         else:
-            self._await(self.plane.first_byte_ms)
+            self._await(self.bounds.first_byte_ms)
 
     def request_data(self, data: bytes) -> int:
         """More of the request's body; how many bytes of `data` belong to it."""
@@ -139,7 +149,7 @@ class Exchange:
         elif part:
             self.upstream.send(part)
         if not self.request_open and self.upstream is not None and self.stage == WAITING:
-            self._await(self.plane.first_byte_ms)
+            self._await(self.bounds.first_byte_ms)
         return taken
 
     def _chunks_fine(self) -> bool:
@@ -149,7 +159,7 @@ class Exchange:
         self.request_open = not chunks.done
         if chunks.broken:
             self.unserved(Refusal.BAD_REQUEST)
-        elif self.plane.body_max and chunks.payload > self.plane.body_max:
+        elif self.bounds.body_max and chunks.payload > self.bounds.body_max:
             self.request_open = True
             self.unserved(Refusal.BODY_TOO_LARGE)
         return self.stage != ENDED
@@ -159,17 +169,17 @@ class Exchange:
         if self.upstream is not None:
             self.upstream.expect(self.within(within_ms))
 
-    def _await_request(self) -> None:
-        """While the request still comes, the upstream owes nothing; only the call as a whole may take too long."""
-        if self.total_tick:
-            self._await(self.plane.total_ms)
+    def _await_client(self) -> None:
+        """While the client must move, the upstream owes nothing; only the call as a whole may take too long."""
+        if self.end_tick:
+            self._await(FOREVER_MS)
         elif self.upstream is not None:
             self.upstream.deadline = 0
 
     def within(self, within_ms: int) -> int:
         """That many milliseconds, or those that are left of the call's own time."""
-        if self.total_tick:
-            return min(within_ms, max(0, self.total_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
+        if self.end_tick:
+            return min(within_ms, max(0, self.end_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
         return within_ms
 
     # The answer
@@ -208,21 +218,15 @@ class Exchange:
                 self.unserved(Refusal.UPSTREAM_FAILED)
                 return after
         status = answer.status
+        cost = answer.take_cost(self.service.cost_field, self.service.unit_price) if self.service.cost_field else -1
         if status < 200:
             if status == 101:
                 self.unserved(Refusal.UPSTREAM_FAILED)
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
             return after
-        self.stage = STREAMING
-        self.status = status
-        self.gate.answered(self.ticket)
-        self._frame(status)
-        keep = self.keep_client and not self.request_open and not self.plane.draining
-        if self.framing == FRAMING_CLOSE:
-            keep = False
-        self.keep_client = keep
-        lines = self.gate.answer_lines(self.ticket, not keep, answer.dated)
+        self.cost = cost
+        lines = self._begin_answer(status)
         if self.framing == FRAMING_LENGTH or self.framing == FRAMING_NONE:
             stop = min(len(data), end + self.left)
             self.left -= stop - end
@@ -239,6 +243,19 @@ class Exchange:
         else:
             self._pass_on(out, False)
         return len(data)
+
+    def _begin_answer(self, status: int) -> bytes:
+        """The final head is there: what it means for the call, and the lines to add to it."""
+        answer = self.plane.answer
+        self.stage = STREAMING
+        self.status = status
+        self.gate.answered(self.ticket)
+        self._frame(status)
+        keep = self.keep_client and not self.request_open and not self.plane.draining
+        if self.framing == FRAMING_CLOSE:
+            keep = False
+        self.keep_client = keep
+        return self.gate.answer_lines(self.ticket, not keep, answer.dated)
 
     def _frame(self, status: int) -> None:
         """How the body of this answer is framed, for the upstream and for the client (RFC 9112 §6.3)."""
@@ -277,7 +294,7 @@ class Exchange:
             return (chunk(data, start, len(data), False) if reframe else data[start:]), False
         part = self.chunks.feed(data, start, reframe)
         if self.chunks.broken:
-            self._cut()
+            self._cut(Refusal.UPSTREAM_FAILED, False)
             return b"", True
         if self.chunks.done and start + self.chunks.taken < len(data):
             self.reusable = False
@@ -297,7 +314,7 @@ class Exchange:
         if self.stage == ENDED:
             return  # the client went away while it was written to
         if self.upstream is not None and not self.upstream.held:  # else it is the client that must move
-            self._await(self.plane.stream_ms)
+            self._await(self.bounds.stream_ms)
 
     def answer_ended(self) -> None:
         """The upstream has closed its side: that is the end of a body without a length, or a failure."""
@@ -312,7 +329,7 @@ class Exchange:
         if self.stage == ENDED or upstream is None:
             return
         if self.stage == STREAMING:
-            self._cut()
+            self._cut(Refusal.UPSTREAM_FAILED, False)
         elif upstream.reused and self.repeatable and not self.request_open and not self.partial:
             # A kept-alive connection that was closed as we wrote: nothing was answered, and repeating is harmless.
             self.repeatable = False
@@ -322,11 +339,26 @@ class Exchange:
             self.unserved(Refusal.UPSTREAM_FAILED)
 
     def upstream_late(self) -> None:
-        """The upstream has been silent for too long."""
-        if self.stage == WAITING:
-            self.unserved(Refusal.UPSTREAM_TIMEOUT)
+        """The upstream has been silent for too long, or the call has taken too long altogether."""
+        overdue = self.hold_tick > 0 and self.plane.wheel.tick >= self.hold_tick
+        if overdue and not self.plane.draining and self.ticket.held_nanos == 0:
+            self._go_on()
         elif self.stage == STREAMING:
-            self._cut()
+            # Who takes an answer slowly is not let off for it: it is charged as if the client had gone.
+            patient = overdue or (self.upstream is not None and self.upstream.held and not self.plane.draining)
+            self._cut(Refusal.UPSTREAM_TIMEOUT, patient and self.service.charges(self.status))
+        elif self.stage == WAITING:
+            self.unserved(Refusal.REQUEST_TIMEOUT if overdue and self.request_open else Refusal.UPSTREAM_TIMEOUT)
+
+    def _go_on(self) -> None:
+        """A call that holds no money may take longer than one that does."""
+        total_ms = self.bounds.total_ms
+        self.end_tick = self.hold_tick + (total_ms - self.bounds.hold_ms) // self.plane.wheel.tick_ms if total_ms else 0
+        self.hold_tick = 0
+        if self.request_open or (self.upstream is not None and self.upstream.held):
+            self._await_client()
+        else:
+            self._await(self.bounds.stream_ms if self.stage == STREAMING else self.bounds.first_byte_ms)
 
     # Backpressure
 
@@ -336,9 +368,9 @@ class Exchange:
             return
         self.client.hold_input(held)
         if held:
-            self._await(self.plane.first_byte_ms)  # it must take more within that time
+            self._await(self.bounds.first_byte_ms)  # it must take more within that time
         elif self.stage == WAITING:
-            self._await_request()
+            self._await_client()
 
     def answer_input(self, held: bool) -> None:
         """The client cannot take more of the answer now, or can again."""
@@ -346,9 +378,9 @@ class Exchange:
             return
         self.upstream.hold_input(held)
         if held:
-            self.upstream.deadline = 0
+            self._await_client()
         else:
-            self._await(self.plane.stream_ms if self.stage == STREAMING else self.plane.first_byte_ms)
+            self._await(self.bounds.stream_ms if self.stage == STREAMING else self.bounds.first_byte_ms)
 
     # The end
 
@@ -360,7 +392,10 @@ class Exchange:
 
     def _end(self, verdict: int, status: int, charge: bool) -> None:
         self.stage = ENDED
-        self.gate.settle(self.ticket, verdict, status, charge, self.bytes_in, self.bytes_out, self.pool.number)
+        charge = charge or (self.sent and self.service.always)
+        self.gate.settle(
+            self.ticket, verdict, status, charge, self.cost, self.bytes_in, self.bytes_out, self.pool.number
+        )
         self.gate.count(0, 0, -1)
 
     def _complete(self, last: bytes) -> None:
@@ -369,18 +404,19 @@ class Exchange:
         It is charged before: a client that has its answer whole has paid for it, whatever is killed in between.
         """
         self.bytes_out += len(last)
-        self._end(0, self.status, self.status < 500)
+        self._end(0, self.status, self.service.charges(self.status))
         if last:
             self.client.send(last)
         self._leave_upstream(self.reusable and not self.request_open)
         self.client.finished(self.keep_client and not self.request_open)
 
     def unserved(self, refusal: int) -> None:
-        """Answer in the upstream's place, or cut the answer that has begun. Nothing is charged."""
+        """Answer in the upstream's place, or cut the answer that has begun. It is not charged, unless all that is sent
+        is."""
         if self.stage == ENDED:
             return
         if self.stage == STREAMING:
-            self._cut()
+            self._cut(refusal, False)
             return
         keep = self.keep_client and not self.request_open and not self.plane.draining
         out = self.gate.fail(self.ticket, refusal, not keep)
@@ -390,14 +426,14 @@ class Exchange:
         self.client.send(out)
         self.client.finished(keep)
 
-    def _cut(self) -> None:
+    def _cut(self, verdict: int, charge: bool) -> None:
         """The answer cannot be completed: the client must see that."""
-        self._end(Refusal.UPSTREAM_FAILED, self.status, False)
+        self._end(verdict, self.status, charge)
         self._leave_upstream(False)
         self.client.broken()
 
     def client_gone(self) -> None:
-        """Nobody waits for the answer any more. It is charged if it had begun."""
+        """Nobody waits for the answer any more. If it had begun, it counts like a whole one."""
         if self.stage != ENDED:
-            self._end(Refusal.CLIENT_GONE, 499, self.stage == STREAMING and self.status < 500)
+            self._end(Refusal.CLIENT_GONE, 499, self.stage == STREAMING and self.service.charges(self.status))
             self._leave_upstream(False)

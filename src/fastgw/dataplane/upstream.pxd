@@ -1,5 +1,4 @@
 from fastgw._core cimport Gate
-from fastgw._wire cimport send_now
 from fastgw.dataplane.ends cimport Lender, UpstreamEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
@@ -10,13 +9,8 @@ cimport cython
 cdef class UpstreamConnection(UpstreamEnd):
     cdef public Pool pool
     cdef public Exchange exchange
-    cdef public object transport
-    cdef public int descriptor
-    cdef public bint writable
     cdef public object connecting
     cdef public bint closed
-    @cython.locals(sent=Py_ssize_t)
-    cpdef send(self, bytes data)
     cpdef close(self)
 
 
@@ -40,4 +34,3 @@ cdef class Balancer:
     cdef public list pools
     cdef public Py_ssize_t turn
     cpdef Pool pick(self)
-    cpdef close(self)

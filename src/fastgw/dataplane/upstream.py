@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .._wire import send_now
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
@@ -23,9 +22,6 @@ class UpstreamConnection(UpstreamEnd):
         super().__init__()
         self.pool = pool
         self.exchange: Exchange | None = exchange
-        self.transport: Any = None
-        self.descriptor = -1  # the transport's, until connection_lost
-        self.writable = True
         self.connecting: Any = None
         self.closed = False
 
@@ -74,18 +70,8 @@ class UpstreamConnection(UpstreamEnd):
 
     # UpstreamEnd
 
-    def send(self, data: bytes) -> None:
-        if self.descriptor < 0:
-            return
-        if self.writable:
-            sent = send_now(self.descriptor, data)
-            if sent == len(data):
-                return
-            if sent < 0:
-                self.descriptor = -1  # an answer may have come before the end; reading will tell
-                return
-            data = data[sent:]
-        self.transport.write(data)
+    def unsendable(self) -> None:
+        self.descriptor = -1  # an answer may have come before the end; reading will tell
 
     def hold_input(self, held: bool) -> None:
         if self.closed or held == self.held:
@@ -139,11 +125,15 @@ class Pool(Lender):
         self.target = target
         self.idle: list[UpstreamConnection] = []
         self.open = 0
+        self.bound(server)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    def bound(self, server: Server) -> None:
+        """How many connections there may be, and how long they may take and lie idle, from now on."""
         self.most = server.upstream_connections_max
         self.connect_ms = server.connect_timeout_ms
         self.idle_ms = server.upstream_idle_timeout_ms
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.closed = False
 
     def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
         while self.idle and not fresh:
@@ -184,16 +174,24 @@ class Pool(Lender):
             self.idle.remove(connection)
 
     def close(self) -> None:
+        """Close what is idle, and every other connection as soon as it is; calls in flight go on."""
         self.closed = True
         for connection in list(self.idle):
             connection.close()
 
 
 class Balancer:
-    """Decides which target of an upstream gets the next call: each in turn."""
+    """Decides which target of an upstream gets the next call: each in turn.
 
-    def __init__(self, plane: Plane, upstream: Upstream, server: Server) -> None:
-        self.pools = [Pool(plane, target, number, server) for number, target in enumerate(upstream.targets, 1)]
+    It takes over the pools of `former` for the targets that have stayed what and where they were.
+    """
+
+    def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
+        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
+        self.pools: list[Pool] = [
+            known.get((number, target)) or Pool(plane, target, number, server)
+            for number, target in enumerate(upstream.targets, 1)
+        ]
         self.turn = 0
 
     def pick(self) -> Pool:
@@ -202,6 +200,8 @@ class Balancer:
         self.turn = (self.turn + 1) % len(self.pools)
         return self.pools[self.turn]
 
-    def close(self) -> None:
+    def leave(self, later: Balancer | None) -> None:
+        """Close the pools that `later` has not taken over."""
         for pool in self.pools:
-            pool.close()
+            if later is None or pool not in later.pools:
+                pool.close()

@@ -1,0 +1,126 @@
+"""Decides how a child process is started, watched and ended, and how soon one that died is started again."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from .channel import Channel
+from .events import SIGNALS
+
+RETRY_S = 0.25  # before another try after a second early death; twice that after the next, and so on
+RETRY_MAX_S = 5.0
+
+
+def environment() -> dict[str, str]:
+    """What makes children import this very package, and never one that lies where the command was started.
+
+    They run with -P, so what was found through the first entry of this process's path must be on PYTHONPATH.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    first = os.path.abspath(sys.path[0]) if sys.path else ""
+    if first != root or sys.flags.safe_path:
+        return dict(os.environ)
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
+
+
+def inherit_nothing() -> None:
+    """Whatever was left open by who started this process stays here: a child gets what `Process.start` is told."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the directory itself, closed by now
+                os.set_inheritable(int(name), False)
+
+
+class Process:
+    """A child by its process id, whether this program started it or the one that it has taken the place of."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.code: int | None = None
+
+    @staticmethod
+    def start(module: str, arguments: Sequence[object], descriptors: Sequence[int]) -> "Process":
+        """Run a module of this package; it inherits the descriptors, and finds signals blocked. Raises OSError."""
+        command = [sys.executable, "-P", "-m", f"fastgw.{module}", *map(str, arguments)]
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        ]
+        # A descriptor that is duplicated onto itself loses its close-on-exec flag, in the child alone.
+        actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
+        pid = os.posix_spawn(
+            sys.executable,
+            command,
+            environment(),
+            file_actions=actions,
+            setsigmask=SIGNALS,
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+        )
+        return Process(pid)
+
+    def poll(self) -> int | None:
+        """How it ended, as `how_it_ended` understands it; None while it runs."""
+        if self.code is None:
+            self._reap(os.WNOHANG)
+        return self.code
+
+    def wait(self) -> int:
+        while self.code is None:
+            self._reap(0)
+        return self.code
+
+    def _reap(self, flags: int) -> None:
+        try:
+            pid, status = os.waitpid(self.pid, flags)
+        except ChildProcessError:  # nobody's child, or one that somebody else has waited for
+            self.code = 0
+            return
+        if pid:
+            self.code = os.waitstatus_to_exitcode(status)
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it is known to have ended."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+class Child:
+    """The place of one child: the process that has it now, the channel to it, and what happened to those before."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process: Process | None = None
+        self.channel: Channel | None = None
+        self.started_at = 0.0
+        self.early_deaths = 0  # in a row
+        self.retry_at = 0.0
+
+    @property
+    def pausing(self) -> bool:
+        """Whether nobody is there, and the next one is not to be started yet."""
+        return self.process is None and time.monotonic() < self.retry_at
+
+    def ended(self, early: bool) -> float:
+        """Its process has ended; in how many seconds to start another.
+
+        The first replacement comes at once; one that fails again and again must not take the processor.
+        """
+        self.process = None
+        self.early_deaths = self.early_deaths + 1 if early else 0
+        pause_s = 0.0 if self.early_deaths < 2 else min(RETRY_S * 2 ** (self.early_deaths - 2), RETRY_MAX_S)
+        self.retry_at = time.monotonic() + pause_s
+        return pause_s
+
+
+def how_it_ended(code: int) -> str:
+    """A process's end, as the predicate of a sentence."""
+    return f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with {code}"
+
+
+def say(message: str) -> None:
+    """A line to whoever reads what the gateway says."""
+    print(f"fastgw: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,143 @@
+"""Decides what the admin API shows of accounts, entries and keys: views of the ledger as JSON."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from ..ledger.views import AccountView, EntryView, KeyView, MeterView
+from .written import Money, moment, moment_of_ns, money, rate_text
+
+Cursor = Annotated[str | None, Meta(description="Give it as `cursor` to go on; null at the end")]
+
+
+class Quota(Struct, frozen=True):
+    """Calls of a calendar window: `used` are done, `held` in flight."""
+
+    window: str
+    limit: int
+    used: int
+    held: int
+    resets_at: datetime | None
+
+
+class Account(Struct, frozen=True):
+    """Available is balance + credit − held: what the next call may cost."""
+
+    name: str
+    origin: str
+    status: str
+    plan: str
+    credit: Money
+    expires: datetime | None
+    balance: Money
+    held: Money
+    available: Money
+    quotas: list[Quota]
+    created: datetime | None
+
+
+class AccountPage(Struct, frozen=True):
+    items: list[Account]
+    next: Cursor
+
+
+class Entry(Struct, frozen=True):
+    """One line of the ledger; a balance is the sum of them."""
+
+    id: int
+    account: str
+    kind: str
+    amount: Money
+    at: datetime
+    reference: str
+    note: str
+    expires: datetime | None
+
+
+class EntryPage(Struct, frozen=True):
+    items: list[Entry]
+    next: Cursor
+
+
+class Key(Struct, frozen=True):
+    """A key without its secret, of which `hint` is the end. A budget without a period is given once."""
+
+    id: str
+    account: str
+    name: str
+    hint: str
+    origin: str
+    status: str
+    rate: str | None
+    burst: int | None
+    budget: Money | None
+    budget_period: str
+    budget_used: Money
+    budget_resets: datetime | None
+    expires: datetime | None
+    created: datetime | None
+
+
+class KeyPage(Struct, frozen=True):
+    items: list[Key]
+    next: Cursor
+
+
+class KeyWithSecret(Struct, frozen=True):
+    """`secret` is what the caller presents. It is shown this once and kept nowhere."""
+
+    secret: str
+    key: Key
+
+
+def account(view: AccountView) -> Account:
+    return Account(
+        name=view.name,
+        origin=view.origin,
+        status=view.status,
+        plan=view.plan,
+        credit=money(view.credit_nanos),
+        expires=moment(view.expires_s),
+        balance=money(view.balance_nanos),
+        held=money(view.held_nanos),
+        available=money(view.available_nanos),
+        quotas=[quota(meter) for meter in view.quotas],
+        created=moment(view.created_s),
+    )
+
+
+def quota(view: MeterView) -> Quota:
+    return Quota(view.kind, view.limit, view.used, view.held, moment(view.resets_s))
+
+
+def entry(view: EntryView) -> Entry:
+    return Entry(
+        id=view.id,
+        account=view.account,
+        kind=view.kind,
+        amount=money(view.amount_nanos),
+        at=moment_of_ns(view.at_ns),
+        reference=view.reference,
+        note=view.note,
+        expires=moment(view.expires_s),
+    )
+
+
+def key(view: KeyView) -> Key:
+    return Key(
+        id=view.id,
+        account=view.account,
+        name=view.name,
+        hint=view.hint,
+        origin=view.origin,
+        status=view.status,
+        rate=None if view.rate is None else rate_text(view.rate),
+        burst=None if view.rate is None else view.rate.burst,
+        budget=money(view.budget_nanos) if view.budget_nanos else None,
+        budget_period=view.budget_period,
+        budget_used=money(view.budget_used_nanos),
+        budget_resets=moment(view.budget_resets_s),
+        expires=moment(view.expires_s),
+        created=moment(view.created_s),
+    )

@@ -1,0 +1,26 @@
+"""Decides what the admin API is given by the keeper: the parts that it shows, and the way to ask for a reload."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from .._segment import Segment
+from .ports import Books, CallLog, Gate, Reloaded, Settings
+
+
+class Services(Struct, frozen=True):
+    """`settings` gives the configuration in force now. `gate` gives the admission that quotes ask.
+
+    `reload` reads the configuration anew and returns when workers serve by it; it raises ConfigError when that is
+    refused, and nothing has changed. `held` sums up what calls in flight hold, in nanos, and must be cheap: it is
+    asked at each scrape. All are called from several threads.
+    """
+
+    state_dir: str
+    segment: Segment
+    books: Books
+    settings: Callable[[], Settings]
+    reload: Callable[[], Reloaded]
+    gate: Callable[[], Gate]
+    call_log: CallLog | None = None
+    held: Callable[[], int] | None = None

@@ -1,0 +1,13 @@
+cdef int SERVED, SUCCEEDED, ALWAYS
+
+
+cdef class Service:
+    cdef public bytes name
+    cdef public object upstream
+    cdef public bint priced
+    cdef public int rule
+    cdef public bint always
+    cdef public bytes cost_field
+    cdef public long long unit_price
+    cdef public long long window_ms
+    cpdef bint charges(self, int status)

@@ -1,0 +1,162 @@
+"""Decides what a reload does in the keeper: read, check, apply to the books, publish, and wait until workers serve it.
+
+Whatever goes wrong before every worker can serve the new configuration leaves the old one in force, in the books too.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import msgspec
+
+from . import published
+from ._segment import Segment
+from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
+from .config.changes import ReloadReport, reload_report
+from .config.load import Loaded, read_again
+from .model import Config, ConfigError, Problem
+from .published import Source
+
+LOOK_S = 0.5  # between looks at the files
+Print = tuple[tuple[int, int, int] | None, ...]
+
+
+class Reloading:
+    """The configuration in force, and the one way to another; for any thread.
+
+    `apply` makes the books and the segment what a configuration declares; what it raises refuses the reload.
+    """
+
+    def __init__(
+        self, channel: Channel, segment: Segment, config: Config, source: Source, apply: Callable[[Config], object]
+    ) -> None:
+        self._channel = channel
+        self._segment = segment
+        self._source = source
+        self._apply = apply
+        self._loaded = Loaded(config, source.origins, lambda _: "the configuration")
+        self._lock = threading.Lock()  # one reload at a time
+        self._answers: SimpleQueue[Served] = SimpleQueue()
+        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._number = 0
+
+    def start(self) -> None:
+        """Heed what the supervisor asks for, and watch the files, each in a thread of its own."""
+        for work in (self._hear, self._obey, self._watch):
+            threading.Thread(target=work, daemon=True, name=f"reload{work.__name__}").start()
+
+    def settings(self) -> Loaded:
+        """The configuration in force and where each setting of it came from."""
+        return self._loaded
+
+    def reload(self) -> ReloadReport:
+        """Read the configuration anew; returns when all workers serve by it.
+
+        Raises ConfigError when it is refused, or what `apply` raises: nothing has changed then.
+        """
+        with self._lock:
+            try:
+                return self._reload()
+            except ConfigError as error:
+                self._say([str(problem) for problem in error.problems], refused=True)
+                raise
+            except Exception as error:
+                self._say([str(error) or type(error).__name__], refused=True)
+                raise
+
+    def _reload(self) -> ReloadReport:
+        before = self._loaded
+        loaded = read_again(self._source)
+        report = reload_report(before.config, loaded.config)
+        for route in report.config.routes:
+            self._segment.route_slot(route.name)
+        try:
+            self._apply(report.config)
+            served = self._serve(report, loaded) if report.config != before.config else Served(self._number)
+            if not served.applied:
+                raise ConfigError([Problem("reload", served.problem)])
+        except BaseException:
+            self._go_back(before.config)
+            raise
+        if report.config == before.config:
+            self._say(report.lines(), refused=False)
+        self._loaded = Loaded(report.config, loaded.origins, loaded.locate)
+        return report
+
+    def _serve(self, report: ReloadReport, loaded: Loaded) -> Served:
+        """Have the workers serve it; what came of it."""
+        self._number += 1
+        source = msgspec.structs.replace(self._source, origins=dict(loaded.origins))
+        descriptor = published.publish(report.config, source)
+        try:
+            self._channel.send(Publish(self._number, shortened(report.lines())), [descriptor])
+        finally:
+            os.close(descriptor)
+        while (answer := self._answers.get()).number != self._number:
+            pass
+        return answer
+
+    def _go_back(self, config: Config) -> None:
+        try:
+            self._apply(config)
+        except Exception as error:
+            line = f"fastgw: error: reload: accounts and keys could not be set back: {error}"
+            print(line, file=sys.stderr, flush=True)
+
+    def _say(self, lines: list[str], *, refused: bool) -> None:
+        self._channel.send(Outcome(shortened(lines), refused))
+
+    # Threads
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                received = self._channel.receive()
+            except ChannelError:
+                continue
+            except Closed:  # the supervisor is gone, and soon so is this process
+                return
+            assert received is not None
+            message, descriptors = received
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if isinstance(message, Served):
+                self._answers.put(message)
+            elif isinstance(message, Reload):
+                self._asked.put(None)
+
+    def _obey(self) -> None:
+        while True:
+            self._asked.get()
+            with contextlib.suppress(Exception):  # the supervisor has been told
+                self.reload()
+
+    def _watch(self) -> None:
+        """Reload when a file is another than before, and has stayed so from one look to the next."""
+        pause = threading.Event()
+        seen = tried = self._fingerprint()
+        while not pause.wait(LOOK_S):
+            now = self._fingerprint()
+            stable, seen = now == seen, now
+            if not self._loaded.config.server.watch:
+                tried = now
+            elif now != tried and stable:
+                tried = now
+                with contextlib.suppress(Exception):
+                    self.reload()
+
+    def _fingerprint(self) -> Print:
+        """Time, inode and size of each file that the configuration is read from."""
+        server = self._loaded.config.server
+        files = (self._source.config_file, server.keys_file, server.accounts_file)
+        prints: list[tuple[int, int, int] | None] = []
+        for file in files:
+            try:
+                status = os.stat(file) if file else None
+            except OSError:
+                status = None
+            prints.append(None if status is None else (status.st_mtime_ns, status.st_ino, status.st_size))
+        return tuple(prints)

@@ -1,0 +1,61 @@
+"""Decides how a data plane runs outside a gateway: beside the workers of one, on its segment, for who tells it what.
+
+Run as a program with the segment's path, a worker's slot, a listening socket and the path of a configuration. Every
+further path on standard input is one to go over to; each is answered with a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import uvloop
+
+from fastgw._segment import Segment
+from fastgw.config.load import load
+from fastgw.dataplane.connection import Connection
+from fastgw.dataplane.plane import Plane
+from fastgw.model import Config
+
+
+def read(path: str, segment: Segment) -> Config:
+    """A configuration, with the names in the segment that a plane wants to find there."""
+    config = load(path, {}, {})
+    for route in config.routes:
+        segment.route_slot(route.name)
+    for plan in config.plans:
+        segment.plan_slot(plan.name)
+    return config
+
+
+async def serve(segment: Segment, worker: int, listener: socket.socket, path: str) -> None:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    plane = Plane(read(path, segment), segment, worker, loop)
+    factory: Any = lambda: Connection(plane)  # noqa: E731
+
+    def told() -> None:
+        lines = os.read(0, 65536).decode().split()
+        if not lines:
+            done.set()
+        for line in lines:
+            try:
+                plane.reconfigure(read(line, segment))
+                answer = "ok"
+            except Exception as error:
+                answer = f"refused {error!r}"
+            print(answer, flush=True)
+
+    server = await loop.create_server(factory, sock=listener, backlog=512)
+    loop.add_reader(0, told)
+    print("ok", flush=True)
+    await done.wait()
+    server.close()
+    plane.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Segment.open(sys.argv[1]), int(sys.argv[2]), socket.socket(fileno=int(sys.argv[3])), sys.argv[4]))
