@@ -39,6 +39,20 @@ class Shared(Struct):
     generation: int = 0
 
 
+class HandedWorker(Struct, frozen=True):
+    """A worker as one program hands it to the next; `kill_at` is of the monotonic clock."""
+
+    slot: int
+    own: int
+    pid: int
+    channel: int
+    told: tuple[int, ...]
+    accepts: tuple[int, ...]
+    leaving: bool
+    outdated: bool
+    kill_at: float
+
+
 class Worker(Child):
     """The worker of one slot."""
 
@@ -95,6 +109,11 @@ class Workers:
         self._claim([*self.by_slot, *self._free_slots(missing)])
         self.listeners.grow(number)
 
+    def prepare_to_replace(self, number: int) -> None:
+        """`prepare`, for so many others beside all that there are now."""
+        self._claim([*self.by_slot, *self._free_slots(number)])
+        self.listeners.grow(number)
+
     def _free_slots(self, number: int) -> list[int]:
         return [slot for slot in range(WORKERS) if slot not in self.by_slot][:number]
 
@@ -107,6 +126,26 @@ class Workers:
         """Start a younger one, and let this one go when that serves."""
         worker.outdated = True
         worker.own = -1
+
+    def handed(self) -> tuple[HandedWorker, ...]:
+        """All of them, for `adopt` in the program that takes over."""
+        return tuple(
+            HandedWorker(
+                worker.slot, worker.own, worker.process.pid, worker.channel.fileno(), tuple(worker.told),
+                tuple(worker.accepts), worker.leaving, worker.outdated, worker.kill_at,
+            )
+            for worker in self.by_slot.values()
+            if worker.process is not None and worker.channel is not None
+        )  # fmt: skip
+
+    def adopt(self, handed: HandedWorker) -> None:
+        """Go on with a worker that another program has started."""
+        worker = self.by_slot[handed.slot] = Worker(handed.slot, handed.own)
+        worker.process = Process(handed.pid)
+        worker.told = set(handed.told)
+        worker.accepts = set(handed.accepts)
+        worker.leaving, worker.outdated, worker.kill_at = handed.leaving, handed.outdated, handed.kill_at
+        self.join(worker, Channel.inherited(handed.channel, blocking=False))
 
     # What is due
 

@@ -151,14 +151,18 @@ class Gateway:
         self.runs.append(self.process)
         return self.process
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None, workers: int = 2,
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None, workers: int | None = 2,
               within_s: float = 20.0, cwd: Path | None = None, prefix: Iterable[str] = (),
               bare: bool = False) -> float:  # fmt: skip
-        """Serve the file, or what the arguments say if --upstream is among them; the seconds until it did."""
+        """Serve the file, or what the arguments say if --upstream is among them; the seconds until it did.
+
+        `workers` None: as many as the file says.
+        """
         if "--upstream" not in arguments:
             arguments = ("-c", str(self.file), *arguments)
         before = self.log().count(" serving on ")
-        arguments = (*arguments, "--workers", str(workers))
+        if workers is not None:
+            arguments = (*arguments, "--workers", str(workers))
         process = self.launch(*arguments, env=env, cwd=cwd, prefix=prefix, bare=bare)
 
         def serving() -> bool:

@@ -8,6 +8,9 @@ import pytest
 from conftest import Upstream
 from gateway import Gateway, account, eventually, key
 from load import Hammering, request
+from test_ending import Call
+
+from fastgw.states import WorkerState
 
 KEY = "sk-acme-0001"
 # A connection for each call: whatever is accepted, queued or handed over at the moment must be served.
@@ -57,3 +60,187 @@ def test_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -
 @pytest.mark.slow
 def test_a_hundred_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -> None:
     reload_again_and_again(gateway, upstream, 100, 32)
+
+
+def workers_go_and_come(gateway: Gateway, upstream: Upstream, connections: int, times: int) -> None:
+    """4 → 2 → 4 workers under calls with a connection each, and others that keep theirs."""
+    write(gateway, workers=4)
+    gateway.start(workers=None)
+    with (
+        Hammering(gateway.port, ONCE, connections=connections) as hammering,
+        Hammering(gateway.port, request(KEY), connections=connections) as keeping,
+    ):
+        for number in (2, 4) * times:
+            write(gateway, workers=number)
+            reload(gateway, f"→ {number}")
+            eventually(lambda number=number: len(gateway.workers()) == number, what=f"{number} workers ran")  # type: ignore[misc]
+            eventually(lambda number=number: ready_workers(gateway) == number)  # type: ignore[misc]
+            time.sleep(0.1)
+        hammering.stop()
+        keeping.stop()
+    for tally in (hammering.tally, keeping.tally):
+        assert set(tally.statuses) == {200}
+        assert (tally.cut, tally.refused) == (0, 0)
+    assert hammering.tally.answers + keeping.tally.answers == upstream.calls
+    assert captured(gateway) == upstream.calls * 1_000_000
+    assert "error" not in gateway.log()
+    assert "killing" not in gateway.log()
+
+
+def ready_workers(gateway: Gateway) -> int:
+    segment = gateway.segment()
+    return sum(segment.worker(slot)["state"] == WorkerState.READY for slot in range(segment.worker_slots))
+
+
+def test_workers_go_and_come_under_load_and_no_call_fails(gateway: Gateway, upstream: Upstream) -> None:
+    workers_go_and_come(gateway, upstream, 8, 1)
+
+
+@pytest.mark.slow
+def test_workers_go_and_come_again_and_again(gateway: Gateway, upstream: Upstream) -> None:
+    workers_go_and_come(gateway, upstream, 32, 10)
+
+
+@pytest.mark.slow
+def test_a_stream_on_a_worker_that_goes_ends_well(gateway: Gateway, upstream: Upstream) -> None:
+    """It takes its time; new calls are served meanwhile by those that stay."""
+    write(gateway, workers=3)
+    gateway.start(workers=None)
+    streams = [Call(gateway.port, "/v1/calls?half_ms=1500") for _ in range(12)]
+    eventually(lambda: upstream.calls == 12)
+    write(gateway, workers=1)
+    reload(gateway, "→ 1")
+    assert all(gateway.call() == 200 for _ in range(50))
+    for stream in streams:
+        eventually(lambda stream=stream: stream.answer.endswith(b"\r\n\r\nserved\n"))  # type: ignore[misc]
+    eventually(lambda: len(gateway.workers()) == 1)
+    assert captured(gateway) == 62 * 1_000_000
+
+
+# What goes wrong
+
+
+def test_a_configuration_with_mistakes_is_refused_whole_and_the_old_one_serves_on(gateway: Gateway) -> None:
+    write(gateway)
+    gateway.start()
+    write(gateway, "-1", account("second", "1"), key("sk-second-0001", "second"), hed_timeout="1s")
+    said = reload(gateway, "error: reload: ")
+    assert f"fastgw: error: reload: {gateway.file}:" in said
+    assert "price" in said
+    assert "hed_timeout" in said
+    assert gateway.call() == 200
+    assert gateway.call("sk-second-0001") == 401, "nothing of it is in force"
+    assert captured(gateway) == 1_000_000
+    gateway.file.unlink()
+    assert f"{gateway.file}: cannot be read" in reload(gateway, "error: reload: ")
+    assert gateway.call() == 200
+    write(gateway, "0.002", account("second", "1"), key("sk-second-0001", "second"))
+    assert "1 changed (api: price 0.001 → 0.002)" in reload(gateway)
+    assert gateway.call("sk-second-0001") == 200
+    assert gateway.money("second")["captured"] == 2_000_000
+
+
+@pytest.mark.slow
+def test_what_needs_a_restart_is_said_and_stays_as_it_is(gateway: Gateway) -> None:
+    write(gateway, keys_max=5000)
+    gateway.start()
+    write(gateway, keys_max=6000, realm="other")
+    said = reload(gateway, "needs a restart")
+    assert "reload: server.keys_max: 5000 → 6000 (needs a restart, and stays as it is)" in said
+    assert gateway.segment().capacity["keys_max"] == 5000
+
+
+@pytest.mark.slow
+def test_a_reload_that_changes_nothing_says_so(gateway: Gateway) -> None:
+    write(gateway)
+    gateway.start()
+    before = gateway.workers()
+    assert reload(gateway) == "fastgw: reload: nothing has changed\n"
+    assert gateway.workers() == before
+
+
+@pytest.mark.slow
+def test_a_keeper_that_dies_during_a_reload_leaves_what_was_served(gateway: Gateway) -> None:
+    write(gateway)
+    gateway.start()
+    keeper = gateway.children()["keeper"]
+    os.kill(keeper, signal.SIGSTOP)
+    write(gateway, "0.002")
+    before = len(gateway.log())
+    gateway.signal(signal.SIGHUP)
+    time.sleep(0.1)
+    gateway.kill(keeper)
+    eventually(lambda: "the keeper was killed by signal 9" in gateway.log()[before:])
+    assert gateway.call() == 200
+    eventually(gateway.ready)
+    assert captured(gateway) == 1_000_000
+    reload(gateway, "price 0.001 → 0.002")
+    assert gateway.call() == 200
+    assert captured(gateway) == 3_000_000
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_again_serves_what_was_reloaded(gateway: Gateway) -> None:
+    write(gateway)
+    gateway.start(workers=1)
+    write(gateway, "0.002")
+    reload(gateway)
+    [worker] = gateway.workers()
+    gateway.kill(worker)
+    assert gateway.call() == 200
+    keeper = gateway.children()["keeper"]
+    gateway.kill(keeper)
+    eventually(lambda: gateway.children().get("keeper", keeper) != keeper)
+    assert gateway.call() == 200
+    assert captured(gateway) == 4_000_000
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_answer_is_replaced_and_the_others_serve_the_new_one(gateway: Gateway) -> None:
+    write(gateway)
+    gateway.start(workers=2)
+    children = gateway.children()
+    os.kill(children["worker 1"], signal.SIGSTOP)
+    write(gateway, "0.002")
+    said = reload(gateway, "error: reload: ", within_s=15)
+    assert "worker 1 has not answered for 10 s; replaced by another" in said
+    eventually(lambda: len(gateway.workers()) == 3)
+    eventually(lambda: ready_workers(gateway) == 3, what="another was ready")
+    os.kill(children["worker 1"], signal.SIGCONT)
+    eventually(lambda: set(gateway.children()) == {"keeper", "worker 0", "worker 2"})
+    assert all(gateway.call() == 200 for _ in range(20))
+    assert captured(gateway) == 20 * 2_000_000
+
+
+def test_the_first_worker_that_cannot_apply_it_spares_the_others(gateway: Gateway) -> None:
+    """It is killed while it tries: nothing has changed, in the books either."""
+    write(gateway)
+    gateway.start(workers=2)
+    victim = gateway.children()["worker 0"]
+    os.kill(victim, signal.SIGSTOP)
+    write(gateway, "0.002", account("second", "1"), key("sk-second-0001", "second"))
+    before = len(gateway.log())
+    gateway.signal(signal.SIGHUP)
+    time.sleep(0.5)
+    gateway.kill(victim)
+    eventually(lambda: "error: reload: worker 0, the first to apply it, was killed" in gateway.log()[before:])
+    eventually(gateway.ready)
+    assert gateway.call("sk-second-0001") == 401
+    assert gateway.call() == 200
+    assert captured(gateway) == 1_000_000
+
+
+# A file that is watched
+
+
+def test_a_file_that_is_watched_is_loaded_when_it_changes(gateway: Gateway) -> None:
+    write(gateway, watch=True)
+    gateway.start()
+    write(gateway, "0.002", watch=True)
+    eventually(lambda: "price 0.001 → 0.002" in gateway.log())
+    write(gateway, "0.003")
+    eventually(lambda: "server.watch: on → off" in gateway.log())
+    write(gateway, "0.004")
+    time.sleep(1.5)
+    assert gateway.call() == 200
+    assert captured(gateway) == 3_000_000

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
-from .arrow import ArrowTable, Batch
+from .arrow import ArrowTable
 from .catalog import Catalog, Part, part_at, part_path
-from .columns import BATCH_ROWS, FIELDS, batch
+from .columns import FIELDS, batches
 from .names import NameBook
 from .records import HOUR_NS
 from .spool import Spool
@@ -55,22 +55,13 @@ class ParquetWriter:
 
         Doing it again writes the same files.
         """
-        rows = spool.rows()
-        hours = np.empty(len(rows), np.int64)
-        for start in range(0, len(rows), BATCH_ROWS):
-            hours[start : start + BATCH_ROWS] = rows["time_ns"][start : start + BATCH_ROWS] // HOUR_NS
-        positions = spool.positions(len(rows))
+        rows, positions = spool.rows(), spool.positions(spool.count)
         parts = []
-        for hour in np.unique(hours).tolist():
-            mine = np.flatnonzero(hours == hour)
-
-            def batches(mine: "np.ndarray[tuple[int], np.dtype[np.intp]]" = mine) -> Iterator[Batch]:
-                for start in range(0, len(mine), BATCH_ROWS):
-                    some = mine[start : start + BATCH_ROWS]
-                    yield batch(rows[some], positions[some], book)
-
+        for hour in sorted(spool.hours):
+            begin_ns, end_ns = hour * HOUR_NS, (hour + 1) * HOUR_NS
+            source = ArrowTable(FIELDS, partial(batches, rows, positions, book, since_ns=begin_ns, until_ns=end_ns))
             path = part_path(self.catalog.folder, hour, spool.first, spool.last)
-            parts.append(self._write(path, "FROM source", source=ArrowTable(FIELDS, batches)))
+            parts.append(self._write(path, "FROM source", source=source))
         return parts
 
     def merge(self, now_ns: int) -> bool:

@@ -156,7 +156,7 @@ class Spool:
         count = self.count if count < 0 else count
         if not count:
             return np.zeros(0, RECORD)
-        return np.memmap(self.path, RECORD, "r", self.offset, (count,))
+        return np.asarray(np.memmap(self.path, RECORD, "r", self.offset, (count,)))
 
     def positions(self, count: int) -> NDArray[np.int64]:
         return np.arange(self.first, self.first + count, dtype=np.int64)

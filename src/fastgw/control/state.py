@@ -77,6 +77,7 @@ class CallLog(Struct, frozen=True):
     dropped_cost: Money
     lag_ms: int
     size_bytes: int
+    error: str
 
 
 class State(Struct, frozen=True):
@@ -172,4 +173,4 @@ def _call_log(services: Services) -> CallLog | None:
         return None
     state = services.call_log.state()
     dropped = money(state.dropped_cost_nanos)
-    return CallLog(state.depth, state.rows, state.dropped_rows, dropped, state.lag_ms, state.bytes)
+    return CallLog(state.depth, state.rows, state.dropped_rows, dropped, state.lag_ms, state.bytes, state.error)
