@@ -1,4 +1,4 @@
-"""A program that fills the file system below the ledger, sees money stop, frees it, and sees all go on; see the test."""
+"""A program that fills the file system below the ledger, sees money stop, and, when it has freed it, all go on."""
 
 import contextlib
 import os
