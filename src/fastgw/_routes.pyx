@@ -153,7 +153,7 @@ cdef class RouteTable:
             p.routes = filled - p.first
         return filled
 
-    cpdef int match(self, RequestHead head):
+    cpdef int match(self, RequestHead head) except -2:
         """The index of the route for the head just scanned, or -1. A route of its host goes before one of any host."""
         cdef int index = -1
         if self.named_hosts:

@@ -15,13 +15,13 @@ from fastgw._core import Gate
 from fastgw._segment import RECORD_BYTES, WORKERS, Segment, account_digest
 from fastgw.calllog import CallLog, LogSettings
 from fastgw.calllog.records import METHODS, RECORD, WORKERS_MAX
-from fastgw.dataplane import admission
-from fastgw.dataplane.admission import RouteRow
+from fastgw.rows import METHODS as METHOD_BITS
+from fastgw.rows import RouteRow
 
-PLAIN = {
-    "name": b"chat", "slot": 0, "path": b"/v1/", "hosts": (), "methods": 0, "rate": None, "forward_key": False,
-    "preserve_host": False, "dialect": 0, "set_lines": b"", "drop": (),
-}  # fmt: skip
+CHAT = RouteRow(
+    name=b"chat", slot=0, path=b"/v1/", hosts=(), methods=0, price_nanos=700, rate=None, needs_key=True,
+    forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(), plan_prices={},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def segment() -> Iterator[Segment]:
 def test_the_sizes_are_those_of_the_compiled_core() -> None:
     assert RECORD.itemsize == RECORD_BYTES
     assert WORKERS_MAX == WORKERS
-    assert {name: METHODS.index(name) for name in admission.METHODS} == admission.METHODS
+    assert {name: METHODS.index(name) for name in METHOD_BITS} == METHOD_BITS
 
 
 def call(gate: Gate, method: str, path: str, key: str) -> int:
@@ -51,14 +51,13 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     key = segment.add_key(segment.digest(b"sk"), account, 0, 1, 0)
     segment.route_slot("chat")
     templates = refusals.templates(realm="fastgw", docs_url="", top_up_url="")
-    row = RouteRow(**{**_defaults(), **PLAIN, "price_nanos": 700, "needs_key": True})
-    gate = Gate(segment, 3, [row], templates)
+    gate = Gate(segment, 3, [CHAT], templates, [])
     before = time.time_ns()
     for number in (1, 2):
         assert call(gate, "PATCH", f"/v1/things?n={number}", "sk") == 0
         ticket = gate.ticket()
         gate.answered(ticket)
-        _settle(gate, ticket, 0, 201, True, 11, 22, 2)
+        gate.settle(ticket, 0, 201, True, -1, 11, 22, 2)
     assert call(gate, "GET", "/v1/y", "unknown") == refusals.Refusal.UNKNOWN_KEY
     gate.refuse(refusals.Refusal.UNKNOWN_KEY, False)
     raw, following, lost = segment.journal(3, 0)
@@ -90,12 +89,3 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
 
 def request_id(record: np.void) -> str:
     return "".join(f"{word:016x}" for word in record["request"].tolist())
-
-
-def _defaults() -> dict[str, object]:
-    """What a route's row has beyond what is said here."""
-    return dict.fromkeys(RouteRow._fields) | RouteRow._field_defaults
-
-
-def _settle(gate: Gate, ticket: object, *values: int) -> None:
-    gate.settle(ticket, *values)  # type: ignore[arg-type, call-arg]

@@ -152,7 +152,12 @@ def test_usage_is_added_up_by_what_is_asked_for(served: Served, parts: Parts) ->
     assert [(row["start"], row["code"]) for row in by_code] == [
         ("2026-11-20T14:00:00Z", "admitted"), ("2026-11-20T14:00:00Z", "insufficient_balance"),
     ]  # fmt: skip
+    pairs = served("GET", "/v1/usage", params={"by": "account,code"}).json()["items"]
+    assert [(row["account"], row["code"], row["calls"]) for row in pairs] == [
+        ("acme", "admitted", 1), ("filed", "admitted", 1), ("filed", "insufficient_balance", 1),
+    ]  # fmt: skip
     total = served("GET", "/v1/usage", params={"by": ""}).json()["items"]
     assert [(row["calls"], row["charged"]) for row in total] == [(3, 2)]
     assert served("GET", "/v1/usage", params={"limit": 1}).json()["complete"] is False
-    assert served("GET", "/v1/usage", params={"by": "address"}).status_code == 400
+    for wrong in ("address", "account,", "account,key,route,code,account"):
+        assert served("GET", "/v1/usage", params={"by": wrong}).status_code == 400

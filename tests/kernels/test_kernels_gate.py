@@ -35,13 +35,13 @@ def decide(gate: Gate, data: bytes) -> Refusal:
 
 @pytest.fixture
 def accounts(segment: Segment) -> Segment:
-    """acme has 100 nanos; its keys: sk, old (expired), gone (revoked), slow (one call an hour)."""
+    """acme has 100 nanos; its keys: sk, old (expired), gone (revoked), slow (one call an hour), new and late."""
     segment.add_account(account_digest("acme"), 100, 0)
     slow = segment.limit(1, HOUR_NS, 1)
     now = int(time.time())
     for name, limit, status, expires in (
         ("sk", 0, ACTIVE, 0), ("old", 0, ACTIVE, now - 1), ("gone", 0, REVOKED, 0), ("slow", slow, ACTIVE, 0),
-        ("new", 0, ACTIVE, now + 3600),
+        ("new", 0, ACTIVE, now + 3600), ("late", 0, ACTIVE, 253_402_300_799),
     ):  # fmt: skip
         segment.add_key(segment.digest(name.encode()), 0, limit, status, expires)
     return segment
@@ -56,6 +56,7 @@ def books(segment: Segment) -> Any:
     [
         (request(), Refusal.ADMITTED),
         (request(key="new"), Refusal.ADMITTED),
+        (request(key="late"), Refusal.ADMITTED),
         (request("/v1/../x"), Refusal.BAD_REQUEST),
         (request("/v1/%2E%2e/x"), Refusal.BAD_REQUEST),
         (request(method="TRACE"), Refusal.NOT_IMPLEMENTED),
@@ -219,6 +220,20 @@ def test_a_head_request_is_refused_without_a_body_but_with_its_length(accounts: 
     assert answer.endswith(b"\r\n\r\n")
     assert re.search(rb"Content-Length: [1-9]", answer)
     assert b"Connection" not in answer
+
+
+def test_the_length_of_a_body_with_numbers_is_that_of_every_length_that_it_has(accounts: Segment) -> None:
+    for price in (101, 10**9, 123_456_789_012_345_678):
+        gate = make_gate(accounts, 0, {"price_nanos": price})
+        answers = []
+        for method in ("GET", "HEAD"):
+            assert decide(gate, request(method=method)) is Refusal.INSUFFICIENT_BALANCE
+            answers.append(gate.refuse(Refusal.INSUFFICIENT_BALANCE, False).partition(b"\r\n\r\n"))
+        (get, _, body), (head, _, nothing) = answers
+        assert nothing == b""
+        for lines in (get, head):
+            assert lines.endswith(b"\r\nContent-Length: %d" % len(body))
+        assert orjson.loads(body)["price"] == _kernels.money(price).decode()
 
 
 def test_a_gate_of_named_hosts_can_be_thrown_away_by_the_collector(accounts: Segment) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
 
-from ..calllog.views import Call, CallFilter, Group, Interval, LogState, Usage
+from ..calllog.views import Call, CallFilter, Interval, LogState, Usage
 from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState
 from ..model import Config, Rate
 
@@ -129,5 +129,5 @@ class CallLog(Protocol):
         ...
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]: ...
