@@ -82,8 +82,7 @@ class Supervisor:
         shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
         self = Supervisor(config, shared, listeners, lifeline_end, events)
         self.disposable = is_new
-        for slot in range(segment.worker_slots):
-            self.workers.recover(slot)
+        self.workers.find_orphans()
         return self
 
     @staticmethod
