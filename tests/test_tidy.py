@@ -26,8 +26,8 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER = (
-    "command", "supervisor", "probe", "worker", "dataplane", "keeper", "control", "ledger",
+COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG = (
+    "command", "supervisor", "probe", "worker", "dataplane", "keeper", "control", "ledger", "calllog",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
@@ -36,14 +36,15 @@ GROUPS = {
     PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
-    KEEPER: {"keeper", "loading", "reloading"},
+    KEEPER: {"dry_run", "keeper", "loading", "reloading"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
+    CALLLOG: {"calllog"},
     READING: {"config"},
-    VALUES: {"model", "published"},
+    VALUES: {"model", "published", "rows"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_http", "_mapping", "_routes", "_segment", "_wire", "kernels",
-        "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
+        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire",
+        "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
         "channel",
     },
 }  # fmt: skip
@@ -53,15 +54,16 @@ ARROWS = {
     PROBE: {SUPERVISOR, READING, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, LEDGER, READING, VALUES, BASE},
-    CONTROL: {LEDGER, VALUES, BASE},
+    KEEPER: {CONTROL, LEDGER, CALLLOG, READING, VALUES, BASE},
+    CONTROL: {LEDGER, CALLLOG, VALUES, BASE},
     LEDGER: {VALUES, BASE},
+    CALLLOG: {VALUES, BASE},
     READING: {VALUES, BASE},
     VALUES: {BASE},
     BASE: set(),
 }
 # Types for checkers and docstrings alone: no import at run time, and none in the compiled code.
-TYPES_ONLY = {("_core", "dataplane"), ("_routes", "dataplane")}
+TYPES_ONLY = {("_core", "rows"), ("_routes", "rows")}
 
 FLOAT_FREE = re.compile(r"nanos|price|balance|credit|granted|committed|captured|reserved|released|cost|held|money")
 BANNED_IN_KERNELS = re.compile(
@@ -126,7 +128,7 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_the_walls_see_an_import_however_it_is_written() -> None:
     assert {"supervisor", "demo", "config"} <= set(imports(PACKAGE / "cli.py"))
     assert {"__init__", "published", "workers"} <= set(imports(PACKAGE / "supervisor.py"))
-    assert {"_segment", "model", "refusals"} <= set(imports(PACKAGE / "dataplane" / "admission.py"))
+    assert {"_segment", "model", "refusals", "rows"} <= set(imports(PACKAGE / "dataplane" / "admission.py"))
     assert {"kernels", "_segment", "_http", "refusals"} <= set(imports(PACKAGE / "_core.pyx"))
     assert "dataplane" not in ARROWS[KEEPER] | ARROWS[CONTROL] | ARROWS[BASE]
     assert not {KEEPER, CONTROL, LEDGER, SUPERVISOR} & (ARROWS[DATAPLANE] | ARROWS[WORKER])

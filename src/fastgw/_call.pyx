@@ -48,6 +48,7 @@ cdef class Peer:
         self.key_changes = changes
 
 
+@cython.freelist(64)
 @cython.no_gc
 cdef class Ticket:
     """An admitted call: what it holds, and its journal record in the making. Settled exactly once, by `Gate.settle`.

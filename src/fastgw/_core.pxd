@@ -38,19 +38,19 @@ cdef class Gate:
     cdef size_t date_length
     cdef char* scratch
 
-    cdef int _authenticate(self, Peer peer)
-    cdef int _claim(self, uint64_t key)
+    cdef int _authenticate(self, Peer peer) except -1
+    cdef int _claim(self, uint64_t key) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept
-    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    cpdef void stranger(self, Peer peer)
-    cpdef int decide(self, Peer peer)
+    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1
+    cpdef void stranger(self, Peer peer) noexcept
+    cpdef int decide(self, Peer peer) except -1
     cpdef bytes refuse(self, int verdict, bint close)
     cpdef Ticket ticket(self)
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
-    cpdef void answered(self, Ticket ticket)
+    cpdef void answered(self, Ticket ticket) noexcept
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
-                      long long bytes_out, int target)
+                      long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
-    cpdef void count(self, int clients, int upstreams, int exchanges)
+    cpdef void count(self, int clients, int upstreams, int exchanges) noexcept

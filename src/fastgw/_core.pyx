@@ -11,7 +11,7 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastgw._call cimport Peer, Ticket
 from fastgw._http cimport RequestHead
@@ -19,7 +19,7 @@ from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.claim cimport POLICY_KEY, POLICY_ROUTE, claim_key, claim_look, claim_t, claim_take
+from fastgw.kernels.claim cimport POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take
 from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
@@ -34,7 +34,7 @@ from fastgw.kernels.layout cimport (
     record_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
-from fastgw.kernels.template cimport NUMBERS_MAX, template_body, template_fill, template_t, tokens_t
+from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -98,11 +98,12 @@ cdef class Gate:
         self.route_index = -1
 
     def _load_templates(self, list templates):
-        cdef int codes = max((len(row) for row in templates), default=0)
+        cdef int codes = max((len(rows) for rows in templates), default=0)
         cdef template_t* new
         cdef template_t* t
-        if any(row is not None and len(row.numbers) > NUMBERS_MAX for rows in templates for row in rows):
-            raise ValueError(f"a body has at most {NUMBERS_MAX} numbers")
+        for row in (row for rows in templates for row in rows if row is not None):
+            if len(row.numbers) > NUMBERS_MAX or any(len(part) > LINK_BYTES for part in row.parts[1:]):
+                raise ValueError(f"a body has at most {NUMBERS_MAX} numbers, and {LINK_BYTES} bytes between two")
         new = <template_t*>calloc(len(templates) * codes + 1, sizeof(template_t))
         for d, rows in enumerate(templates):
             for c, row in enumerate(rows):
@@ -112,13 +113,14 @@ cdef class Gate:
                 t.start = PyBytes_AS_STRING(row.start)
                 t.start_length = len(row.start)
                 t.status = int(row.start[9:12])
+                t.body = PyBytes_AS_STRING(row.parts[0])
+                t.body_length = len(row.parts[0])
                 t.numbers = len(row.numbers)
+                t.digits = len(str(sum(map(len, row.parts)) + TOKEN_BYTES * len(row.numbers)))
                 for i, number in enumerate(row.numbers):
                     t.number[<int>i] = number
-                for i, part in enumerate(row.parts):
-                    t.part[<int>i] = PyBytes_AS_STRING(part)
-                    t.part_length[<int>i] = len(part)
-                    t.constant += len(part)
+                    t.link_length[<int>i] = len(row.parts[i + 1])
+                    memcpy(t.link[<int>i], PyBytes_AS_STRING(row.parts[i + 1]), len(row.parts[i + 1]))
         free(self.templates)
         self.templates = new
         self.codes = codes
@@ -130,7 +132,7 @@ cdef class Gate:
 
     # The life of a request, as far as it is decided here
 
-    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end):
+    cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1:
         """Start a request with the head `data[start:end]`; what RequestHead.scan says of it."""
         cdef record_t* r = &self.now
         self.started_ns = clock_ns(CLOCK_MONOTONIC)
@@ -151,7 +153,7 @@ cdef class Gate:
         r.method = 0
         return self.head.scan(data, start, end)
 
-    cpdef int decide(self, Peer peer):
+    cpdef int decide(self, Peer peer) except -1:
         """Admit the request whose head was just scanned (0), or say the refusal's number."""
         cdef head_t* h = &self.head.h
         cdef record_t* r = &self.now
@@ -182,15 +184,15 @@ cdef class Gate:
             return BODY_TOO_LARGE
         if self.route.needs_key:
             return self._authenticate(peer)
-        memset(&self.claim.holds, 0, sizeof(holds_t))
+        claim_nothing(&self.claim)
         return ADMITTED
 
-    cpdef void stranger(self, Peer peer):
+    cpdef void stranger(self, Peer peer) noexcept:
         """Note who sent what is no request, for the record."""
         memcpy(self.now.address, peer.raw, 16)
         self.now.port = peer.port
 
-    cdef int _authenticate(self, Peer peer):
+    cdef int _authenticate(self, Peer peer) except -1:
         """Whose key the request presents; then on to what it may do."""
         cdef const char* text
         cdef size_t length
@@ -211,7 +213,7 @@ cdef class Gate:
             return UNKNOWN_KEY
         return self._claim(<uint64_t>index)
 
-    cdef int _claim(self, uint64_t key):
+    cdef int _claim(self, uint64_t key) noexcept:
         """Everything that the call takes, all or none: look, then take, and look again when others were faster."""
         cdef claim_t* c = &self.claim
         cdef route_t* route = self.route
@@ -234,8 +236,8 @@ cdef class Gate:
         cdef int64_t decided = clock_ns(CLOCK_MONOTONIC) - self.started_ns
         self.now.decided_us = <uint32_t>(decided // 1000)
         memcpy(&ticket.record, &self.now, sizeof(record_t))
-        memcpy(&ticket.holds, &self.claim.holds, sizeof(holds_t))
-        memset(&self.claim.holds, 0, sizeof(holds_t))
+        claim_holds(&self.claim, &ticket.holds)
+        claim_nothing(&self.claim)
         ticket.table = self.table
         ticket.started_ns = self.started_ns
         ticket.route = self.route_index
@@ -340,17 +342,17 @@ cdef class Gate:
 
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
         cdef const template_t* t = &self.templates[dialect * self.codes + verdict]
-        cdef tokens_t tokens
+        cdef char* length_end = NULL
         cdef char* start = self.scratch
         cdef char* to = put_bytes(start, t.start, t.start_length)
-        record.status = t.status
+        cdef char* end
+        record.status = <uint16_t>t.status
         to = put_bytes(to, self.date, self.date_length)
         to = put_bytes(to, b"X-Request-Id: ", 14)
         to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
         to = put_bytes(to, b"\r\n", 2)
         if t.numbers:
-            to = put_decimal(put_bytes(to, b"Content-Length: ", 16), template_fill(t, &self.claim, &tokens))
-            to = put_bytes(to, b"\r\n", 2)
+            to = length_end = template_length(to, t)
         elif verdict == RATE_LIMITED:
             to = self._limit_lines(to)
         if close:
@@ -358,9 +360,10 @@ cdef class Gate:
         elif minor == 0:
             to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
         to = put_bytes(to, b"\r\n", 2)
-        if not head_method:
-            to = template_body(to, t, &tokens)
-        return PyBytes_FromStringAndSize(start, to - start)
+        end = to
+        if t.numbers or not head_method:
+            to = template_body(to, t, &self.claim, length_end)
+        return PyBytes_FromStringAndSize(start, (end if head_method else to) - start)
 
     cdef char* _limit_lines(self, char* to) noexcept:
         """Retry-After (RFC 9110 §10.2.3) and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers)."""
@@ -381,14 +384,14 @@ cdef class Gate:
 
     # Afterwards
 
-    cpdef void answered(self, Ticket ticket):
+    cpdef void answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here."""
         cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
         ticket.record.first_byte_us = <uint32_t>us
         self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
 
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
-                      long long bytes_out, int target):
+                      long long bytes_out, int target) noexcept:
         """Finish a call: capture of its hold, or void it; count it; write its record. Only the first time counts.
 
         `charge` false gives everything back; true captures the call of each quota and `cost` nanos, -1 for all that
@@ -432,7 +435,7 @@ cdef class Gate:
         self.realtime_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)
         store_u64(&self.me.heartbeat_ns, clock_ns(CLOCK_MONOTONIC))
 
-    cpdef void count(self, int clients, int upstreams, int exchanges):
+    cpdef void count(self, int clients, int upstreams, int exchanges) noexcept:
         """Add to the gauges of open connections and calls in flight; a client that comes is also counted for good."""
         self.me.clients += clients
         self.me.upstreams += upstreams

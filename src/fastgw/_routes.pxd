@@ -49,7 +49,7 @@ cdef class RouteTable:
     cdef const char** drops
     cdef size_t* drop_lengths
     cdef int _find(self, const group_t* group, RequestHead head) noexcept
-    cpdef int match(self, RequestHead head)
+    cpdef int match(self, RequestHead head) except -2
     cdef bint replaces(self, const route_t* route, const char* name, size_t length) noexcept
     cdef int _load_tariff(self, tariff_t* tariff, object row) except -1
     cdef dict _quoted(self, const route_t* r, const claim_t* c, object verdict)

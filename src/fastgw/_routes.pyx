@@ -18,8 +18,9 @@ from fastgw.kernels.head cimport head_t
 from fastgw.kernels.layout cimport PLANS_MAX, layout_counters
 from fastgw.kernels.octets cimport same_lower
 
+from fastgw import refusals
 from fastgw.limits import limit_units
-from fastgw.refusals import TABLE, Refusal
+from fastgw.refusals import Refusal
 
 
 cdef int set_limit(limit_t* limit, object rate) except -1:
@@ -152,7 +153,7 @@ cdef class RouteTable:
             p.routes = filled - p.first
         return filled
 
-    cpdef int match(self, RequestHead head):
+    cpdef int match(self, RequestHead head) except -2:
         """The index of the route for the head just scanned, or -1. A route of its host goes before one of any host."""
         cdef int index = -1
         if self.named_hosts:
@@ -241,6 +242,7 @@ cdef class RouteTable:
         if verdict is Refusal.RATE_LIMITED:
             quote["policy"] = (r.name[:r.name_length].decode() if c.policy == POLICY_ROUTE
                                else "key" if c.policy == POLICY_KEY else "plan")
-        if verdict in TABLE:
-            quote.update((number.name.lower(), known[number.name.lower()]) for number in TABLE[verdict].numbers)
+        if verdict in refusals.TABLE:
+            names = [number.name.lower() for number in refusals.TABLE[verdict].numbers]
+            quote.update((name, known[name]) for name in names)
         return quote

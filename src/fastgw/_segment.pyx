@@ -12,7 +12,8 @@ from libc.string cimport memcpy
 
 from fastgw._drain cimport Drain
 from fastgw.kernels.account cimport (
-    account_capture, account_captured, account_hold, account_settle, account_t, cell_orphans_release, cell_t,
+    account_capture, account_captured, account_claim_excess, account_claim_shrink, account_claim_take,
+    account_claim_undo, account_hold, account_t, cell_claim, cell_t,
 )
 from fastgw.kernels.atomics cimport load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
@@ -22,15 +23,16 @@ from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
     ACCOUNT_ACTIVE, ACCOUNT_CLOSED, KEEPER, KEY_REVOKED, LIMITS_MAX, PLANS_MAX, WORKERS_MAX, account_day,
     account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
-    layout_rows, name_t, worker_t,
+    name_t, worker_t,
 )
 
 from fastgw._drain import RECORD_BYTES
 from fastgw._mapping import SegmentError, boot_number
 from fastgw.limits import limit_units
 
-cdef int LOOKS = 20
+cdef int LOOKS = 20              # times that a recovery waits for others, who are just holding, to have done so
 cdef double LOOK_S = 0.001
+cdef int TRIES = 1000
 cdef uint64_t EXPIRES_MAX = (<uint64_t>1 << 40) - 1
 
 WORKERS = WORKERS_MAX
@@ -241,7 +243,7 @@ cdef class Segment(Drain):
         cdef cell_t* cell
         self._account(index)
         cell = layout_cell(&self.s, KEEPER, index)
-        if not 1 <= amount <= cell.reserved - cell.captured - cell.released:
+        if not 1 <= amount <= cell_claim(cell):
             raise ValueError("more is settled than was taken")
         account_capture(&self.s.accounts[<uint64_t>index], cell, NULL, amount, amount if keep else 0)
 
@@ -255,10 +257,9 @@ cdef class Segment(Drain):
         if not 0 <= taken <= cell.reserved - cell.released:
             raise ValueError(f"{taken} were never taken out of account {index}")
         store_i64(&cell.captured, taken)
-        orphaned = cell_orphans_release(cell)
-        excess = self._settle(index, KEEPER)
-        if orphaned or excess:
-            self._settle_again([index], KEEPER)
+        if cell_claim(cell):
+            self._recover_claims([index], KEEPER)
+        self._take_excess(index, KEEPER)
 
     # Keys
 
@@ -348,45 +349,77 @@ cdef class Segment(Drain):
         again changes nothing.
         """
         cdef uint64_t a
-        cdef int64_t orphaned, excess
+        cdef int64_t excess
         cdef int64_t voided = 0
         cdef int64_t surplus = 0
         cdef int worker
         self._worker(index)
         worker = index
         journal_finish(&self.s, worker)
-        again = []
+        claimed = []
         for a in range(self.s.header.accounts):
-            orphaned = cell_orphans_release(layout_cell(&self.s, worker, a))
-            voided += orphaned
-            excess = self._settle(a, worker)
-            if excess > 0:
-                surplus += excess
-            if orphaned or excess:
-                again.append(a)
-        return voided, surplus + self._settle_again(again, worker)
+            if cell_claim(layout_cell(&self.s, worker, a)):
+                voided += cell_claim(layout_cell(&self.s, worker, a))
+                claimed.append(a)
+        surplus = self._recover_claims(claimed, worker)
+        for a in range(self.s.header.accounts):
+            surplus += self._take_excess(a, worker)
+        return voided, surplus
 
-    cdef int64_t _settle(self, uint64_t a, int row):
-        """Take out of `committed` what no cell accounts for: the nanos, or -1 if others never stood still."""
-        cdef int64_t excess = -1
-        cdef int tries = 0
-        while excess < 0 and tries < 1000:
-            excess = account_settle(&self.s.accounts[a], layout_cell(&self.s, row, a),
-                                    layout_cell(&self.s, KEEPER, a), self.s.header.accounts_max, layout_rows(&self.s))
-            tries += 1
-        return excess
-
-    cdef int64_t _settle_again(self, list accounts, int row):
-        """A hold that somebody is just making hides as much of the excess: look until it must have been made."""
+    cdef int64_t _recover_claims(self, list accounts, int row) except -1:
+        """Give back what `row`, whose owner is dead, claims of the accounts: what was taken out of `committed`."""
         cdef int64_t surplus = 0
-        cdef int64_t excess
-        for _ in range(LOOKS if accounts else 0):
-            time.sleep(LOOK_S)
+        cdef int64_t taken
+        cdef int look
+        for look in range(LOOKS + 1):
+            if look:
+                time.sleep(LOOK_S)
+            rest = []
             for a in accounts:
-                excess = self._settle(a, row)
-                if excess > 0:
-                    surplus += excess
+                taken = self._take_claim(a, row)
+                surplus += taken
+                if not taken:
+                    rest.append(a)
+            accounts = rest
+            if not accounts:
+                break
+        for a in accounts:
+            if self._shrink_claim(a, row):
+                surplus += self._take_claim(a, row)
         return surplus
+
+    cdef int64_t _take_claim(self, uint64_t a, int row):
+        """Take a claim out of `committed`: its nanos, or 0 when it is not all there."""
+        cdef cell_t* mine = layout_cell(&self.s, row, a)
+        cdef int64_t claim = cell_claim(mine)
+        cdef int tries
+        for tries in range(TRIES if claim else 0):
+            if account_claim_take(&self.s.accounts[a], mine, layout_cell(&self.s, KEEPER, a),
+                                  self.s.header.accounts_max, &self.s.header.workers):
+                return claim
+        return 0
+
+    cdef bint _shrink_claim(self, uint64_t a, int row):
+        """Give up what of a claim is not in `committed`; whether it could be seen."""
+        cdef int tries
+        for tries in range(TRIES):
+            if account_claim_shrink(&self.s.accounts[a], layout_cell(&self.s, row, a), layout_cell(&self.s, KEEPER, a),
+                                    self.s.header.accounts_max, &self.s.header.workers):
+                return True
+        return False
+
+    cdef int64_t _take_excess(self, uint64_t a, int row):
+        """Take out of `committed` what no row claims: the nanos. There is some when a recovery gave up too much."""
+        cdef cell_t* mine = layout_cell(&self.s, row, a)
+        cdef int64_t excess
+        if cell_claim(mine):
+            return 0
+        excess = account_claim_excess(&self.s.accounts[a], mine, layout_cell(&self.s, KEEPER, a),
+                                      self.s.header.accounts_max, &self.s.header.workers)
+        if excess and not self._take_claim(a, row):
+            account_claim_undo(mine)
+            return 0
+        return excess
 
     # For tests and tools: the kernels by hand, as one worker
 

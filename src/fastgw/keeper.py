@@ -10,20 +10,28 @@ import os
 import select
 import signal
 import sys
-import threading
 
 import apsw
 
 from . import published
 from ._segment import Segment, SegmentError
+from .calllog.log import CallLog
+from .calllog.names import SegmentNames
+from .calllog.views import LogSettings
 from .channel import Channel
-from .control.admin import AdminServer
+from .config.changes import ReloadReport
+from .config.load import Loaded
+from .control.server import AdminServer
+from .control.services import Services
+from .dry_run import DryRun
 from .ledger.books import Books
 from .ledger.errors import LedgerError
 from .ledger.store import StoreError
 from .loading import apply, reapply
-from .model import Config, ConfigError
+from .model import Config, ConfigError, Problem
+from .published import Source
 from .reloading import Reloading
+from .settings import Server
 
 READY = "ready"
 RETRY_S = 0.5
@@ -32,35 +40,92 @@ RETRY_S = 0.5
 class Keeper:
     """One keeper at work: the books, and what serves and feeds on them, started and stopped in order."""
 
-    def __init__(self, segment: Segment, config: Config) -> None:
-        self.segment, self.config = segment, config
-        self.books = Books(segment, config.server.state_dir)
+    def __init__(self, segment: Segment, config: Config, source: Source) -> None:
+        server = config.server
+        self.segment, self.source = segment, source
+        self.loaded = Loaded(config, source.origins, lambda _: "the configuration")
+        self.books = Books(segment, server.state_dir)
+        self.names = SegmentNames(segment, self.books.account_name, config)
+        self.call_log: CallLog | None = None
+        if server.call_log:
+            self.call_log = CallLog(segment, server.state_dir, self.names, log_settings(server))
+        self.reloading: Reloading | None = None
+        self.dry_run: tuple[Config, DryRun] | None = None
+        self.admin: AdminServer | None = None
 
     def serve_admin(self) -> None:
         """Answer on the admin address, if there is one. Raises OSError when it cannot be bound."""
-        if self.config.server.admin_address:
-            admin = AdminServer(self.config.server.admin_address, self.segment, self.config)
-            threading.Thread(target=admin.serve_forever, daemon=True, name="admin").start()
+        server = self.settings().config.server
+        if server.admin_address:
+            services = Services(
+                state_dir=server.state_dir,
+                segment=self.segment,
+                books=self.books,
+                settings=self.settings,
+                reload=self.reload,
+                gate=self.gate,
+                call_log=self.call_log,
+            )
+            self.admin = AdminServer(server.admin_address, services)
+            self.admin.start()
 
     def start(self) -> None:
         """Attach, load what is declared, and commit from then on. Raises ConfigError, StoreError, LedgerError, …"""
         self.books.open()
-        apply(self.books, self.config)
-        self.books.start()
+        apply(self.books, self.settings().config)
+        self._begin()
 
     def resume(self) -> None:
         """The same, with accounts and keys as they were."""
-        self.books.resume(self.config)
-        self.books.start()
+        self.books.resume(self.settings().config)
+        self._begin()
 
-    def renew(self) -> None:
-        """Forget a start that failed."""
-        self.books.close()
-        self.books = Books(self.segment, self.config.server.state_dir)
+    def _begin(self) -> None:
+        self.books.start()
+        if self.call_log is not None:  # now that accounts have names
+            self.call_log.start()
 
     def stop(self) -> None:
-        """Commit and enter all that is captured."""
+        """Commit, enter and write down all that there is. After the workers have ended."""
+        if self.call_log is not None:
+            self.call_log.stop()
         self.books.stop()
+        if self.admin is not None:
+            self.admin.stop()
+
+    # The configuration in force
+
+    def settings(self) -> Loaded:
+        return self.reloading.settings() if self.reloading is not None else self.loaded
+
+    def heed(self, channel: Channel) -> None:
+        """From now on reload when asked."""
+        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self._apply)
+        self.reloading.start()
+
+    def reload(self) -> ReloadReport:
+        """Raises ConfigError when it is refused; see `Reloading.reload`."""
+        if self.reloading is None:
+            raise ConfigError([Problem("reload", "the gateway is starting; repeat this in a moment")])
+        return self.reloading.reload()
+
+    def _apply(self, config: Config) -> None:
+        reapply(self.books, config)
+        self.names.reload(config)
+        if self.call_log is not None:
+            self.call_log.configure(log_settings(config.server))
+
+    def gate(self) -> DryRun:
+        """Admission by the configuration in force."""
+        config = self.settings().config
+        if self.dry_run is None or self.dry_run[0] is not config:
+            self.dry_run = (config, DryRun(self.segment, config))
+        return self.dry_run[1]
+
+
+def log_settings(server: Server) -> LogSettings:
+    """What of the settings concerns the call log."""
+    return LogSettings(server.call_log_keep_ms, server.call_log_max_bytes, server.access_log)
 
 
 def report(ready: int, text: str) -> None:
@@ -113,7 +178,7 @@ def replace(keeper: Keeper, ending: Ending) -> str:
             if str(error) != said:
                 said = str(error)
                 print(f"fastgw: {explain(error)}; prepaid calls are refused until it can", file=sys.stderr, flush=True)
-            keeper.renew()
+            keeper.books.renew()
             if ending.wait(RETRY_S):
                 sys.exit(0)
 
@@ -124,7 +189,7 @@ def main(argv: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     ending = Ending(lifeline)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    keeper = Keeper(Segment.open(segment_path), published.read(config_fd))
+    keeper = Keeper(Segment.open(segment_path), published.read(config_fd), published.read_source(config_fd))
     outcome = READY
     try:
         keeper.serve_admin()  # first: while it loads, it lives, and what the workers serve can be seen
@@ -140,9 +205,7 @@ def main(argv: list[str]) -> int:
     report(ready, outcome)
     if not ending.gently:
         return 1
-    channel = Channel.inherited(int(argv[4]), blocking=True)
-    source = published.read_source(config_fd)
-    Reloading(channel, keeper.segment, keeper.config, source, lambda new: reapply(keeper.books, new)).start()
+    keeper.heed(Channel.inherited(int(argv[4]), blocking=True))
     ending.wait()
     keeper.stop()
     return 0

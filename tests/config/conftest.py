@@ -1,28 +1,13 @@
 """Decides how the tests write a configuration file and read what is accepted or refused."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from config_files import Accept, Refuse
 
 from fastgw.config.load import load
 from fastgw.model import Config, ConfigError
-
-Accept = Callable[..., Config]
-Refuse = Callable[..., list[str]]
-
-UPSTREAM = """
-[[upstreams]]
-name = "u"
-targets = ["http://127.0.0.1:9001"]
-"""
-ROUTE = """
-[[routes]]
-name = "r"
-path = "/v1"
-upstream = "u"
-"""
-MINIMAL = UPSTREAM + ROUTE
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What a reload changes, and what it leaves for a restart, in words."""
 
 import pytest
-from conftest import MINIMAL, ROUTE, Accept
+from config_files import MINIMAL, ROUTE, Accept
 
 from fastgw.config.changes import NAMES_SHOWN, ReloadReport, reload_report
 from fastgw.model import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import MINIMAL
+from config_files import MINIMAL
 
 from fastgw import __version__
 from fastgw.cli import main

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, UPSTREAM, Accept, Refuse
+from config_files import MINIMAL, UPSTREAM, Accept, Refuse
 
 from fastgw.model import Account, Rate, Secret, Target
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, ROUTE, Accept, Refuse
+from config_files import MINIMAL, ROUTE, Accept, Refuse
 
 from fastgw.config.load import read
 from fastgw.config.plans import PLANS_MAX

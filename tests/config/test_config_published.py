@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL
+from config_files import MINIMAL
 
 from fastgw import published
 from fastgw.config.load import load, read, read_again, source_of

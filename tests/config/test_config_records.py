@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL
+from config_files import MINIMAL
 
 from fastgw.config.load import read
 from fastgw.config.record_files import PROBLEMS_MAX, Counts, check_files, iter_accounts, iter_keys

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, Accept, Refuse
+from config_files import MINIMAL, Accept, Refuse
 
 from fastgw.config.load import read
 from fastgw.settings import SETTINGS, Server, Setting, defaults

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import MINIMAL, ROUTE, UPSTREAM, Accept, Refuse
+from config_files import MINIMAL, ROUTE, UPSTREAM, Accept, Refuse
 
 from fastgw.config.load import load
 from fastgw.model import Account, ConfigError, Key, Rate, Route, Secret, Target, Upstream

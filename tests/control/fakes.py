@@ -4,15 +4,15 @@ import itertools
 import threading
 import time
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
+from fastgw.calllog.views import Call, CallFilter, Interval, LogState, Usage
 from fastgw.control.ports import Costs
 from fastgw.ledger import errors
 from fastgw.ledger.views import AccountView, AuditReport, Difference, EntryView, KeyView, LedgerState, MeterView
-from fastgw.model import Account, Config, Plan, Rate, Route, Target, Upstream
+from fastgw.model import Account, Config, Key, Plan, Rate, Route, Secret, Target, Upstream
 from fastgw.refusals import Refusal
 from fastgw.settings import defaults
 
@@ -35,8 +35,11 @@ def config(**settings: Any) -> Config:
             msgspec.structs.replace(route, name="open", path="/open", auth="none", price_nanos=0, rate=None),
         ),
         accounts=(Account("filed", 5 * 10**9, 0),),
-        keys=(),
-        plans=(Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),),
+        keys=(Key("filed", Secret("sk-filed-0001"), "", None, 0, False),),
+        plans=(
+            Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
+            Plan("basic", prices=(("api", 500_000),)),
+        ),
     )
 
 
@@ -247,11 +250,12 @@ class Books:
     def key_index(self, id: str) -> int:
         return list(self.ring).index(id)
 
-    def audit(self, log_cost: Costs | None) -> AuditReport:
+    def audit(self, log_costs: Costs | None = None, /) -> AuditReport:
         balance = sum(line.amount_nanos for line in self.lines)
-        logged = None if log_cost is None else sum(log_cost().values())
+        costs, dropped = ({}, 0) if log_costs is None else log_costs()
+        logged = None if log_costs is None else sum(costs.values())
         return AuditReport(
-            time.time_ns(), len(self.book), len(self.lines), balance, 0, logged, 0, 0, 0, self.differences
+            time.time_ns(), len(self.book), len(self.lines), balance, 0, logged, dropped, 0, 0, self.differences
         )
 
     def state(self) -> LedgerState:
@@ -274,15 +278,60 @@ class Gate:
 
 
 class CallLog:
-    """Two calls, one of which was refused."""
+    """A few calls, found by what the filter says of account and code."""
 
-    def state(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            depth=3, rows=1_000, dropped_rows=2, dropped_cost_nanos=2_000_000, lag_ms=40, bytes=65_536
-        )
+    def __init__(self) -> None:
+        self.log = [
+            call(position=1, account="filed", verdict="admitted", cost_nanos=1_000_000, flags=1),
+            call(position=2, account="filed", verdict="insufficient_balance", status=402),
+            call(position=3, account="acme", verdict="admitted", cost_nanos=500_000, flags=1),
+        ]
+        self.asked: list[CallFilter] = []
 
-    def flush(self) -> None:
-        pass
+    def state(self) -> LogState:
+        return LogState(
+            rows=len(self.log), waiting=1, depth=4, dropped_rows=2, dropped_cost_nanos=2_000_000, lag_ms=40,
+            bytes=65_536, files=1, interruptions=0, lines_dropped=0, error="",
+        )  # fmt: skip
+
+    def flush(self) -> bool:
+        return True
 
     def costs(self) -> Mapping[str, int]:
-        return {"filed": 1_000_000}
+        return {"filed": 1_000_000, "acme": 500_000}
+
+    def _matching(self, wanted: CallFilter | None) -> list[Call]:
+        wanted = wanted or CallFilter()
+        self.asked.append(wanted)
+        return [call for call in self.log if wanted.account in ("", call.account) and wanted.code in ("", call.verdict)]
+
+    def calls(self, wanted: CallFilter | None = None, *, after: int | None = None, limit: int = 100) -> list[Call]:
+        found = self._matching(wanted)
+        if after is not None:
+            return [call for call in found if call.position > after][:limit]
+        return found[::-1][:limit]
+
+    def usage(
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+    ) -> list[Usage]:
+        rows = []
+        found = self._matching(wanted)
+        groups = [{"key": "key_id", "code": "verdict"}.get(name, name) for name in filter(None, group_by.split(","))]
+        names = {call: ",".join(getattr(call, group) for group in groups) for call in found}
+        start = "2026-11-20T14:00:00Z" if interval else ""
+        for name in sorted(set(names.values())):
+            calls = [call for call in found if names[call] == name]
+            cost = sum(call.cost_nanos for call in calls)
+            rows.append(Usage(name, start, len(calls), sum(call.flags for call in calls), cost, 0, 0, 9, 99, 150, 900))
+        return rows[:limit]
+
+
+def call(**fields: Any) -> Call:
+    """One of the log."""
+    usual = Call(
+        position=0, time="2026-11-20T14:00:00.123456Z", request_id="0123456789abcdef0123456789abcdef", account="",
+        key_id="key_0000000000000001", route="api", target="127.0.0.1:9001", method="POST", path="/v1/x", status=200,
+        verdict="admitted", cost_nanos=0, tokens_in=0, tokens_out=0, bytes_in=10, bytes_out=20, decided_us=4,
+        first_byte_us=900, total_us=1_000, address="127.0.0.1", flags=0,
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **fields)

@@ -11,8 +11,7 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._core cimport Gate
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
-    account_capture, account_excess, account_hold, account_t, account_why, cell_orphans_release, cell_t,
-    hold_result_t,
+    account_capture, account_hold, account_surplus, account_t, account_why, cell_t, hold_result_t,
 )
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
@@ -23,7 +22,7 @@ from fastgw.kernels.layout cimport (
     CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, layout_dirty,
     layout_rows, record_t,
 )
-from fastgw.kernels.render cimport put_decimal, put_hex, put_hex64
+from fastgw.kernels.render cimport MONEY_BYTES, TIME_BYTES, put_decimal, put_hex, put_hex64, put_money, put_time
 
 cdef extern from "<time.h>":
     int CLOCK_THREAD_CPUTIME_ID
@@ -64,6 +63,16 @@ def hexadecimal(uint64_t value):
 def hexadecimal16(uint64_t value):
     cdef char text[16]
     return text[:put_hex64(text, value) - text]
+
+
+def money(int64_t nanos):
+    cdef char text[MONEY_BYTES]
+    return text[:put_money(text, nanos) - text]
+
+
+def timestamp(int64_t unix_s):
+    cdef char text[TIME_BYTES]
+    return text[:put_time(text, unix_s) - text]
 
 
 def bucket_of_latency(int64_t us):
@@ -138,13 +147,13 @@ def committed_add(Segment segment, uint64_t account, int64_t nanos):
     add_i64(&segment.s.accounts[account].committed, nanos)
 
 
-def orphans_release(Segment segment, int worker, uint64_t account):
-    return cell_orphans_release(layout_cell(&segment.s, worker, account))
-
-
-def excess(Segment segment, uint64_t account):
-    return account_excess(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
-                          segment.s.header.accounts_max, layout_rows(&segment.s))
+def surplus(Segment segment, uint64_t account):
+    """`committed` less what all rows claim and have charged; None when somebody was at it."""
+    cdef int64_t found
+    if account_surplus(&segment.s.accounts[account], layout_cell(&segment.s, KEEPER, account),
+                       segment.s.header.accounts_max, &segment.s.header.workers, &found):
+        return found
+    return None
 
 
 def why(Segment segment, uint64_t account, int64_t cost):
@@ -177,6 +186,11 @@ def key_words(Segment segment, int index):
 def bucket_words(Segment segment, int slot, int key):
     """(TAT of the route's bucket, TAT of the key's own)."""
     return segment.s.buckets[<uint64_t>slot * segment.s.header.keys_max + <uint64_t>key], segment.s.keys[key].tat
+
+
+def account_bucket(Segment segment, int account):
+    """TAT of the bucket of the plan's rate."""
+    return segment.s.account_tats[account]
 
 
 def count(Segment segment, int worker, int route, int code, uint64_t calls):
@@ -412,7 +426,7 @@ def time_admit(Gate gate, Peer peer, bytes data, int64_t turns):
         gate.begin(data, 0, length)
         if gate.decide(peer) == 0:
             ticket = gate.ticket()
-            gate.settle(ticket, 0, 200, True, 100, 100, 1)
+            gate.settle(ticket, 0, 200, True, -1, 100, 100, 1)
         else:
             refused += 1
     start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start

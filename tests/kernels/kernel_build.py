@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastgw._core import Gate
     from fastgw._segment import Segment
+    from fastgw.rows import PlanRow
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -80,15 +83,24 @@ def money(segment: Segment, index: int) -> dict[str, int]:
     return {name: account[name] for name in ("granted", "credit", "committed", "captured", "held")}
 
 
-def make_gate(segment: Segment, worker: int, *rows: dict[str, Any], **options: Any) -> Gate:
-    """A worker's gate with the given routes: of any host and method, free and unlimited unless a row says else."""
+def gate_tables(segment: Segment, *rows: dict[str, Any], plans: Sequence[PlanRow] = ()) -> tuple[Any, Any, Any]:
+    """Routes, templates and plans for a gate; a route is of any host and method, free and unlimited unless its row says
+    else."""
     from fastgw import refusals
-    from fastgw._core import Gate
-    from fastgw.dataplane.admission import RouteRow
+    from fastgw.rows import RouteRow
 
     plain = RouteRow(
         name=b"api", slot=0, path=b"/", hosts=(), methods=0, price_nanos=0, rate=None, needs_key=True,
-        forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(),
+        forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(), plan_prices={},
     )  # fmt: skip
     routes = [plain._replace(**{"slot": segment.route_slot(row.get("name", b"api").decode()), **row}) for row in rows]
-    return Gate(segment, worker, routes, refusals.templates(realm="test", docs_url="", top_up_url=""), **options)
+    return routes, refusals.templates(realm="test", docs_url="", top_up_url=""), list(plans)
+
+
+def make_gate(
+    segment: Segment, worker: int, *rows: dict[str, Any], plans: Sequence[PlanRow] = (), **options: Any
+) -> Gate:
+    """A worker's gate with the given routes and plans."""
+    from fastgw._core import Gate
+
+    return Gate(segment, worker, *gate_tables(segment, *rows, plans=plans), **options)

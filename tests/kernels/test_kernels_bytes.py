@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 
 import _kernels
@@ -34,6 +37,39 @@ def test_decimals_are_as_python_writes_them(value: int) -> None:
 def test_hexadecimals_are_as_python_writes_them(value: int) -> None:
     assert _kernels.hexadecimal(value) == b"%x" % value
     assert _kernels.hexadecimal16(value) == b"%016x" % value
+
+
+NANOS = (
+    st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-(10**10), 10**10)
+    | st.integers(0, 9 * 10**9).map(lambda n: n * 10**9)
+)
+
+
+@given(NANOS)
+def test_money_is_an_exact_decimal_without_trailing_zeros(nanos: int) -> None:
+    text = _kernels.money(nanos).decode()
+    assert Decimal(text).scaleb(9) == nanos
+    assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]{0,8}[1-9])?", text)
+
+
+@given(st.integers(0, 253_402_300_799) | st.dates().map(lambda day: max(0, (day - date(1970, 1, 1)).days * 86_400)))
+def test_a_time_is_as_the_library_writes_it(unix_s: int) -> None:
+    written = datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert _kernels.timestamp(unix_s).decode() == written
+
+
+def test_every_day_of_four_centuries_has_its_date() -> None:
+    for days in range(-719_162 + 730_000, -719_162 + 730_000 + 146_097):  # from 1999 on
+        assert _kernels.timestamp(days * 86_400)[:10] == date.fromordinal(719_163 + days).isoformat().encode()
+
+
+@pytest.mark.parametrize(
+    ("unix_s", "text"),
+    [(-1, b"1970-01-01T00:00:00Z"), (253_402_300_800, b"9999-12-31T23:59:59Z"), (2**40, b"9999-12-31T23:59:59Z")],
+)
+def test_a_time_beyond_the_four_digits_of_a_year_is_the_last_that_has_them(unix_s: int, text: bytes) -> None:
+    assert _kernels.timestamp(unix_s) == text
 
 
 def end_us(bucket: int) -> Fraction:

@@ -2,6 +2,7 @@
 finds what the decision finds."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import _kernels
@@ -264,7 +265,7 @@ def test_while_the_ledger_cannot_write_only_what_is_free_goes_on(shop: Shop) -> 
     assert decide(gate) is Refusal.ADMITTED
 
 
-ORDER = [
+ORDER: list[tuple[Refusal, Callable[[Shop], object]]] = [
     (Refusal.EXPIRED_KEY, lambda shop: shop.expire()),
     (Refusal.ACCOUNT_SUSPENDED, lambda shop: shop.spoil(status=2)),
     (Refusal.SUBSCRIPTION_EXPIRED, lambda shop: shop.spoil(expires_s=1)),
@@ -386,6 +387,7 @@ def test_a_quote_of_a_key_that_nobody_names_or_a_route_that_needs_none(shop: Sho
 NOW = int(time.time())
 MONEY = st.sampled_from([-40, 0, 29, 30, 45, 60, 10**9])
 CALLS = st.integers(0, 3)
+EXPIRY = st.sampled_from([0, 0, 0, NOW - 1, NOW + 3600])
 
 
 @settings(max_examples=300, deadline=None)
@@ -394,7 +396,7 @@ CALLS = st.integers(0, 3)
     plan_price=st.none() | st.sampled_from([0, 15, 45]), plan=st.booleans(), plan_rate=st.booleans(),
     rate=st.booleans(), key_rate=st.booleans(), stopped=st.booleans(),
     status=st.sampled_from([*[AccountStatus.ACTIVE] * 9, AccountStatus.SUSPENDED, AccountStatus.CLOSED]),
-    expires=st.sampled_from([0, 0, 0, NOW - 1, NOW + 3600]), key_expires=st.sampled_from([0, 0, 0, NOW - 1, NOW + 3600]),
+    expires=EXPIRY, key_expires=EXPIRY,
     calls=st.integers(0, 4), settled=st.integers(0, 4),
 )  # fmt: skip
 def test_a_quote_is_what_the_decision_is(

@@ -35,13 +35,13 @@ def decide(gate: Gate, data: bytes) -> Refusal:
 
 @pytest.fixture
 def accounts(segment: Segment) -> Segment:
-    """acme has 100 nanos; its keys: sk, old (expired), gone (revoked), slow (one call an hour)."""
+    """acme has 100 nanos; its keys: sk, old (expired), gone (revoked), slow (one call an hour), new and late."""
     segment.add_account(account_digest("acme"), 100, 0)
     slow = segment.limit(1, HOUR_NS, 1)
     now = int(time.time())
     for name, limit, status, expires in (
         ("sk", 0, ACTIVE, 0), ("old", 0, ACTIVE, now - 1), ("gone", 0, REVOKED, 0), ("slow", slow, ACTIVE, 0),
-        ("new", 0, ACTIVE, now + 3600),
+        ("new", 0, ACTIVE, now + 3600), ("late", 0, ACTIVE, 253_402_300_799),
     ):  # fmt: skip
         segment.add_key(segment.digest(name.encode()), 0, limit, status, expires)
     return segment
@@ -56,6 +56,7 @@ def books(segment: Segment) -> Any:
     [
         (request(), Refusal.ADMITTED),
         (request(key="new"), Refusal.ADMITTED),
+        (request(key="late"), Refusal.ADMITTED),
         (request("/v1/../x"), Refusal.BAD_REQUEST),
         (request("/v1/%2E%2e/x"), Refusal.BAD_REQUEST),
         (request(method="TRACE"), Refusal.NOT_IMPLEMENTED),
@@ -83,7 +84,7 @@ def test_each_request_has_its_verdict_and_a_refusal_changes_nothing(
     if verdict is not Refusal.ADMITTED:
         assert books(accounts) == before
     else:
-        gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+        gate.settle(gate.ticket(), 0, 200, False, -1, 0, 0, 1)
 
 
 def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
@@ -93,12 +94,12 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
         assert decide(gate, request()) is Refusal.ADMITTED
         tickets.append(gate.ticket())
     assert decide(gate, request()) is Refusal.BALANCE_HELD
-    gate.settle(tickets[0], 0, 200, False, 0, 0, 1)
+    gate.settle(tickets[0], 0, 200, False, -1, 0, 0, 1)
     assert decide(gate, request()) is Refusal.ADMITTED
     for ticket in (gate.ticket(), *tickets[1:]):
         assert ticket.held_nanos == 30
-        gate.settle(ticket, 0, 200, True, 0, 0, 1)
-        gate.settle(ticket, 0, 200, True, 0, 0, 1)  # only the first time counts
+        gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)
+        gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)  # only the first time counts
         assert ticket.settled
     assert decide(gate, request()) is Refusal.INSUFFICIENT_BALANCE
     assert money(accounts, 0) == {"granted": 100, "credit": 0, "committed": 90, "captured": 90, "held": 0}
@@ -107,7 +108,7 @@ def test_an_account_pays_for_exactly_what_it_has(accounts: Segment) -> None:
 def test_a_call_whose_client_went_away_is_void_and_counted_as_that(accounts: Segment) -> None:
     gate = make_gate(accounts, 0, {"price_nanos": 30})
     assert decide(gate, request()) is Refusal.ADMITTED
-    gate.settle(gate.ticket(), Refusal.CLIENT_GONE, 0, False, 0, 0, 1)
+    gate.settle(gate.ticket(), Refusal.CLIENT_GONE, 0, False, -1, 0, 0, 1)
     assert accounts.account(0)["committed"] == 0
     counters = accounts.counters(0, 0)
     assert (counters[Refusal.CLIENT_GONE], counters[Refusal.ADMITTED]) == (1, 0)
@@ -166,7 +167,7 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     gate = make_gate(accounts, 0, {"dialect": dialect, "price_nanos": 1})
     gate.tick(b"Date: Fri, 20 Nov 2026 00:00:00 GMT\r\n")
     assert decide(gate, request()) is Refusal.ADMITTED
-    gate.settle(gate.ticket(), 0, 200, False, 0, 0, 1)
+    gate.settle(gate.ticket(), 0, 200, False, -1, 0, 0, 1)
     if refusal is Refusal.RATE_LIMITED:
         accounts.set_key(0, 0, 1, ACTIVE, 0)
         assert decide(gate, request()) is Refusal.ADMITTED
@@ -193,6 +194,25 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     assert refusal.name.lower() in labels
 
 
+@pytest.mark.parametrize(
+    ("refusal", "retry_after", "should_retry"),
+    [
+        (Refusal.IDEMPOTENCY_KEY_INVALID, None, None),
+        (Refusal.IDEMPOTENCY_IN_FLIGHT, "1", None),
+        (Refusal.IDEMPOTENCY_NO_ANSWER, None, "false"),  # clients repeat a 409 unless they are told not to
+        (Refusal.IDEMPOTENCY_MISMATCH, None, None),
+    ],
+)
+def test_a_repeated_call_is_told_whether_to_come_again(
+    accounts: Segment, refusal: Refusal, retry_after: str | None, should_retry: str | None
+) -> None:
+    gate = make_gate(accounts, 0, {})
+    assert decide(gate, request()) is Refusal.ADMITTED
+    lines = gate.fail(gate.ticket(), refusal, False).partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    assert (fields.get("Retry-After"), fields.get("X-Should-Retry")) == (retry_after, should_retry)
+
+
 def test_a_head_request_is_refused_without_a_body_but_with_its_length(accounts: Segment) -> None:
     gate = make_gate(accounts, 0, {})
     assert decide(gate, request("/", None, "HEAD")) is Refusal.MISSING_KEY
@@ -200,6 +220,20 @@ def test_a_head_request_is_refused_without_a_body_but_with_its_length(accounts: 
     assert answer.endswith(b"\r\n\r\n")
     assert re.search(rb"Content-Length: [1-9]", answer)
     assert b"Connection" not in answer
+
+
+def test_the_length_of_a_body_with_numbers_is_that_of_every_length_that_it_has(accounts: Segment) -> None:
+    for price in (101, 10**9, 123_456_789_012_345_678):
+        gate = make_gate(accounts, 0, {"price_nanos": price})
+        answers = []
+        for method in ("GET", "HEAD"):
+            assert decide(gate, request(method=method)) is Refusal.INSUFFICIENT_BALANCE
+            answers.append(gate.refuse(Refusal.INSUFFICIENT_BALANCE, False).partition(b"\r\n\r\n"))
+        (get, _, body), (head, _, nothing) = answers
+        assert nothing == b""
+        for lines in (get, head):
+            assert lines.endswith(b"\r\nContent-Length: %d" % len(body))
+        assert orjson.loads(body)["price"] == _kernels.money(price).decode()
 
 
 def test_a_gate_of_named_hosts_can_be_thrown_away_by_the_collector(accounts: Segment) -> None:

@@ -60,7 +60,7 @@ def test_a_record_says_what_the_call_was(new_segment: NewSegment) -> None:
     gate.begin(data, 0, len(data))
     assert gate.decide(PEER) == 0
     ticket = gate.ticket()
-    gate.settle(ticket, 0, 201, True, 11, 22, 1)
+    gate.settle(ticket, 0, 201, True, -1, 11, 22, 1)
     gate.begin(HEAD, 0, len(HEAD))
     assert gate.decide(PEER) == Refusal.NO_ROUTE
     answer = gate.refuse(Refusal.NO_ROUTE, True)

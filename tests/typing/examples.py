@@ -1,13 +1,15 @@
 """How the compiled modules are used, for the type checker alone: right uses have their types, wrong ones errors."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from fastgw import refusals
 from fastgw._call import Peer, Ticket
 from fastgw._core import Gate
 from fastgw._http import ChunkedBody, RequestHead, ResponseHead, chunk, find_head_end
+from fastgw._routes import RouteTable
 from fastgw._segment import RECORD_BYTES, Segment, SegmentError, account_digest, boot_number
 from fastgw.limits import limit_units
+from fastgw.rows import PlanRow
 
 
 def segments(path: str) -> None:
@@ -40,9 +42,12 @@ def segments(path: str) -> None:
 
 def gates(segment: Segment, data: bytes) -> bytes:
     templates = refusals.templates(realm="api", docs_url="", top_up_url="")
-    gate = Gate(segment, 0, [], templates, fields_max=10, key_header=b"x-key", body_max=1)
-    Gate(segment, 0, [], templates, 10)  # type: ignore[call-arg]
-    Gate(segment, 0, [("api", 0)], templates)  # type: ignore[list-item]
+    gate = Gate(segment, 0, [], templates, [], fields_max=10, key_header=b"x-key", body_max=1)
+    Gate(segment, 0, [], templates, [], 10)  # type: ignore[call-arg]
+    Gate(segment, 0, [("api", 0)], templates, [])  # type: ignore[list-item]
+    gate.reload([], templates, [PlanRow(1, None, 0, 0)], body_max=2)
+    assert_type(gate.quote(0, 0), dict[str, Any])
+    assert_type(RouteTable(segment, 0, [], []).quote(0, -1), dict[str, Any])
     peer = Peer("192.0.2.1", 4711)
     Peer("192.0.2.1")  # type: ignore[call-arg]
     assert_type(gate.head, RequestHead)
@@ -53,7 +58,7 @@ def gates(segment: Segment, data: bytes) -> bytes:
     assert_type(ticket, Ticket)
     assert_type(ticket.held_nanos, int)
     ticket.settled = True  # type: ignore[misc]
-    gate.settle(ticket, 0, 200, True, 0, 0, 1)
+    gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)
     gate.settle(ticket, 0, 200, True)  # type: ignore[call-arg]
     gate.fail(None, 17, True)  # type: ignore[arg-type]
     assert_type(gate.answer_lines(ticket, False, True), bytes)

@@ -113,6 +113,7 @@ def test_more_clients_than_allowed_are_told_to_come_again(small: Gateway) -> Non
         with small.connect() as one_more:
             answer = one_more.read()
             assert (answer.status, answer.one("retry-after"), answer.closes) == (503, "1", True)
+            assert b'"code":"overloaded"' in answer.body
             assert one_more.is_ended()
         clients[0].send(request(GET))
         assert clients[0].read().status == 200

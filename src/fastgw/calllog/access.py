@@ -7,13 +7,13 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 
-from .arrow import Coded, Column, Text
-from .columns import FIELDS, UUID, batch
+from .arrow import UUID, Coded, Column, Text
+from .columns import FIELDS, batch
 from .names import NameBook
 from .records import Rows
 from .views import Call
@@ -114,7 +114,7 @@ def calls_of(rows: Rows, first: int, book: NameBook) -> list[Call]:
     return list(map(Call, *_values(made.columns)))
 
 
-def _values(columns: "tuple[Column, ...] | list[Column]") -> Iterator[list[int] | list[str]]:
+def _values(columns: Sequence[Column]) -> Iterator[list[int] | list[str]]:
     for field, column in zip(FIELDS, columns, strict=True):
         if isinstance(column, Coded):
             words = column.words.strings()

@@ -111,20 +111,21 @@ def _lend(thing: object) -> int:
     return number
 
 
-@_OnSchema
 def _release_schema(schema: Any) -> None:
     _in_use.pop(schema[0].private_data or 0, None)
     schema[0].release = None
 
 
-@_OnArray
 def _release_array(array: Any) -> None:
     _in_use.pop(array[0].private_data or 0, None)
     array[0].release = None
 
 
-_SCHEMA_DONE = ctypes.cast(_release_schema, c_void_p)
-_ARRAY_DONE = ctypes.cast(_release_array, c_void_p)
+# Kept for as long as the process lives, as what C code calls must be.
+_on_schema = _OnSchema(_release_schema)
+_on_array = _OnArray(_release_array)
+_SCHEMA_DONE = ctypes.cast(_on_schema, c_void_p)
+_ARRAY_DONE = ctypes.cast(_on_array, c_void_p)
 
 
 def _schema_of(fields: Sequence[Field]) -> _Schema:
@@ -140,9 +141,9 @@ def _schema_of(fields: Sequence[Field]) -> _Schema:
             child.dictionary = ctypes.pointer(words)
         kept.append(child)
         children[i] = ctypes.pointer(child)
-    return _Schema(
-        format=b"+s", name=b"", n_children=len(fields), children=children, release=_SCHEMA_DONE, private_data=_lend(kept)
-    )  # fmt: skip
+    whole = _Schema(format=b"+s", name=b"", n_children=len(fields), children=children, release=_SCHEMA_DONE)
+    whole.private_data = _lend(kept)
+    return whole
 
 
 def _array_of(batch: Batch) -> _Array:
@@ -182,7 +183,7 @@ class _Reader:
             get_schema=_GetSchema(self.get_schema),
             get_next=_GetNext(self.get_next),
             get_last_error=_GetError(lambda _: ctypes.addressof(self.error)),
-            release=_release_stream,
+            release=_on_stream,
             private_data=_lend(self),
         )
 
@@ -201,10 +202,13 @@ class _Reader:
         return 0
 
 
-@_OnStream
 def _release_stream(stream: Any) -> None:
+    number = stream[0].private_data or 0
     ctypes.memset(ctypes.addressof(stream[0]) + _Stream.release.offset, 0, ctypes.sizeof(c_void_p))
-    _in_use.pop(stream[0].private_data or 0, None)
+    _in_use.pop(number, None)
+
+
+_on_stream = _OnStream(_release_stream)
 
 
 _new_capsule = ctypes.pythonapi.PyCapsule_New
@@ -214,7 +218,7 @@ _CAPSULE = b"arrow_array_stream"  # the capsule keeps the pointer, not the text
 
 
 class ArrowTable:
-    """A table that DuckDB scans by name. `batches()` starts a pass: it is called once a scan, in the query's thread.
+    """A table that DuckDB scans, once registered. `batches()` starts a pass: it is called once a scan, in its thread.
 
     What `batches` raises ends the query, and is then in `error`.
     """

@@ -32,7 +32,7 @@ FIELDS = (
     Field("decided_us", "I"),
     Field("first_byte_us", "I"),
     Field("total_us", "I"),
-    Field("address", UTF8, coded=True),
+    Field("address", UTF8),
     Field("flags", "I"),
 )
 
@@ -42,19 +42,31 @@ _PLAIN = np.zeros(256, np.bool_)
 _PLAIN[0x21:0x7F] = True
 _PLAIN[ord("\\")] = False
 _DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
-_ADDRESS_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MAPPED = 0xFFFF0000  # the third word of an IPv4 address mapped into IPv6
+_OCTETS = np.frombuffer(b"".join(f"{octet}.".encode().ljust(4, b"\0") for octet in range(256)), "<u4")
+_OCTET_LENGTHS = np.array([len(f"{octet}.") for octet in range(256)], np.uint8)
 _METHODS = text_of([*METHODS, "?"])
 _VERDICTS = text_of([*VERDICTS, "?"])
 
 
-def batches(rows: Rows, positions: NDArray[np.int64], book: NameBook) -> Iterator[Batch]:
-    """The columns FIELDS of the records, in pieces of BATCH_ROWS."""
+def batches(
+    rows: Rows, positions: NDArray[np.int64], book: NameBook, *, since_ns: int, until_ns: int
+) -> Iterator[Batch]:
+    """The columns FIELDS of the records begun from `since_ns` on and before `until_ns`, in pieces of BATCH_ROWS.
+
+    `positions` has one int64 for each record.
+    """
     for start in range(0, len(rows), BATCH_ROWS):
-        yield batch(rows[start : start + BATCH_ROWS], positions[start : start + BATCH_ROWS], book)
+        some, places = rows[start : start + BATCH_ROWS], positions[start : start + BATCH_ROWS]
+        inside = (some["time_ns"] >= since_ns) & (some["time_ns"] < until_ns)
+        if inside.all():
+            yield batch(some, places, book)
+        elif inside.any():
+            yield batch(some[inside], places[inside], book)
 
 
 def batch(rows: Rows, positions: NDArray[np.int64], book: NameBook) -> Batch:
-    """The columns FIELDS of the records; `positions` has one int64 for each."""
+    """The columns FIELDS of the records, of one at least; `positions` has one int64 for each."""
     return Batch(
         len(rows),
         (
@@ -104,14 +116,24 @@ def _paths(rows: Rows) -> Text:
     return Text(ends[offsets], escaped)
 
 
-def _addresses(rows: Rows) -> Coded:
-    """Client addresses as text, each different one written once."""
-    words = np.ascontiguousarray(rows["address"]).view("<u8")
-    mixed = words[:, 1] ^ (words[:, 0] * _ADDRESS_MIX)
-    _, first, codes = np.unique(mixed, return_index=True, return_inverse=True)
-    if not np.array_equal(words[first][codes], words):  # two addresses were mixed to one number
-        _, first, codes = np.unique(words, axis=0, return_index=True, return_inverse=True)
-    return Coded(codes.astype(np.int32), text_of([_address(raw.tobytes()) for raw in words[first]]))
+def _addresses(rows: Rows) -> Text:
+    """Client addresses as text; "" where none was noted."""
+    words = np.ascontiguousarray(rows["address"]).view("<u4")
+    if not ((words[:, 2] == _MAPPED) & (words[:, 0] == 0) & (words[:, 1] == 0)).all():
+        return _mixed_addresses(words)
+    octets = words[:, 3].copy().view(np.uint8)
+    data = _OCTETS[octets].view(np.uint8).reshape(-1, 16)
+    last = _OCTET_LENGTHS[octets[3::4]] - 1
+    data[np.arange(len(data)), 12 + last] = 0  # the dot after the last
+    offsets = np.zeros(len(rows) + 1, np.int32)
+    np.cumsum(_OCTET_LENGTHS[octets].reshape(-1, 4).sum(axis=1) - 1, out=offsets[1:])
+    return Text(offsets, data[data != 0])
+
+
+def _mixed_addresses(words: Buffer) -> Text:
+    different, codes = np.unique(words.view("V16"), return_inverse=True)
+    text = np.array([_address(raw.tobytes()) for raw in different], object)
+    return text_of(text[codes.reshape(-1)].tolist())
 
 
 def _address(raw: bytes) -> str:

@@ -20,11 +20,12 @@ from .queries import Queries
 from .records import Rows
 from .spool import Spool
 from .totals import Totals, merge
-from .views import Call, CallFilter, Group, Interval, LogSettings, LogState, Usage
+from .views import Call, CallFilter, Interval, LogSettings, LogState, Usage
 
 READ_S = 0.05
 RETRY_S = 0.5
-KEEP_S = 10.0  # between looks at what retention deletes and what could be merged
+WRITE_AGAIN_S = 5.0  # a file that could not be written is made from its first row again
+TIDY_S = 10.0  # between looks at what retention deletes and what could be merged
 LINES_S = 1.0  # that stopping waits for whoever reads the access lines
 
 FOLDER = "calls"
@@ -48,7 +49,7 @@ class CallLog:
         self.work = threading.Event()
         self.threads: list[threading.Thread] = []
         self.read_at = time.monotonic()
-        self.kept_at = 0.0
+        self.tidied_at = -TIDY_S
         self.read_error = ""
         self.write_error = ""
         self.configure(settings)
@@ -73,7 +74,7 @@ class CallLog:
             try:
                 with self.drain.lock:
                     self.drain.rotate()
-                self._write()
+                self.to_parquet()
                 with self.drain.lock:
                     self.drain.close()
             except (OSError, duckdb.Error) as error:
@@ -116,8 +117,11 @@ class CallLog:
     def costs(self) -> dict[str, int]:
         """Nanos by account name, of every row that the log has ever had, whatever retention has deleted."""
         with self.drain.lock, self.settling:
-            each = [self.totals.all()] if self.totals else []
-            return merge([*each, *(self._costs_of(spool) for spool in self.catalog.spools)])
+            if self.totals is None:
+                return {}
+            # A spool file may be there still after its costs were added, when the keeper was killed in between.
+            waiting = [spool for spool in self.catalog.spools if not self.totals.has(spool.first)]
+            return merge([self.totals.all(), *map(self._costs_of, waiting)])
 
     def calls(
         self,
@@ -131,7 +135,7 @@ class CallLog:
         return self.queries.calls(wanted or CallFilter(), after=after, limit=limit, newest_first=newest_first)
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
         """See `Queries.usage`."""
         return self.queries.usage(group_by, wanted=wanted, interval=interval, limit=limit)
@@ -168,9 +172,8 @@ class CallLog:
             return True
 
     def _open(self) -> None:
-        totals = self.folder / "totals"
-        totals.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.totals = Totals(totals)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.totals = Totals(self.folder / "totals")
         self.drain.open(self.totals.top)
 
     def _listen(self, rows: Rows, first: int, book: NameBook) -> None:
@@ -180,21 +183,23 @@ class CallLog:
 
     def _run_writer(self) -> None:
         while not self.stopping.is_set():
-            self.work.wait(KEEP_S)
+            self.work.wait(TIDY_S)
             self.work.clear()
             if self.stopping.is_set():
                 return
             try:
-                self._write()
-                self._keep()
+                self.to_parquet()
+                if time.monotonic() - self.tidied_at >= TIDY_S:
+                    self.tidied_at = time.monotonic()
+                    self.tidy(time.time_ns())
             except (OSError, duckdb.Error) as error:
                 self._say("write_error", error)
-                self.stopping.wait(RETRY_S)
+                self.stopping.wait(WRITE_AGAIN_S)
                 self.work.set()
             else:
                 self._heal("write_error")
 
-    def _write(self) -> None:
+    def to_parquet(self) -> None:
         """Turn every full spool file into Parquet. Raises OSError, duckdb.Error, and may be called again."""
         while self.drain.full:
             spool = self.drain.full[0]
@@ -206,16 +211,11 @@ class CallLog:
                 self.catalog.settle(spool, parts)
             self.drain.full.pop(0)
 
-    def _keep(self) -> None:
-        """Merge what is small, delete what is old. Raises OSError, duckdb.Error."""
-        if time.monotonic() - self.kept_at < KEEP_S:
-            return
-        self.kept_at = time.monotonic()
-        settings, now_ns = self.settings, time.time_ns()
-        spooled = sum(spool.bytes for spool in self.catalog.spools)
-        self.catalog.replace(
-            expired(self.catalog.parts, settings.keep_ms, settings.max_bytes, spooled, now_ns), []
-        )  # fmt: skip
+    def tidy(self, now_ns: int) -> None:
+        """Merge what is small, delete what is old. Raises OSError, duckdb.Error, and may be called again."""
+        settings, spooled = self.settings, self.drain.spooled_bytes()
+        gone = expired(self.catalog.parts, settings.keep_ms, settings.max_bytes, spooled, now_ns)
+        self.catalog.replace(gone, [])
         while not self.drain.full and self.writer.merge(now_ns):
             pass
 

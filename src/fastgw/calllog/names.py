@@ -70,48 +70,73 @@ class SegmentNames:
 
 
 class NameTable:
-    """Words by number; number 0 is "", and what has no word is "#" and its index (number − 1)."""
+    """Words by number; number 0 is "", and what has no word is called "#" and its index (number − 1).
+
+    One thread sets words; several may read.
+    """
 
     def __init__(self) -> None:
-        self.words = [""]
+        self.raw: Buffer = np.array([b""], object)  # each word as UTF-8
+        self.lengths: Buffer = np.zeros(1, np.int32)
         self.known = np.ones(1, np.bool_)
-        self.text: Text | None = None
+        self.changes = 0
+        self.text = (-1, text_of([]))  # of all words, as they were after so many changes
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
     def unknown(self, numbers: Buffer) -> list[int]:
         """Which of the numbers have no word yet."""
         top = int(numbers.max(initial=0))
-        if top >= len(self.words):
+        if top >= len(self.raw):
             self._grow(top + 1)
         known = self.known[numbers]
         return [] if known.all() else np.unique(numbers[~known]).tolist()
 
     def set(self, number: int, word: str) -> None:
-        if number >= len(self.words):
+        if number >= len(self.raw):
             self._grow(number + 1)
-        self.words[number] = word
+        raw = word.encode()
+        self.raw[number] = raw
+        self.lengths[number] = len(raw)
         self.known[number] = True
-        self.text = None
+        self.changes += 1
 
     def _grow(self, size: int) -> None:
-        before, size = len(self.words), max(size, len(self.words) * 3 // 2)
-        self.words.extend(f"#{number - 1}" for number in range(before, size))
-        known = np.zeros(size, np.bool_)
-        known[:before] = self.known
-        self.known = known
-        self.text = None
+        more = max(size, len(self.raw) * 3 // 2) - len(self.raw)
+        self.known = np.concatenate([self.known, np.zeros(more, np.bool_)])
+        self.lengths = np.concatenate([self.lengths, np.zeros(more, np.int32)])
+        self.raw = np.concatenate([self.raw, np.full(more, b"", object)])
+        self.changes += 1
 
     def column(self, numbers: Buffer) -> Coded:
         """The words of the numbers, by dictionary."""
-        if len(self.words) <= SMALL and int(numbers.max(initial=0)) < len(self.words):
-            text = self.text
-            if text is None:
-                text = self.text = text_of(self.words)
+        changes, raw, size = self.changes, self.raw, len(self.raw)
+        if size <= SMALL and int(numbers.max(initial=0)) < size:
+            after, text = self.text
+            if after != changes:
+                text = text_of([*map(self.word, range(size))])
+                self.text = (changes, text)
             return Coded(numbers.astype(np.int32), text)
-        different, codes = np.unique(numbers, return_inverse=True)
-        return Coded(codes.astype(np.int32), text_of([self.word(number) for number in different.tolist()]))
+        size = max(size, int(numbers.max()) + 1)
+        present = np.zeros(size, np.bool_)
+        present[numbers] = True
+        different = np.flatnonzero(present)
+        codes = np.empty(size, np.int32)
+        codes[different] = np.arange(len(different), dtype=np.int32)
+        if different[-1] >= len(self.known) or not self.known[different].all():
+            text = text_of([*map(self.word, different.tolist())])
+        else:
+            offsets = np.zeros(len(different) + 1, np.int32)
+            np.cumsum(self.lengths[different], out=offsets[1:])
+            text = Text(offsets, np.frombuffer(b"".join(raw[different].tolist()) or b"\0", np.uint8))
+        return Coded(codes[numbers], text)
 
     def word(self, number: int) -> str:
-        return self.words[number] if number < len(self.words) else f"#{number - 1}"
+        if number < len(self.known) and self.known[number]:
+            raw: bytes = self.raw[number]
+            return raw.decode()
+        return f"#{number - 1}"
 
 
 class NameBook:
@@ -151,7 +176,7 @@ class NameBook:
             self._add_version(line["since_ns"], line["targets"])
 
     def _add_version(self, since_ns: int, targets: Mapping[str, Sequence[str]]) -> None:
-        slots = {self.routes.words[number]: number for number in range(1, len(self.routes.words))}
+        slots = {self.routes.word(number): number for number in range(1, len(self.routes))}
         width = max((len(names) for names in targets.values()), default=0) + 1
         table = np.zeros((max(slots.values(), default=0) + 1, width), np.int32)
         for route, names in targets.items():
@@ -169,13 +194,14 @@ class NameBook:
             words = {str(number): word for number in new if (word := ask(number - 1))}
             if words:
                 said[table] = words
-        targets = names.targets()
-        if targets is not self.current or self.routes.unknown(rows["route"]):
-            words = {str(number): word for number, word in enumerate(names.routes(), 1)}
-            said["routes"] = {number: word for number, word in words.items() if not self._has_route(number, word)}
-            known = {*self.routes.words, *said["routes"].values()}
+        targets, new = names.targets(), self.routes.unknown(rows["route"])
+        changed = targets is not self.current
+        routes = {str(number): word for number, word in self._new_routes(names).items()} if changed or new else {}
+        if changed or routes:
+            known = {*map(self.routes.word, range(len(self.routes))), *routes.values()}
+            said["routes"] = routes
             said["targets"] = {route: list(each) for route, each in targets.items() if route in known}
-            said["since_ns"] = time.time_ns() if self.versions else 0
+            said["since_ns"] = self.versions[-1][0] if self.versions and not changed else self._now_ns()
         if not said:
             return
         line = orjson.dumps(said) + b"\n"
@@ -184,8 +210,14 @@ class NameBook:
         if "targets" in said:
             self.current = targets
 
-    def _has_route(self, number: str, word: str) -> bool:
-        return int(number) < len(self.routes.words) and self.routes.words[int(number)] == word
+    def _now_ns(self) -> int:
+        """From when on targets have the numbers that are heard of now; the first ones have always had them."""
+        return time.time_ns() if self.versions else 0
+
+    def _new_routes(self, names: Names) -> dict[int, str]:
+        words = dict(enumerate(names.routes(), 1))
+        self.routes.unknown(np.array([len(words)]))  # makes room
+        return {number: word for number, word in words.items() if self.routes.word(number) != word}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -200,14 +232,22 @@ class NameBook:
 
     def targets_of(self, rows: Rows) -> Coded:
         """The target that each call was sent to, under the configuration with which it began."""
-        numbers = np.zeros(len(rows), np.int32)
         since = np.array([version[0] for version in self.versions], np.int64)
-        which = np.searchsorted(since, rows["time_ns"], "right") - 1
+        if len(since) <= 1 or int(rows["time_ns"].min()) >= since[-1]:
+            return self.targets.column(self._targets_in(rows, len(since) - 1))
+        which = np.maximum(np.searchsorted(since, rows["time_ns"], "right") - 1, 0)
+        numbers = np.zeros(len(rows), np.int32)
         for version in np.unique(which).tolist():
-            if version < 0:
-                continue
-            table = self.versions[version][1]
-            routes = np.minimum(rows["route"], table.shape[0] - 1)
-            found = table[routes, np.where(rows["target"] < table.shape[1], rows["target"], 0)]
-            numbers = np.where((which == version) & (rows["route"] == routes), found, numbers)
+            numbers = np.where(which == version, self._targets_in(rows, version), numbers)
         return self.targets.column(numbers)
+
+    def _targets_in(self, rows: Rows, version: int) -> Buffer:
+        if version < 0:
+            return np.zeros(len(rows), np.int32)
+        table = self.versions[version][1]
+        routes, places = rows["route"], rows["target"]
+        if int(routes.max()) >= table.shape[0] or int(places.max()) >= table.shape[1]:
+            known = (routes < table.shape[0]) & (places < table.shape[1])
+            routes, places = np.where(known, routes, 0), np.where(known, places, 0)
+        found: Buffer = table[routes, places]
+        return found

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
-from .arrow import ArrowTable, Batch
+from .arrow import ArrowTable
 from .catalog import Catalog, Part, part_at, part_path
-from .columns import BATCH_ROWS, FIELDS, batch
+from .columns import FIELDS, batches
 from .names import NameBook
 from .records import HOUR_NS
 from .spool import Spool
@@ -55,22 +55,13 @@ class ParquetWriter:
 
         Doing it again writes the same files.
         """
-        rows = spool.rows()
-        hours = np.empty(len(rows), np.int64)
-        for start in range(0, len(rows), BATCH_ROWS):
-            hours[start : start + BATCH_ROWS] = rows["time_ns"][start : start + BATCH_ROWS] // HOUR_NS
-        positions = spool.positions(len(rows))
+        rows, positions = spool.rows(), spool.positions(spool.count)
         parts = []
-        for hour in np.unique(hours).tolist():
-            mine = np.flatnonzero(hours == hour)
-
-            def batches(mine: "np.ndarray[tuple[int], np.dtype[np.intp]]" = mine) -> Iterator[Batch]:
-                for start in range(0, len(mine), BATCH_ROWS):
-                    some = mine[start : start + BATCH_ROWS]
-                    yield batch(rows[some], positions[some], book)
-
+        for hour in sorted(spool.hours):
+            begin_ns, end_ns = hour * HOUR_NS, (hour + 1) * HOUR_NS
+            source = ArrowTable(FIELDS, partial(batches, rows, positions, book, since_ns=begin_ns, until_ns=end_ns))
             path = part_path(self.catalog.folder, hour, spool.first, spool.last)
-            parts.append(self._write(path, "FROM source", source=ArrowTable(FIELDS, batches)))
+            parts.append(self._write(path, "FROM source", source=source))
         return parts
 
     def merge(self, now_ns: int) -> bool:
@@ -84,14 +75,13 @@ class ParquetWriter:
 
     def _write(self, path: Path, query: str, source: ArrowTable | None = None, files: Sequence[str] = ()) -> Part:
         """A new Parquet file, whole or not at all, that survives the machine's power."""
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
         unfinished = path.with_name(path.name + ".new")
+        if source is not None:
+            self.engine.register("source", source)
         try:
             copy = f"COPY ({query}) TO '{str(unfinished).replace(chr(39), chr(39) * 2)}' {_OPTIONS}"
-            if source is not None:
-                self.engine.execute(copy)  # `source` is found by its name here
-            else:
-                self.engine.execute(copy, {"files": list(files)})
+            self.engine.execute(copy, {"files": list(files)} if files else None)
             descriptor = os.open(unfinished, os.O_RDWR | os.O_CLOEXEC)
             try:
                 os.fdatasync(descriptor)
@@ -101,6 +91,9 @@ class ParquetWriter:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
+        finally:
+            if source is not None:
+                self.engine.unregister("source")
         sync_folder(path.parent)
         part = part_at(path)
         assert part is not None

@@ -128,7 +128,7 @@ class Spool:
     def append(self, rows: Rows) -> None:
         """Write the records. Raises OSError, and then nothing of them is in the file."""
         try:
-            _write(self.descriptor, memoryview(rows).cast("B"), self.bytes)
+            _write(self.descriptor, np.ascontiguousarray(rows).view(np.uint8).data, self.bytes)
         except OSError:
             os.ftruncate(self.descriptor, self.bytes)
             raise
@@ -156,7 +156,7 @@ class Spool:
         count = self.count if count < 0 else count
         if not count:
             return np.zeros(0, RECORD)
-        return np.memmap(self.path, RECORD, "r", self.offset, (count,))
+        return np.asarray(np.memmap(self.path, RECORD, "r", self.offset, (count,)))
 
     def positions(self, count: int) -> NDArray[np.int64]:
         return np.arange(self.first, self.first + count, dtype=np.int64)

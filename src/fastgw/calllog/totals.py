@@ -20,7 +20,7 @@ class Totals:
     def __init__(self, folder: Path) -> None:
         """Read what is there. Raises OSError."""
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
         bases = sorted(folder.glob(f"*{BASE}"))
         self.base: dict[str, int] = _read(bases[-1]) if bases else {}
         self.covered = _position(bases[-1]) if bases else 0
@@ -30,8 +30,8 @@ class Totals:
             if (position := _position(path)) >= self.covered
         }
         for path in folder.iterdir():
-            stale = path.name.endswith(BASE) and path != bases[-1] or path.name.endswith(STEP)
-            if (stale and _position(path) < self.covered) or path.suffix == ".new":
+            known = path.name.endswith((BASE, STEP))
+            if (known and _position(path) < self.covered) or path.suffix == ".new":
                 path.unlink()
 
     @property

@@ -14,13 +14,14 @@ from .outcome import OK
 from .show import Column, field, moment, print_json, print_table, text
 
 POLL_S = 0.5
+ROWS_MAX = 10_000
 GROUPS = ("account", "key", "route", "code")
 INTERVALS = {60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}
 
 _LINE = (
     ("time", 23, False),
     ("status", 6, True),
-    ("verdict", 12, False),
+    ("verdict", 20, False),
     ("cost", 10, True),
     ("ms", 9, True),
     ("account", 12, False),
@@ -80,21 +81,27 @@ def _clock(value: object) -> str:
 
 
 def _logs(client: Client, as_json: bool, follow: bool, limit: int, **filters: Any) -> int:
-    query = {**given(**filters), "limit": limit}
+    if follow and not limit:
+        raise click.UsageError("--follow goes on from the latest calls: -n is from 1 to 1000 with it.")
+    query = given(**filters)
+    calls: Iterable[Any]
     if follow:
-        calls: Iterable[Any] = client.follow("/v1/calls", query, POLL_S, time.sleep)
+        calls = client.follow("/v1/calls", {**query, "limit": limit}, POLL_S, time.sleep)
+    elif limit:
+        calls = client.get("/v1/calls", {**query, "limit": limit})["items"]
     else:
-        calls = client.get("/v1/calls", query)["items"]
+        calls = client.onward("/v1/calls", query, "0")
     if not as_json:
         click.echo(_line(heading for heading, _, _ in _LINE))
     for call in calls:
-        click.echo(json.dumps(call, ensure_ascii=False, separators=(",", ":")) if as_json else line_of(call))
+        click.echo(json.dumps(call, separators=(",", ":")) if as_json else line_of(call))
     return OK
 
 
 def _usage(client: Client, as_json: bool, by: str, every: str | None, **filters: Any) -> int:
     groups = _groups(by)
-    query = given(by=",".join(groups), every=None if every is None else _interval(every), **filters)
+    interval = None if every is None else _interval(every)
+    query = given(by=",".join(groups), every=interval, limit=ROWS_MAX, **filters)
     usage = client.get("/v1/usage", query)
     if as_json:
         print_json(usage)
@@ -107,6 +114,8 @@ def _usage(client: Client, as_json: bool, by: str, every: str | None, **filters:
         Column("p99 ms", lambda row: milliseconds(row.get("p99_us")), right=True),
     ]
     print_table(usage["items"], columns, "There were no calls.")
+    if not usage.get("complete", True):
+        click.echo("There is more than this: ask for less at once, by a filter or a longer interval.", err=True)
     return OK
 
 
@@ -134,8 +143,8 @@ LOGS = AdminCommand(
     help="Show calls, the latest last: every one that ended, refused ones included. With --json one object a line.",
     params=[
         click.Option(["-f", "--follow"], is_flag=True, help="Go on with those that come."),
-        click.Option(["-n", "--limit"], type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N",
-                     help="The latest so many."),
+        click.Option(["-n", "--limit"], type=click.IntRange(0, 1000), default=20, show_default=True, metavar="N",
+                     help="The latest so many; 0 is all."),
         *_filters(),
         click.Option(["--status"], type=click.IntRange(100, 599), metavar="N", help="Calls answered with this status."),
         click.Option(["--path"], metavar="PREFIX", help="Calls of paths that begin so."),

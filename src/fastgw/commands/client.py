@@ -79,26 +79,35 @@ class Client:
             if cursor is None or not page["items"]:
                 return
 
+    def onward(self, path: str, query: Query, cursor: str) -> Iterator[Any]:
+        """The items of a list that grows, those after `cursor`, until there are no more now."""
+        while True:
+            page = self.get(path, {**query, "limit": PAGE, "cursor": cursor})
+            yield from page["items"]
+            cursor = page["next"]
+            if len(page["items"]) < PAGE or cursor is None:
+                return
+
     def follow(self, path: str, query: Query, pause_s: float, wait: Callable[[float], None]) -> Iterator[Any]:
-        """The items of a list that grows, for ever; while the gateway is away it is waited for."""
-        cursor: str | int | None = None
+        """The latest items of a list that grows, and those that come, for ever; a gateway that is away is waited for.
+
+        Raises only for what goes wrong before the first answer.
+        """
+        page = self.get(path, query)
         is_away = False
         while True:
+            yield from page["items"]
+            cursor = page["next"] if page["next"] is not None else "0"  # nothing was there: all that comes is new
+            if len(page["items"]) < PAGE:
+                wait(pause_s)
             try:
-                page = self.get(path, {**query, "cursor": cursor} if cursor is not None else query)
+                page = self.get(path, {**query, "limit": PAGE, "cursor": cursor})
+                is_away = False
             except Unreachable as error:
-                if cursor is None:
-                    raise
                 if not is_away:
                     print(f"fastgw: {error.format_message()} Waiting for it.", file=sys.stderr, flush=True)
                 is_away = True
-                wait(pause_s)
-                continue
-            is_away = False
-            yield from page["items"]
-            cursor = page["next"] if page["next"] is not None else cursor
-            if not page["items"]:
-                wait(pause_s)
+                page = {"items": [], "next": cursor}
 
     def _ask(self, method: str, path: str, body: Any = None, query: Query | None = None) -> Any:
         try:

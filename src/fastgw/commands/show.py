@@ -65,7 +65,8 @@ def is_terminal() -> bool:
 
 
 def print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if is_terminal() else None))
+    """One document; in ASCII, so that no text in it can be a command to the terminal."""
+    print(json.dumps(value, indent=2 if is_terminal() else None))
 
 
 def print_table(items: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str) -> None:

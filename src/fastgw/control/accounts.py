@@ -28,7 +28,9 @@ class Accounts(Controller):
     @get(sync_to_thread=True, summary="Accounts by name", responses=documented("ledger_unavailable"))
     def list_accounts(self, books: Books, limit: Limit = 100, cursor: AccountCursor = None) -> AccountPage:
         """Those of the file and those of the API."""
-        return AccountPage(*page(books.accounts(cursor or "", limit + 1), limit, account, lambda view: view.name))
+        return AccountPage(
+            *page(lambda most: books.accounts(cursor or "", most), limit, account, lambda view: view.name)
+        )
 
     @post(
         sync_to_thread=True,
@@ -116,4 +118,4 @@ class Accounts(Controller):
          responses=documented("not_found", "ledger_unavailable"))  # fmt: skip
     def list_entries(self, books: Books, name: AccountInPath, limit: Limit = 100, cursor: EntryCursor = 0) -> EntryPage:
         """What was charged until now is among them, as captures in sum; each call is in /v1/calls."""
-        return EntryPage(*page(books.entries(name, cursor, limit + 1), limit, entry, lambda view: str(view.id)))
+        return EntryPage(*page(lambda most: books.entries(name, cursor, most), limit, entry, lambda view: str(view.id)))

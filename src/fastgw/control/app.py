@@ -8,6 +8,7 @@ from litestar.di import Provide
 
 from . import metrics_money
 from .accounts import Accounts
+from .calls import Calls
 from .configuration import Configurations
 from .health import Health
 from .keys import Keys
@@ -19,7 +20,7 @@ from .services import Services
 from .state import States
 
 BODY_MAX = 64 << 10
-CONTROLLERS = (Health, Accounts, Keys, Quotes, Configurations, States)
+CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, States)
 DEPENDENCIES = ("services", "books", "registry", "scraper")
 
 

@@ -5,16 +5,18 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from . import written
-from .written import Amount, Burst, Moment, PositiveAmount, RateText, SignedAmount
+from .written import Amount, Burst, Moment, PositiveAmount, RateText, SignedAmount, whole
 
 GRACE_MAX_S = 30 * 86_400
-IDEMPOTENCY_KEY = r'^(?:[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")$'
-ACCOUNT = "^[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}$"
-KEY_ID = "^key_[0-9a-f]{16}$"
+IDEMPOTENCY_KEY = whole(r'(?:[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")')
+ACCOUNT = whole("[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
+KEY_ID = whole("key_[0-9a-f]{16}")
+ROUTE = whole("[a-z0-9][a-z0-9_.-]{0,62}")
 
 RULES = {
     ACCOUNT: "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit",
     KEY_ID: 'must be "key_" and 16 hex digits',
+    ROUTE: "must be 1 to 63 of a-z 0-9 _ . - and start with a letter or digit",
     IDEMPOTENCY_KEY: "must be 1 to 255 visible ASCII characters",
     written.AMOUNT: written.AMOUNT_RULE,
     written.POSITIVE: f"{written.AMOUNT_RULE}, more than 0",
@@ -24,11 +26,11 @@ RULES = {
 
 AccountName = Annotated[str, Meta(pattern=ACCOUNT, description="Who pays", examples=["acme"])]
 KeyId = Annotated[str, Meta(pattern=KEY_ID, examples=["key_0123456789abcdef"])]
-PlanName = Annotated[str, Meta(pattern="^([a-z0-9][a-z0-9_.-]{0,62})?$", description='A plan of the file, or ""')]
-Label = Annotated[str, Meta(pattern=r"^[ !#-\[\]-~]{0,63}$", description="For people")]
-Reference = Annotated[str, Meta(pattern=r"^[ -~]{0,128}$", description="For programs: an invoice, a payment")]
-Note = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,256}$", description="For people")]
-Why = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,256}$", description="Why, for people")]
+PlanName = Annotated[str, Meta(pattern=whole("([a-z0-9][a-z0-9_.-]{0,62})?"), description='A plan of the file, or ""')]
+Label = Annotated[str, Meta(pattern=whole(r"[ !#-\[\]-~]{0,63}"), description="For people")]
+Reference = Annotated[str, Meta(pattern=whole(r"[ -~]{0,128}"), description="For programs: an invoice, a payment")]
+Note = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{0,256}"), description="For people")]
+Why = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{1,256}"), description="Why, for people")]
 Period = Literal["", "day", "month"]
 
 
@@ -104,9 +106,9 @@ class Rotation(Body, frozen=True):
 class QuoteRequest(Body, frozen=True):
     """Whose call, by the key itself or its id, and which: by the route's name, or by method, host and path."""
 
-    key: Annotated[str, Meta(pattern=r"^[!#-&(-+\--~]{8,256}$")] | None = None
+    key: Annotated[str, Meta(pattern=whole(r"[!#-&(-+\--~]{8,256}"))] | None = None
     key_id: KeyId | None = None
-    route: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_.-]{0,62}$")] | None = None
-    method: Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_-]{0,31}$")] = "POST"
-    host: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\[\]-]{1,255}$")] = "localhost"
-    path: Annotated[str, Meta(pattern=r"^/[!-\"$-~]{0,2047}$", description="With its query, if any")] | None = None
+    route: Annotated[str, Meta(pattern=ROUTE)] | None = None
+    method: Annotated[str, Meta(pattern=whole("[A-Z][A-Z0-9_-]{0,31}"))] = "POST"
+    host: Annotated[str, Meta(pattern=whole(r"[A-Za-z0-9_.:\[\]-]{1,255}"))] = "localhost"
+    path: Annotated[str, Meta(pattern=whole(r"/[!-\"$-~]{0,2047}"), description="With its query, if any")] | None = None

@@ -49,7 +49,7 @@ class Keys(Controller):
     path = "/v1/keys"
     tags = ("keys",)
 
-    @get(sync_to_thread=True, summary="Keys by id", responses=documented("not_found", "ledger_unavailable"))
+    @get(sync_to_thread=True, summary="Keys", responses=documented("not_found", "ledger_unavailable"))
     def list_keys(
         self,
         books: Books,
@@ -58,7 +58,9 @@ class Keys(Controller):
         cursor: KeyCursor = None,
     ) -> KeyPage:
         """Those of the file and those of the API, revoked ones included."""
-        return KeyPage(*page(books.keys(account or "", cursor or "", limit + 1), limit, key, lambda view: view.id))
+        return KeyPage(
+            *page(lambda most: books.keys(account or "", cursor or "", most), limit, key, lambda view: view.id)
+        )
 
     @post(
         sync_to_thread=True,

@@ -52,4 +52,8 @@ class MoneyCollector(Collector):
                                   value=state.dropped_rows)  # fmt: skip
         yield CounterMetricFamily("fastgw_call_log_dropped_cost_nanos", "What those cost; charged all the same",
                                   value=state.dropped_cost_nanos)  # fmt: skip
+        yield GaugeMetricFamily("fastgw_call_log_failing", "1 while the call log cannot be written",
+                                value=int(bool(state.error)))  # fmt: skip
+        yield CounterMetricFamily("fastgw_access_lines_dropped", "Access lines that nobody took",
+                                  value=state.lines_dropped)  # fmt: skip
         yield GaugeMetricFamily("fastgw_call_log_size_bytes", "The call log's size on disk", value=state.bytes)

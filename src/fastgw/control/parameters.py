@@ -15,6 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LIMIT_MAX = 1_000
+CURSOR_MAX = (1 << 53) - 1  # what every reader of JSON has exactly
 
 Books = NamedDependency[SkipValidation[ports.Books]]
 Services = NamedDependency[SkipValidation[services.Services]]
@@ -25,7 +26,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Most item
 AccountFilter = Annotated[str | None, QueryParameter(pattern=ACCOUNT, description="Of this account alone")]
 AccountCursor = Annotated[str | None, QueryParameter(pattern=ACCOUNT, description="`next` of a page")]
 KeyCursor = Annotated[str | None, QueryParameter(pattern=KEY_ID, description="`next` of a page")]
-EntryCursor = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="`next` of a page")]
+EntryCursor = Annotated[int, QueryParameter(ge=0, le=CURSOR_MAX, description="`next` of a page")]
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
@@ -42,18 +43,23 @@ def idempotency_key(field: str | None) -> str:
     return (field or "").removeprefix('"').removesuffix('"')
 
 
-def page(found: list[T], limit: int, show: Callable[[T], R], cursor: Callable[[T], str]) -> tuple[list[R], str | None]:
-    """The first `limit` of what was found, of which one more was asked for, and the cursor of the next page."""
+def page(
+    ask: Callable[[int], list[T]], limit: int, show: Callable[[T], R], cursor: Callable[[T], str]
+) -> tuple[list[R], str | None]:
+    """At most `limit` items, and the cursor of the next page; `ask` gives as many as it is told, at most LIMIT_MAX."""
+    found = ask(min(limit + 1, LIMIT_MAX))
     shown = found[:limit]
-    return [show(item) for item in shown], cursor(shown[-1]) if len(found) > limit else None
+    # The largest page leaves no room for one more: what follows it may be empty.
+    more = len(found) > limit or len(found) == LIMIT_MAX
+    return [show(item) for item in shown], cursor(shown[-1]) if more else None
 
 
-def field(name: str, convert: Callable[[T], R], value: T) -> R:
-    """A field of the body, converted. Raises Refused where it cannot be."""
+def field(name: str, convert: Callable[[T], R], value: T, place: str = "body") -> R:
+    """A field of the body, or of another place, converted. Raises Refused where it cannot be."""
     try:
         return convert(value)
     except ValueError as error:
-        raise invalid(f"body.{name}", str(error)) from None
+        raise invalid(f"{place}.{name}", str(error)) from None
 
 
 def changed(name: str, convert: Callable[[T], R], value: T | UnsetType, none: R | None = None) -> R | None:

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from msgspec import UNSET, UnsetType
+
+from ..calllog.views import Call, CallFilter, Interval, LogState, Usage
 from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState
 from ..model import Config, Rate
 
-Costs = Callable[[], Mapping[str, int]]
+Costs = Callable[[], tuple[Mapping[str, int], int]]  # nanos by account name, and of rows that were dropped
 
 
 class Books(Protocol):
@@ -41,7 +44,7 @@ class Books(Protocol):
     ) -> EntryView: ...
     def entries(self, name: str, after: int = 0, limit: int = 100) -> list[EntryView]: ...
     def keys(self, account: str = "", after: str = "", limit: int = 100) -> list[KeyView]: ...
-    def key(self, id: str) -> KeyView: ...
+    def key(self, key_id: str, /) -> KeyView: ...
     def create_key(
         self,
         account: str,
@@ -52,15 +55,25 @@ class Books(Protocol):
         budget_period: str = "",
         expires_s: int = 0,
     ) -> tuple[KeyView, str]: ...
-    def change_key(self, id: str, **changes: Any) -> KeyView: ...
-    def rotate_key(self, id: str, *, grace_s: int = 0) -> tuple[KeyView, str]: ...
-    def revoke_key(self, id: str) -> KeyView: ...
-    def find_key(self, presented: str) -> KeyView: ...
-    def key_index(self, id: str) -> int:
+    def change_key(
+        self,
+        key_id: str,
+        /,
+        *,
+        name: str | UnsetType = UNSET,
+        rate: Rate | UnsetType | None = UNSET,
+        budget_nanos: int | UnsetType = UNSET,
+        budget_period: str | UnsetType = UNSET,
+        expires_s: int | UnsetType = UNSET,
+    ) -> KeyView: ...
+    def rotate_key(self, key_id: str, /, *, grace_s: int = 0) -> tuple[KeyView, str]: ...
+    def revoke_key(self, key_id: str, /) -> KeyView: ...
+    def find_key(self, presented: str, /) -> KeyView: ...
+    def key_index(self, key_id: str, /) -> int:
         """The key's place in the segment."""
         ...
 
-    def audit(self, log_cost: Costs | None) -> AuditReport: ...
+    def audit(self, log_costs: Costs | None = None, /) -> AuditReport: ...
     def state(self) -> LedgerState:
         """How the ledger is; never waits for the disk."""
         ...
@@ -74,9 +87,9 @@ class Gate(Protocol):
         ...
 
     def quote(self, route_index: int, key_index: int) -> Mapping[str, Any]:
-        """`price` in nanos, `verdict` a Refusal, `wait_ns`, and by its name in lower case each Number of that verdict.
+        """`price` in nanos, `verdict` a Refusal, `wait_ns`, `policy`, and by its name each Number of that verdict.
 
-        Money among them is in nanos, a time in Unix seconds, 0 for never.
+        Money among them is in nanos, a time in Unix seconds, 0 for never. `available` is None where nothing is paid.
         """
         ...
 
@@ -99,31 +112,22 @@ class Reloaded(Protocol):
     def restart(self) -> Sequence[str]: ...
 
 
-class CallLogState(Protocol):
-    """`depth` finished calls wait in journals, `lag_ms` the age of the oldest; `bytes` on disk; the rest since ever."""
-
-    @property
-    def depth(self) -> int: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def dropped_rows(self) -> int: ...
-    @property
-    def dropped_cost_nanos(self) -> int: ...
-    @property
-    def lag_ms(self) -> int: ...
-    @property
-    def bytes(self) -> int: ...
-
-
 class CallLog(Protocol):
     """The call log's thread-safe face."""
 
-    def state(self) -> CallLogState: ...
-    def flush(self) -> None:
+    def state(self) -> LogState: ...
+    def flush(self) -> object:
         """What has ended until now is in the answers from now on."""
         ...
 
     def costs(self) -> Mapping[str, int]:
-        """Nanos by account name, ever, rows that were dropped or deleted included."""
+        """Nanos by account name, ever, rows that were deleted included."""
         ...
+
+    def calls(self, wanted: CallFilter | None = None, *, after: int | None = None, limit: int = 100) -> list[Call]:
+        """The newest first; with `after` those behind that position, in the order of positions."""
+        ...
+
+    def usage(
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+    ) -> list[Usage]: ...

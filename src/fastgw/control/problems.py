@@ -32,6 +32,7 @@ TABLE: dict[str, Row] = {
     "unauthorized": Row(401, "No or wrong token"),
     "browser_refused": Row(403, "Not for browsers"),
     "not_found": Row(404, "Not found"),
+    "call_log_off": Row(404, "No call log"),
     "method_not_allowed": Row(405, "Method not allowed"),
     "conflict": Row(409, "Conflict"),
     "declared_in_file": Row(409, "Declared in the file"),

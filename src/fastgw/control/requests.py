@@ -44,8 +44,11 @@ def decode(body: bytes, kind: type[Struct]) -> Struct:
         raise Refused("invalid_request", f"The body is no JSON: {error}") from None
 
 
-def refuse_strange_queries(request: Request[Any, Any, Any]) -> None:
-    """Refuse a parameter that the operation does not know, or that is there twice: a filter must not be lost."""
+async def refuse_strange_queries(request: Request[Any, Any, Any]) -> None:
+    """Refuse a parameter that the operation does not know, or that is there twice: a filter must not be lost.
+
+    It waits for nothing; were it no coroutine, it would wait for a free thread.
+    """
     if not request.scope["path"].startswith("/v1/"):
         return
     known = _query_names(request.route_handler)

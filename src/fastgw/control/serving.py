@@ -13,6 +13,7 @@ from .services import Services
 THREADS = 8  # as many requests may wait for the ledger's disk at once; others wait for them
 KEEP_ALIVE_S = 75
 SHUTDOWN_S = 3
+HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))  # of every answer
 
 
 def make_server(services: Services, token: str, token_file: str) -> uvicorn.Server:
@@ -30,6 +31,7 @@ def make_server(services: Services, token: str, token_file: str) -> uvicorn.Serv
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        headers=list(HEADERS),
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )

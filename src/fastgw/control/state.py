@@ -1,5 +1,6 @@
 """Decides what /v1/state and /v1/audit show: how each part of the gateway is, and if all its sums agree."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from litestar import Controller, get
@@ -7,6 +8,7 @@ from msgspec import Struct
 
 from .. import __version__
 from ..states import WorkerState
+from . import ports
 from .metrics import cpu_seconds
 from .parameters import Services
 from .problems import documented
@@ -75,6 +77,7 @@ class CallLog(Struct, frozen=True):
     dropped_cost: Money
     lag_ms: int
     size_bytes: int
+    error: str
 
 
 class State(Struct, frozen=True):
@@ -117,7 +120,7 @@ class States(Controller):
     def audit(self, services: Services) -> Audit:
         """Sums everything up, to the nano. It may take seconds with millions of accounts; calls go on meanwhile."""
         log = services.call_log
-        report = services.books.audit(None if log is None else log.costs)
+        report = services.books.audit(None if log is None else lambda: _costs(log))
         return Audit(
             passed=not report.differences,
             at=moment_of_ns(report.at_ns),
@@ -139,6 +142,12 @@ def unready(services: Services) -> str:
     segment = services.segment
     ready = sum(segment.worker(index)["state"] == WorkerState.READY for index in range(segment.worker_slots))
     return "" if ready >= wanted else f"{ready} of {wanted} workers are ready"
+
+
+def _costs(log: ports.CallLog) -> tuple[Mapping[str, int], int]:
+    """What calls cost by account, by the log as it is now, and what those cost that it had to drop."""
+    log.flush()
+    return log.costs(), log.state().dropped_cost_nanos
 
 
 def _worker(number: int, row: dict[str, int]) -> Worker:
@@ -164,4 +173,4 @@ def _call_log(services: Services) -> CallLog | None:
         return None
     state = services.call_log.state()
     dropped = money(state.dropped_cost_nanos)
-    return CallLog(state.depth, state.rows, state.dropped_rows, dropped, state.lag_ms, state.bytes)
+    return CallLog(state.depth, state.rows, state.dropped_rows, dropped, state.lag_ms, state.bytes, state.error)

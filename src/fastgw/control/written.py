@@ -8,13 +8,19 @@ from msgspec import Meta
 from .. import units
 from ..model import Rate
 
+
+def whole(form: str) -> str:
+    """A pattern that this form matches to the end: Python's "$" alone would let a final newline pass."""
+    return rf"^{form}$(?!\n)"
+
+
 _UNITS = r"([0-9]{1,9}|[1-8][0-9]{9})(\.[0-9]{1,9})?"
 _NOT_ZERO = r"(?=.*[1-9])"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-AMOUNT, POSITIVE, SIGNED = f"^{_UNITS}$", f"^{_NOT_ZERO}{_UNITS}$", f"^-?{_NOT_ZERO}{_UNITS}$"
+AMOUNT, POSITIVE, SIGNED = whole(_UNITS), whole(_NOT_ZERO + _UNITS), whole(f"-?{_NOT_ZERO}{_UNITS}")
 AMOUNT_RULE = 'must be an amount with at most 9 decimals, below 9000000000, as a string like "0.001"'
-RATE = "^[1-9][0-9]{0,8}/[smhd]$"
+RATE = whole("[1-9][0-9]{0,8}/[smhd]")
 
 # Of requests.
 Amount = Annotated[
@@ -35,7 +41,7 @@ Burst = Annotated[int, Meta(ge=1, le=units.BURST_MAX, description="Requests at o
 # Of answers.
 Money = Annotated[
     str,
-    Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,9})?$", description="Money: a decimal string, exact to the nano"),
+    Meta(pattern=whole(r"-?[0-9]{1,10}(\.[0-9]{1,9})?"), description="Money: a decimal string, exact to the nano"),
 ]
 
 

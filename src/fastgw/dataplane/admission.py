@@ -28,6 +28,6 @@ def build_gate(segment: Segment, worker: int, config: Config) -> Gate:
 
 
 def reload_gate(gate: Gate, segment: Segment, config: Config) -> None:
-    """Decide by `config` from the next request on; on an error, by what was there. Calls in flight keep what they met."""
+    """Decide by `config` from the next request on, or, on an error, by what was there; calls in flight keep theirs."""
     tables, limits = _tables(segment, config)
     gate.reload(*tables, **limits)

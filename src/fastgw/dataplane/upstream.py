@@ -188,7 +188,7 @@ class Balancer:
 
     def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
         known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools = [
+        self.pools: list[Pool] = [
             known.get((number, target)) or Pool(plane, target, number, server)
             for number, target in enumerate(upstream.targets, 1)
         ]

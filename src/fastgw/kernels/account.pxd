@@ -11,13 +11,14 @@
 #
 # Rows are the workers', and the keeper's for what it takes out itself, so that `granted` only ever grows.
 #
-# reserved - released is therefore never below this row's part of `committed`. When a worker dies, what it held is
-# reserved - released - captured, and giving that back is a single store (`cell_orphans_release`). Whatever it left in
-# `committed` beyond the sum of all cells is nobody's (`account_excess`), and is subtracted once (`account_settle`). All
-# are functions of what is in memory, so that doing them again, after any crash, changes nothing.
+# reserved - released is therefore never below this row's part of `committed`. When a worker dies, it held at most
+# reserved - released - captured, and that is still claimed by its row: nobody else takes it out of `committed`, and who
+# recovers takes it out once (account_claim_take), when all that all rows claim is seen to be there. Between its two
+# stores it may have claimed what is not there (account_claim_shrink). All are functions of what is in memory: whoever
+# recovers can be killed as well, and the next goes on.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastgw.kernels.atomics cimport add_i64, cas_i64, fence_full, load_i64, store_i64, store_u8
+from fastgw.kernels.atomics cimport add_i64, cas_i64, fence_full, load_i64, load_u64, store_i64, store_u8
 
 cdef enum hold_result_t:
     HOLD_OK = 0
@@ -90,28 +91,27 @@ cdef inline hold_result_t account_why(const account_t* account, const cell_t* ce
     return HOLD_HELD if cost <= room else HOLD_INSUFFICIENT
 
 
-cdef inline int64_t cell_orphans_release(cell_t* cell) noexcept nogil:
-    """Void everything that a dead worker held; returns the nanos given back."""
-    cdef int64_t orphaned = cell.reserved - cell.released - cell.captured
-    if orphaned:
-        store_i64(&cell.released, cell.reserved - cell.captured)
-    return orphaned
+cdef inline int64_t cell_claim(const cell_t* cell) noexcept nogil:
+    """Nanos of `committed` that this row claims and has not charged: its open holds and, once its owner is dead, at
+    least what the owner had left there."""
+    return cell.reserved - cell.released - cell.captured
 
 
-cdef inline bint account_surplus(const account_t* account, const cell_t* cells, uint64_t stride, int rows,
-                                 int64_t* surplus) noexcept nogil:
-    """`committed` less what all cells account for, at one instant; false when somebody was at it: ask again.
+cdef inline bint account_surplus(const account_t* account, const cell_t* cells, uint64_t stride,
+                                 const uint64_t* workers, int64_t* surplus) noexcept nogil:
+    """`committed` less what all rows claim and have charged, at one instant; false: somebody was at it, ask again.
 
     Collected twice: all the sums only grow, so equal readings mean that nothing happened between them, and
     `committed` was read at an instant when every cell stood still. Only what was read then may be used: a third reading
     could miss what has been given back since. Calls then in flight can only make the answer smaller than the truth,
-    never larger.
+    never larger. `cells` is the keeper's, the first row's; `workers` the number of rows that follow, which can grow.
     """
+    cdef uint64_t rows = 1 + load_u64(workers)
     cdef int64_t first = 0
     cdef int64_t second = 0
-    cdef int64_t used = 0
+    cdef int64_t claimed = 0
     cdef int64_t committed, reserved, released
-    cdef int row
+    cdef uint64_t row
     for row in range(rows):
         first += load_i64(&cells[row * stride].reserved) + load_i64(&cells[row * stride].released)
     committed = load_i64(&account.committed)
@@ -119,37 +119,54 @@ cdef inline bint account_surplus(const account_t* account, const cell_t* cells, 
         reserved = load_i64(&cells[row * stride].reserved)
         released = load_i64(&cells[row * stride].released)
         second += reserved + released
-        used += reserved - released
-    surplus[0] = committed - used
-    return first == second
+        claimed += reserved - released
+    surplus[0] = committed - claimed
+    return first == second and rows == 1 + load_u64(workers)
 
 
-cdef inline int64_t account_excess(const account_t* account, const cell_t* cells, uint64_t stride,
-                                   int rows) noexcept nogil:
-    """Nanos in `committed` that no cell accounts for, or -1 when somebody was at it: ask again."""
-    cdef int64_t surplus
-    if not account_surplus(account, cells, stride, rows, &surplus):
-        return -1
-    return surplus if surplus > 0 else 0
+cdef inline bint account_claim_take(account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
+                                    const uint64_t* workers) noexcept nogil:
+    """Take all that `mine` claims out of `committed`, if that is in it; false: it is not, or somebody was at it.
 
-
-cdef inline int64_t account_settle(account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
-                                   int rows) noexcept nogil:
-    """Take out of `committed` what no cell accounts for: the nanos, or -1 when somebody was at it: try again.
-
-    Supervisor and keeper may do it at once, each by a row of its own (`mine`: a dead worker's, the keeper's). The
-    excess is first claimed like a hold, so that the other does not see it any more; what both have claimed shows as a
-    `committed` below the sum of all cells, and who sees that steps back. One killed here leaves an orphan like any.
+    The claims of all rows are in `committed` together, so nobody else's is touched, even where supervisor and keeper
+    do this at once, each by a row of its own: the dead worker's, and the keeper's.
     """
-    cdef int64_t excess = account_excess(account, cells, stride, rows)
     cdef int64_t surplus
-    cdef bint mine_alone
-    if excess <= 0:
-        return excess
-    store_i64(&mine.reserved, mine.reserved + excess)
+    if not account_surplus(account, cells, stride, workers, &surplus) or surplus < 0:
+        return False
+    add_i64(&account.committed, -cell_claim(mine))
+    store_i64(&mine.released, mine.reserved - mine.captured)
+    return True
+
+
+cdef inline bint account_claim_shrink(const account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
+                                      const uint64_t* workers) noexcept nogil:
+    """Give up that part of the claim of `mine` that is not in `committed`; false: somebody was at it, ask again.
+
+    The dead owner had not come to put it there, or had taken it out already. Others may only seem to be missing some
+    as well, while they are just holding, so this is for when they have had time enough.
+    """
+    cdef int64_t claim = cell_claim(mine)
+    cdef int64_t surplus
+    if not account_surplus(account, cells, stride, workers, &surplus):
+        return False
+    if surplus < 0:
+        store_i64(&mine.released, mine.released + (claim if claim < -surplus else -surplus))
+    return True
+
+
+cdef inline int64_t account_claim_excess(const account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
+                                         const uint64_t* workers) noexcept nogil:
+    """Claim by `mine` what is in `committed` and no row claims; the nanos. `account_claim_take` takes it then, or
+    `account_claim_undo` gives the claim up: two may have claimed the same."""
+    cdef int64_t surplus
+    if not account_surplus(account, cells, stride, workers, &surplus) or surplus <= 0:
+        return 0
+    store_i64(&mine.reserved, mine.reserved + surplus)
     fence_full()
-    mine_alone = account_surplus(account, cells, stride, rows, &surplus) and surplus >= 0
-    if mine_alone:
-        add_i64(&account.committed, -excess)
-    store_i64(&mine.released, mine.released + excess)
-    return excess if mine_alone else -1
+    return surplus
+
+
+cdef inline void account_claim_undo(cell_t* mine) noexcept nogil:
+    """Give up a claim; `committed` stays as it is."""
+    store_i64(&mine.released, mine.reserved - mine.captured)

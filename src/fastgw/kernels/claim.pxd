@@ -60,7 +60,6 @@ cdef struct claim_t:                # one call: who makes it, what it would take
     uint64_t plan                   # slot; 0: none
     const limit_t* plan_limit       # NULL: none
     int64_t price
-    holds_t holds                   # what has been taken
     # of a refusal
     const limit_t* violated         # the limit that takes longest to have room, whose it is, and how long it takes
     int policy
@@ -70,6 +69,10 @@ cdef struct claim_t:                # one call: who makes it, what it would take
     int64_t at_s                    # when it resets, or when it expired; 0: never
     uint64_t quota                  # calls
     uint64_t used
+
+
+cdef inline bint _is_over(const claim_t* c, int64_t at_s) noexcept nogil:
+    return <int64_t>(<uint64_t>c.time_ns // <uint64_t>1000000000) >= at_s
 
 
 cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index, claim_t* c) noexcept nogil:
@@ -87,7 +90,7 @@ cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index,
     if unlikely(<uint32_t>state != KEY_ACTIVE):
         return CLAIM_REVOKED_KEY
     expires_s = load_i64(&key.expires_s)
-    if unlikely(expires_s != 0) and c.time_ns // 1000000000 >= expires_s:
+    if unlikely(expires_s != 0) and _is_over(c, expires_s):
         return CLAIM_EXPIRED_KEY
     return CLAIM_GRANTED
 
@@ -107,7 +110,7 @@ cdef inline int _look_at_terms(const tariff_t* t, claim_t* c, uint64_t terms) no
     """The subscription's end, and what the plan changes."""
     cdef int64_t expires_s = account_expires_s(terms)
     cdef uint64_t plan = account_plan(terms)
-    if expires_s and c.time_ns // 1000000000 >= expires_s:
+    if expires_s and _is_over(c, expires_s):
         c.at_s = expires_s
         return CLAIM_SUBSCRIPTION_EXPIRED
     if plan < t.plans:
@@ -201,24 +204,47 @@ cdef inline int claim_look(const segment_t* s, const tariff_t* t, claim_t* c) no
     return CLAIM_GRANTED
 
 
-cdef inline bint _hold(segment_t* s, claim_t* c, int worker) noexcept nogil:
-    """Hold the money and the calls of the quotas, all or none."""
-    memset(&c.holds, 0, sizeof(holds_t))
+cdef inline void claim_nothing(claim_t* c) noexcept nogil:
+    """The claim of a call that takes nothing."""
+    c.price = 0
+    c.budget = 0
+    c.day = 0
+    c.month = 0
+
+
+cdef inline void claim_holds(const claim_t* c, holds_t* h) noexcept nogil:
+    """Write what the claim holds into `h`, which is zeroed."""
     if c.price:
-        holds_add(&c.holds, HOLD_ACCOUNT, c.account, c.price)
-        if c.budget:
-            holds_add(&c.holds, HOLD_BUDGET, c.budget - 1, c.price)
+        holds_add(h, HOLD_ACCOUNT, c.account, c.price)
+    if likely((c.budget | c.day | c.month) == 0):
+        return
+    if c.price and c.budget:
+        holds_add(h, HOLD_BUDGET, c.budget - 1, c.price)
     if c.day:
-        holds_add(&c.holds, HOLD_DAY, c.day - 1, 1)
+        holds_add(h, HOLD_DAY, c.day - 1, 1)
     if c.month:
-        holds_add(&c.holds, HOLD_MONTH, c.month - 1, 1)
+        holds_add(h, HOLD_MONTH, c.month - 1, 1)
+
+
+cdef inline bint _hold(const segment_t* s, const claim_t* c, int worker) noexcept nogil:
+    """Hold the money and the calls of the quotas, all or none."""
+    cdef holds_t h
     if likely((c.budget | c.day | c.month) == 0):
         return c.price == 0 or account_hold(&s.accounts[c.account], layout_cell(s, worker, c.account), c.price)
-    return holds_take(s, worker, &c.holds) < 0
+    memset(&h, 0, sizeof(holds_t))
+    claim_holds(c, &h)
+    return holds_take(s, worker, &h) < 0
 
 
-cdef inline bint claim_take(segment_t* s, const tariff_t* t, claim_t* c, int worker) noexcept nogil:
-    """Take what `claim_look` has found to be there: `c.holds`, and a call from every bucket.
+cdef inline void _void(const segment_t* s, const claim_t* c, int worker) noexcept nogil:
+    cdef holds_t h
+    memset(&h, 0, sizeof(holds_t))
+    claim_holds(c, &h)
+    holds_void(s, worker, &h)
+
+
+cdef inline bint claim_take(const segment_t* s, const tariff_t* t, const claim_t* c, int worker) noexcept nogil:
+    """Take what `claim_look` has found to be there: hold the money and the calls, take from every bucket.
 
     False: somebody was faster, and nothing is taken; look again. (A call that a bucket gave just before the next one
     would not is given back unless others have taken from it since, as `bucket_undo` says.)
@@ -244,5 +270,5 @@ cdef inline bint claim_take(segment_t* s, const tariff_t* t, claim_t* c, int wor
         if not fits and t.limit.scale:
             bucket_undo(&t.bucket[c.key], before, after)
     if unlikely(not fits):
-        holds_void(s, worker, &c.holds)
+        _void(s, c, worker)
     return fits

@@ -157,7 +157,7 @@ cdef inline void journal_settle(const segment_t* s, int worker, record_t* record
 cdef inline bint journal_finish(const segment_t* s, int worker) noexcept nogil:
     """Finish what a dead worker had decided to capture and record; whether there was anything.
 
-    The rest of its holds is given back by `cell_orphans_release`, afterwards.
+    What else it held is given back afterwards (`account_claim_take`).
     """
     cdef journal_t* j = layout_journal(s, worker)
     cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))

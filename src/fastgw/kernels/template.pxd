@@ -1,5 +1,6 @@
 # Decides the body of a refusal: constant pieces of JSON, and between them the numbers of the call.
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from fastgw.kernels.claim cimport claim_t
 from fastgw.kernels.render cimport MONEY_BYTES, put_bytes, put_decimal, put_money, put_time
@@ -15,21 +16,20 @@ cdef enum number_t:                 # the numbers of refusals.py
 
 cdef enum:
     NUMBERS_MAX = 4                 # in one body
-    TOKEN_BYTES = MONEY_BYTES + 3   # the longest token of JSON: an amount between quotes
+    TOKEN_BYTES = MONEY_BYTES + 3   # the longest token of JSON: an amount between quotes, rounded up
+    LINK_BYTES = 32                 # of what stands before, between and after numbers
 
 cdef struct template_t:
     const char* start               # status line and constant fields, whole lines
     size_t start_length
-    const char* part[NUMBERS_MAX + 1]
-    size_t part_length[NUMBERS_MAX + 1]
-    size_t constant                 # bytes of all parts
+    const char* body                # all of it, or what comes before the first number
+    size_t body_length
+    char link[NUMBERS_MAX][LINK_BYTES]      # after each number
+    size_t link_length[NUMBERS_MAX]
     uint32_t number[NUMBERS_MAX]
     uint32_t numbers
-    uint16_t status
-
-cdef struct tokens_t:
-    char text[NUMBERS_MAX][TOKEN_BYTES]
-    size_t length[NUMBERS_MAX]
+    uint32_t digits                 # that the length of the longest body has
+    uint32_t status
 
 
 cdef inline char* _put_token(char* to, uint32_t number, const claim_t* c) noexcept nogil:
@@ -40,33 +40,39 @@ cdef inline char* _put_token(char* to, uint32_t number, const claim_t* c) noexce
     if number == NUMBER_RESETS_AT and c.at_s == 0:
         return put_bytes(to, b"null", 4)
     to[0] = 34
-    to += 1
-    if number == NUMBER_PRICE:
-        to = put_money(to, c.price)
-    elif number == NUMBER_AVAILABLE:
-        to = put_money(to, c.available)
+    if number <= NUMBER_AVAILABLE:
+        to = put_money(to + 1, c.price if number == NUMBER_PRICE else c.available)
     elif number == NUMBER_WINDOW:
-        to = put_bytes(to, b"month", 5) if c.monthly else put_bytes(to, b"day", 3)
+        to = put_bytes(to + 1, b"month", 5) if c.monthly else put_bytes(to + 1, b"day", 3)
     else:
-        to = put_time(to, c.at_s)
+        to = put_time(to + 1, c.at_s)
     to[0] = 34
     return to + 1
 
 
-cdef inline size_t template_fill(const template_t* t, const claim_t* c, tokens_t* tokens) noexcept nogil:
-    """Write the numbers of the call; the length of the whole body."""
-    cdef size_t total = t.constant
-    cdef uint32_t i
-    for i in range(t.numbers):
-        tokens.length[i] = <size_t>(_put_token(tokens.text[i], t.number[i], c) - tokens.text[i])
-        total += tokens.length[i]
-    return total
+cdef inline char* template_length(char* to, const template_t* t) noexcept nogil:
+    """The line that says how long the body is; its digits, the last of which is 3 bytes before the end, come later."""
+    to = put_bytes(to, b"Content-Length: ", 16)
+    memset(to, 32, t.digits)
+    return put_bytes(to + t.digits, b"\r\n", 2)
 
 
-cdef inline char* template_body(char* to, const template_t* t, const tokens_t* tokens) noexcept nogil:
+cdef inline char* template_body(char* to, const template_t* t, const claim_t* c, char* length_end) noexcept nogil:
+    """Write the body; and where it has numbers, its length into the line that ends at `length_end`."""
+    cdef const char* start = to
+    cdef uint64_t length
     cdef uint32_t i
-    to = put_bytes(to, t.part[0], t.part_length[0])
+    to = put_bytes(to, t.body, t.body_length)
+    if t.numbers == 0:
+        return to
     for i in range(t.numbers):
-        to = put_bytes(to, tokens.text[i], tokens.length[i])
-        to = put_bytes(to, t.part[i + 1], t.part_length[i + 1])
+        to = _put_token(to, t.number[i], c)
+        memcpy(to, t.link[i], LINK_BYTES)           # all of it, because that takes two instructions
+        to += t.link_length[i]
+    length = <uint64_t>(to - start)
+    length_end -= 3
+    while length:
+        length_end[0] = <char>(48 + length % <uint64_t>10)
+        length_end -= 1
+        length //= <uint64_t>10
     return to

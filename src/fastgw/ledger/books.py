@@ -41,11 +41,20 @@ class Books:
         at: Callable[[str], None] = lambda _: None,
         vfs: str | None = None,
     ) -> None:
-        self.parts = Parts(segment, Store(directory, vfs), clock, at)
+        self._make_parts: Callable[[], Parts] = lambda: Parts(segment, Store(directory, vfs), clock, at)
+        self.loading = threading.Lock()  # who makes or declares accounts
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.parts = self._make_parts()
         self.writer = self.parts.writer
         self.money = MoneyJobs(self.parts)
         self.key_jobs = KeyJobs(self.parts)
-        self.loading = threading.Lock()  # who makes or declares accounts
+
+    def renew(self) -> None:
+        """Forget an `open` or first `apply` that failed, to try again."""
+        self.close()
+        self._assemble()
 
     # Life
 
@@ -241,6 +250,15 @@ class Books:
     def key(self, key_id: str) -> KeyView:
         """Raises NotFound."""
         return self.writer.read(lambda store: self.key_jobs.view(store, key_id))
+
+    def key_index(self, key_id: str) -> int:
+        """The place in the segment of a key that may be used, or might be again. Raises NotFound."""
+        number = parse_id(key_id)
+        with self.writer.lock:
+            index = self.parts.keys.find(number)
+        if index < 0:
+            raise NotFound(f'key "{key_id}": it has been revoked for good, or was never here')
+        return index
 
     def find_key(self, presented: str) -> KeyView:
         """The key of that text. Raises NotFound."""

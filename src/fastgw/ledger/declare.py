@@ -156,6 +156,8 @@ class Declaration:
                 "UPDATE account SET status = ?, credit = ?, plan = ?, expires = ? WHERE id = ?",
                 (wanted.status, wanted.credit, wanted.plan, wanted.expires_s, wanted.id),
             )
+        if row.status == "closed":
+            self.parts.keys.reopen(turn, row.id)
         more = account.balance_nanos - row.opened
         if more > 0:
             self.parts.entries.credit(turn, row.id, "opening", more)
@@ -224,6 +226,6 @@ class Declaration:
         name, balance = turn.store.one("SELECT name, balance FROM account WHERE id = ?", (number,))
         amount = max(0, min(less, balance, entries.available(turn, number)))
         if amount and entries.take(turn, number, amount):
-            entries.debit(turn, number, "opening", amount)
+            entries.retract(turn, number, amount)
             less -= amount
         return [(name, less)]

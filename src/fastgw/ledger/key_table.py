@@ -19,6 +19,7 @@ from .roster import Kind, Roster
 from .store import Store
 from .texts import Texts
 from .views import KeyView
+from .writer import Turn
 
 BATCH = 1000  # keys loaded under one hold of the lock
 HINT = 4
@@ -162,6 +163,11 @@ class KeyTable:
             self.segment.set_key(index, account, limit, status, row.expires_s, budget)
 
         return place
+
+    def reopen(self, turn: Turn, account: int) -> None:
+        """Place the keys of an account that had no place in this segment."""
+        for values in turn.store.rows(f"{SELECT} WHERE account = ?", (account,)):
+            turn.then(self.prepare(turn.store, KeyRow(*values), turn.now_s))
 
     # Loading
 
