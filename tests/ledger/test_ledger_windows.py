@@ -221,4 +221,3 @@ def test_a_monthly_budget_of_a_key_follows_the_zone_of_the_accounts_plan(acme: D
     acme.pass_s(1)
     assert acme.books.key(view.id).budget_used_nanos == 0
     assert acme.segment.hold(0, meter, 10)
-
