@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,11 +46,10 @@ class Journals:
     def journal_written(self, worker: int, /) -> int:
         return self.written[worker]
 
-    def journal_into(self, worker: int, first: int, buffer: Any, /) -> tuple[int, int, int]:
+    def journal_into(self, worker: int, first: int, buffer: memoryview, /) -> tuple[int, int, int]:
         start = max(first, self.written[worker] - RING)
         count = min(len(buffer) // RECORD.itemsize, self.written[worker] - start, RING - start % RING)
-        ring = self.rings[worker].view(np.uint8)
-        at = start % RING * RECORD.itemsize
+        ring, at = self.rings[worker].view(np.uint8).data, start % RING * RECORD.itemsize
         buffer[: count * RECORD.itemsize] = ring[at : at + count * RECORD.itemsize]
         return count, start + count, start - first
 
@@ -136,11 +134,11 @@ def measure(rate: int, workers: int, seconds: float, rows: Rows, folder: Path, a
         cpu.append(thread_cpu(log.lines.thread) / max(1, count) * 1e6)
     log.stop()
     state = log.state()
-    late = sorted(waits)
+    late = [wait * 1e3 for wait in sorted(waits)]
     return (
         f"{rate:>8,} × {workers}  {count:>10,}  {state.dropped_rows:>8,}  {sum(cpu):>6.2f}  "
         + " + ".join(f"{each:.2f}" for each in cpu)
-        + f"  {state.bytes / max(1, count):>5.1f} B  {late[len(late) * 99 // 100] * 1e3:>5.1f} / {late[-1] * 1e3:.1f} ms"
+        + f"  {state.bytes / max(1, count):>5.1f} B  {late[len(late) * 99 // 100]:>5.1f} / {late[-1]:.1f} ms"
     )
 
 

@@ -26,13 +26,14 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG = (
-    "command", "supervisor", "worker", "dataplane", "keeper", "control", "ledger", "calllog",
+COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG = (
+    "command", "supervisor", "probe", "worker", "dataplane", "keeper", "control", "ledger", "calllog",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
     COMMAND: {"__main__", "cli", "commands", "demo"},
-    SUPERVISOR: {"supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "workers"},
+    SUPERVISOR: {"supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "upgrade", "workers"},
+    PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
     KEEPER: {"dry_run", "keeper", "loading", "reloading"},
@@ -42,14 +43,15 @@ GROUPS = {
     READING: {"config"},
     VALUES: {"model", "published", "rows"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_http", "_mapping", "_routes", "_segment", "_wire", "kernels",
-        "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
+        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire",
+        "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
         "channel",
     },
 }  # fmt: skip
 ARROWS = {
     COMMAND: {SUPERVISOR, READING, VALUES, BASE},
     SUPERVISOR: {WORKER, KEEPER, VALUES, BASE},
+    PROBE: {SUPERVISOR, READING, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
     KEEPER: {CONTROL, LEDGER, CALLLOG, READING, VALUES, BASE},

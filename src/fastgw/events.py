@@ -29,6 +29,7 @@ class Events:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._channels: dict[int, Channel] = {}
+        self._again: list[int] = []
 
     def watch(self, descriptor: int, act: Callable[[], None]) -> None:
         """Call `act` within `wait` whenever the descriptor can be read."""
@@ -48,10 +49,10 @@ class Events:
     def wait(self, within_s: float) -> list[int]:
         """Wait for anything; the signals that came, in their order."""
         self._mind_writing()
-        signals: list[int] = []
-        for key, mask in self._selector.select(max(0.0, within_s)):
+        signals, self._again = self._again, []
+        for key, mask in self._selector.select(0.0 if signals else max(0.0, within_s)):
             if key.fileobj is self._woken:
-                signals = [number for number in self._read_signals() if number in SIGNALS]
+                signals += self.caught()
                 continue
             if mask & selectors.EVENT_WRITE and key.fd in self._channels:
                 self._channels[key.fd].flush()
@@ -66,10 +67,15 @@ class Events:
             if key.events != wanted:
                 self._selector.modify(descriptor, wanted, key.data)
 
-    def _read_signals(self) -> bytes:
+    def caught(self) -> list[int]:
+        """The signals that have come since `wait` last told."""
         with contextlib.suppress(BlockingIOError):
-            return self._woken.recv(4096)
-        return b""
+            return [number for number in self._woken.recv(4096) if number in SIGNALS]
+        return []
+
+    def again(self, signals: list[int]) -> None:
+        """Have `wait` tell these, as if they came now."""
+        self._again += signals
 
 
 def _noted(*_: object) -> None:

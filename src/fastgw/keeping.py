@@ -12,7 +12,7 @@ from .workers import Shared
 
 EARLY_S = 10.0  # a keeper that ends sooner ended early
 READY = "ready"
-END_S = 5.0  # in which one that is told to end must have written what it has to
+END_S = 10.0  # in which one that is told to end must have written what it has to
 
 
 class Keeper(Child):
@@ -95,13 +95,19 @@ class Keeper(Child):
         pause_s = self.ended(time.monotonic() - self.started_at < EARLY_S)
         say(f"keeper {end}; starting another" + (f" in {pause_s:.1f} s" if pause_s else ""))
 
+    def adopt(self, pid: int) -> None:
+        """It was started by another program; nothing is heard from it any more."""
+        self.process = Process(pid)
+
     def end(self) -> None:
         """End it, and wait for it: it may have something to write, for which it has a bounded time."""
         if self.process is not None:
             self.process.signal(signal.SIGTERM)
             until = time.monotonic() + END_S
+            signals: list[int] = []
             while self.process.poll() is None and time.monotonic() < until:
-                self.events.wait(0.1)
+                signals += self.events.wait(0.1)
+            self.events.again(signals)
             if self.process.poll() is None:
                 say("the keeper did not end; killing it")
             self.process.signal(signal.SIGKILL)

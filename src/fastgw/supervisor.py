@@ -1,16 +1,19 @@
 """The supervisor: owns the listening sockets, the segment and the children; starts, replaces and ends them.
 
 It decides nothing about requests and writes nothing to a disk but its lock. It waits for signals and for what its
-children say, and never for one of them. SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reloads.
+children say, and never for one of them. SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reloads, SIGUSR2
+upgrades to the code that is installed now.
 """
 
 import os
 import signal
+import socket
+import sys
 import time
 from collections.abc import Callable
 
 from . import __version__, published
-from ._segment import SegmentError
+from ._segment import Segment, SegmentError
 from .channel import Publish, Served
 from .children import inherit_nothing, say
 from .events import Events
@@ -22,10 +25,21 @@ from .opening import open_segment
 from .published import Source
 from .rollout import Rollout
 from .secret import SecretError
+from .upgrade import (
+    HANDOVER_VERSION,
+    Handover,
+    Probe,
+    Verdict,
+    go_over,
+    hold_signals,
+    received,
+    release_signals,
+)
 from .workers import KILL_AFTER_S, Shared, StartError, Workers
 
 START_TIMEOUT_S = 30.0
 START_CHECK_S = 0.1
+IDLE_S = 1.0
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,38 +48,71 @@ class Stopped(Exception):
 
 
 class Supervisor:
-    """One running gateway; `run` returns the exit code."""
+    """One running gateway: `begin` or `adopt` it; `run` returns the exit code."""
 
-    def __init__(self, config: Config, source: Source) -> None:
-        server = config.server
+    def __init__(self, config: Config, shared: Shared, listeners: Listeners, lifeline_end: int, events: Events) -> None:
         self.config = config
+        self.shared = shared
+        self.listeners = listeners
+        self.lifeline_end = lifeline_end  # it closes when this process is gone, which tells the children
+        self.events = events
         self.draining = False
-        inherit_nothing()
-        self.events = Events()
-        lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
-        self.listeners = Listeners.open(server.listen_address, server.workers)
-        segment, self.disposable = open_segment(config)  # a new one, until a worker may have charged somebody
-        for route in config.routes:
-            segment.route_slot(route.name)
-        self.lifeline, self.lifeline_end = os.pipe()  # children read it; it closes when this process is gone
-        config_fd = published.publish(config, source)
-        self.shared = Shared(segment, config_fd, self.lifeline, lock, server.drain_timeout_ms)
-        self._assemble(server.workers)
-        for slot in range(segment.worker_slots):
-            self.workers.recover(slot)
-
-    def _assemble(self, number: int) -> None:
-        self.keeper = Keeper(self.shared, self.events, self._publish)
-        self.workers = Workers(self.shared, self.listeners, self.events, number)
+        self.disposable = False  # a new segment, until a worker may have charged somebody
+        self.adopted = False  # it goes on with what another program has begun
+        self.upgrade_wanted = False
+        self.probe: Probe | None = None
+        self.keeper = Keeper(shared, events, self._publish)
+        self.workers = Workers(shared, listeners, events, config.server.workers)
         self.rollout = Rollout(self.workers)
         self.workers.on_configured = self.rollout.configured
         self.workers.on_death = self.rollout.died
+
+    @staticmethod
+    def begin(config: Config, source: Source) -> "Supervisor":
+        """Alone on the state directory and the address. Raises Occupied, SegmentError, SecretError or OSError."""
+        server = config.server
+        inherit_nothing()
+        events = Events()
+        lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
+        listeners = Listeners.open(server.listen_address, server.workers)
+        segment, is_new = open_segment(config)
+        for route in config.routes:
+            segment.route_slot(route.name)
+        lifeline, lifeline_end = os.pipe()
+        shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
+        self = Supervisor(config, shared, listeners, lifeline_end, events)
+        self.disposable = is_new
+        self.workers.find_orphans()
+        return self
+
+    @staticmethod
+    def adopt(handed: Handover) -> "Supervisor":
+        """Go on with what another version of this program has handed over."""
+        inherit_nothing()
+        events = Events()
+        config = published.read(handed.config_fd)
+        listeners = Listeners([socket.socket(fileno=descriptor) for descriptor in handed.listeners])
+        shared = Shared(
+            Segment.open(handed.segment), handed.config_fd, handed.lifeline, handed.lock,
+            config.server.drain_timeout_ms, handed.generation,
+        )  # fmt: skip
+        self = Supervisor(config, shared, listeners, handed.lifeline_end, events)
+        self.adopted = True
+        self.workers.started = True
+        for worker in handed.workers:
+            self.workers.adopt(worker)
+        if handed.keeper:
+            self.keeper.adopt(handed.keeper)
+        return self
 
     # Life
 
     def run(self) -> int:
         try:
-            self._start()
+            if self.adopted:
+                self._succeed()
+            else:
+                self._start()
         except Stopped:
             self._kill()
             say("stopped before it served")
@@ -89,6 +136,16 @@ class Supervisor:
         say(f"{__version__} serving on http://{server.listen_address} with {many}"
             + (f", admin on http://{server.admin_address}" if server.admin_address else ""))  # fmt: skip
 
+    def _succeed(self) -> None:
+        """Replace the keeper of the program before, then its workers; these serve until younger ones do."""
+        self.keeper.end()
+        for route in self.config.routes:
+            self.shared.segment.route_slot(route.name)
+        self.keeper.step()
+        for worker in list(self.workers.by_slot.values()):
+            self.workers.replace(worker)
+        say(f"upgraded to {__version__}; {len(self.workers.by_slot)} workers finish what they have, and are replaced")
+
     def _await(self, true: Callable[[], bool], within_s: float | None) -> None:
         until = time.monotonic() + (within_s or float("inf"))
         while not true():
@@ -102,7 +159,7 @@ class Supervisor:
     def _serve(self) -> int:
         try:
             while True:
-                within_s = min(self.keeper.step(), self.workers.step(), self.rollout.step())
+                within_s = min(self.keeper.step(), self.workers.step(), self.rollout.step(), self._step_upgrade())
                 for number in self.events.wait(within_s):
                     if number in STOPS:
                         return self._drain()
@@ -115,6 +172,8 @@ class Supervisor:
         """Heed a signal that is not one to stop."""
         if number == signal.SIGHUP:
             self.keeper.wanted = True
+        elif number == signal.SIGUSR2:
+            self.upgrade_wanted = True
 
     # Reload
 
@@ -149,12 +208,62 @@ class Supervisor:
         self.shared.drain_ms = config.server.drain_timeout_ms
         self.workers.number = config.server.workers
 
+    # Upgrade
+
+    def _step_upgrade(self) -> float:
+        """Ask the installed code whether it can take over, when nothing else is changing."""
+        if self.probe is not None:
+            return self.probe.step()
+        if self.upgrade_wanted and not self.rollout.running and self.workers.ready:
+            self.upgrade_wanted = False
+            self.probe = Probe(self.shared, self.events, self._probed)
+        return IDLE_S
+
+    def _probed(self, verdict: Verdict, config_fd: int) -> None:
+        assert self.probe is not None
+        stale = self.probe.generation != self.shared.generation or self.rollout.running
+        self.probe = None
+        problems = list(verdict.problems)
+        if not problems and not stale:
+            try:
+                self.workers.prepare_to_replace(verdict.workers)
+                self._go_over(config_fd)
+                return
+            except (SegmentError, OSError) as error:
+                problems.append(str(error))
+        os.close(config_fd)
+        for problem in problems:
+            say(f"error: upgrade: {problem}")
+        if problems:
+            say("upgrade refused; nothing has changed")
+        self.upgrade_wanted = self.upgrade_wanted or (stale and not problems)  # by what has been reloaded meanwhile
+
+    def _go_over(self, config_fd: int) -> None:
+        """Hand over; returns only when that cannot be, or a signal has come that goes first."""
+        hold_signals()
+        early = self.events.caught()
+        if any(number != signal.SIGCHLD for number in early):
+            self.upgrade_wanted = True  # when that has been heeded
+        elif not self.draining:
+            handover = Handover(
+                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.generation + 1,
+                self.shared.lifeline, self.lifeline_end, self.shared.lock,
+                tuple(listener.fileno() for listener in self.listeners.sockets),
+                self.keeper.process.pid if self.keeper.process is not None else 0, self.workers.handed(),
+            )  # fmt: skip
+            go_over(handover)
+        os.close(config_fd)
+        release_signals()
+        self.events.again(early)
+
     # The end
 
     def _drain(self) -> int:
         """No new connections; what is in flight finishes, within the drain timeout."""
         say("draining; another signal ends it at once")
         self.draining = True
+        if self.probe is not None:
+            self.probe.cancel()
         self.listeners.close()  # the workers have theirs, and accept what is queued before they close it
         workers = [child.process for child in self.workers.by_slot.values() if child.process is not None]
         for process in workers:
@@ -182,9 +291,17 @@ class Supervisor:
 
 def run(config: Config, source: Source) -> int:
     """Serve until told to stop; the exit code. Every reason not to start is said on stderr."""
+    return _run(lambda: Supervisor.begin(config, source))
+
+
+def _run(make: Callable[[], Supervisor]) -> int:
     try:
-        return Supervisor(config, source).run()
+        return make().run()
     except (Occupied, StartError, SegmentError, SecretError, OSError) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
         return 2
+
+
+if __name__ == "__main__":  # the successor of another, see `upgrade.go_over`; never by hand
+    sys.exit(_run(lambda: Supervisor.adopt(received(int(sys.argv[1])))))

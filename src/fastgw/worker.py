@@ -20,6 +20,7 @@ from . import published
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
 from .dataplane.connection import Connection
+from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .instance import BACKLOG
 from .model import Config
@@ -57,7 +58,7 @@ class Worker:
         self.lifeline = lifeline
         self.lock = lock
         self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
-        self.quiet: dict[Connection, tuple[int, float]] = {}  # the deadline of one that waits, and since when
+        self.quiet: dict[Connection | Nobody, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.done = asyncio.Event()
 
@@ -191,7 +192,7 @@ class Worker:
         else:
             self.done.set()
 
-    def _is_quiet(self, client: Connection) -> bool:
+    def _is_quiet(self, client: Connection | Nobody) -> bool:
         """Whether the client has waited for its next request for long; its deadline is another after each."""
         now = self.loop.time()
         deadline, since = self.quiet.get(client, (-1, now))

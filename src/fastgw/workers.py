@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ._segment import WORKERS, Segment
 from .channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
-from .children import Child, Process, how_it_ended, say
+from .children import Child, Process, how_it_ended, orphan, say
 from .events import Events
 from .listeners import Listeners
 from .room import STEP, claim
@@ -37,6 +37,20 @@ class Shared(Struct):
     lock: int
     drain_ms: int
     generation: int = 0
+
+
+class HandedWorker(Struct, frozen=True):
+    """A worker as one program hands it to the next; `kill_at` is of the monotonic clock."""
+
+    slot: int
+    own: int
+    pid: int
+    channel: int
+    told: tuple[int, ...]
+    accepts: tuple[int, ...]
+    leaving: bool
+    outdated: bool
+    kill_at: float
 
 
 class Worker(Child):
@@ -95,6 +109,11 @@ class Workers:
         self._claim([*self.by_slot, *self._free_slots(missing)])
         self.listeners.grow(number)
 
+    def prepare_to_replace(self, number: int) -> None:
+        """`prepare`, for so many others beside all that there are now."""
+        self._claim([*self.by_slot, *self._free_slots(number)])
+        self.listeners.grow(number)
+
     def _free_slots(self, number: int) -> list[int]:
         return [slot for slot in range(WORKERS) if slot not in self.by_slot][:number]
 
@@ -107,6 +126,40 @@ class Workers:
         """Start a younger one, and let this one go when that serves."""
         worker.outdated = True
         worker.own = -1
+
+    def handed(self) -> tuple[HandedWorker, ...]:
+        """All of them, for `adopt` in the program that takes over."""
+        return tuple(
+            HandedWorker(
+                worker.slot, worker.own, worker.process.pid, worker.channel.fileno(), tuple(worker.told),
+                tuple(worker.accepts), worker.leaving, worker.outdated, worker.kill_at,
+            )
+            for worker in self.by_slot.values()
+            if worker.process is not None and worker.channel is not None
+        )  # fmt: skip
+
+    def adopt(self, handed: HandedWorker) -> None:
+        """Go on with a worker that another program has started."""
+        worker = self.by_slot[handed.slot] = Worker(handed.slot, handed.own)
+        worker.process = Process(handed.pid)
+        worker.told = set(handed.told)
+        worker.accepts = set(handed.accepts)
+        worker.leaving, worker.outdated, worker.kill_at = handed.leaving, handed.outdated, handed.kill_at
+        self.join(worker, Channel.inherited(handed.channel, blocking=False))
+
+    def find_orphans(self) -> None:
+        """Let workers of a supervisor that was killed finish, in the slots that they have; clear the other slots."""
+        segment = self.shared.segment
+        for slot in range(segment.worker_slots):
+            pid = segment.worker(slot)["pid"]
+            process = orphan(pid, "fastgw.worker", str(slot), segment.path) if pid else None
+            if process is None:
+                self.recover(slot)
+                continue
+            worker = self.by_slot[slot] = Worker(slot, -1)
+            worker.process = process
+            worker.leaving = worker.outdated = True
+            worker.kill_at = time.monotonic() + self.shared.drain_ms / 1000 + KILL_AFTER_S
 
     # What is due
 

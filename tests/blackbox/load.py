@@ -165,7 +165,9 @@ class Hammering:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
         self._thread.join()
         if self.failure is not None:
             raise self.failure

@@ -73,9 +73,9 @@ class Journals:
     def journal_written(self, worker: int, /) -> int:
         return self.written[worker]
 
-    def journal_into(self, worker: int, first: int, buffer: Any, /) -> tuple[int, int, int]:
+    def journal_into(self, worker: int, first: int, buffer: memoryview, /) -> tuple[int, int, int]:
         with self.lock:
-            out = buffer.view(RECORD)
+            out = np.frombuffer(buffer, RECORD)
             start = max(first, self.written[worker] - self.size)
             count = min(len(out), self.written[worker] - start)
             out[:count] = self.rings[worker][np.arange(start, start + count) % self.size]
@@ -116,6 +116,8 @@ def open_log(tmp_path: Path) -> Iterator[OpenLog]:
 
     def start(journals: Any, *, names: Any = None, threads: bool = True, **settings: Any) -> CallLog:
         log = CallLog(journals, tmp_path, names or KnownNames(), LogSettings(**{"keep_ms": 0, **settings}))
+        for other in opened:
+            other.drain.disown()
         opened.append(log)
         if threads:
             log.start()
@@ -127,15 +129,6 @@ def open_log(tmp_path: Path) -> Iterator[OpenLog]:
     for log in opened:
         if log.threads:
             log.stop()
-
-
-def abandon(log: CallLog) -> None:
-    """End the log as kill -9 does: nothing more is written, no file is closed in order."""
-    log.stopping.set()
-    log.work.set()
-    for thread in log.threads:
-        thread.join()
-    log.threads.clear()
 
 
 def eventually(condition: Callable[[], object], within_s: float = 5.0) -> None:

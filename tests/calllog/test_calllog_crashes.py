@@ -14,6 +14,9 @@ from fastgw.calllog import Call, CallLog, LogSettings, log, parquet
 STEPS = ("open", "pwrite", "rename", "unlink", "truncate", "ftruncate", "mkdir", "rmdir", "fdatasync", "fsync")
 
 
+OpenOn = Callable[..., CallLog]
+
+
 class Killed(BaseException):
     """Where the process ends: nothing that it would do after this is done."""
 
@@ -95,11 +98,21 @@ def check(kept: CallLog, journals: Journals) -> None:
     assert sum(costs.values()) == sum(journals.cost)
 
 
-def open_on(journals: Journals, folder: Path) -> CallLog:
-    return CallLog(journals, folder, KnownNames(), LogSettings(keep_ms=0))
+@pytest.fixture
+def open_on() -> OpenOn:
+    """Makes a log on journals; every one made before is a process that has ended."""
+    made: list[CallLog] = []
+
+    def open_(journals: Journals, folder: Path, names: Any = None) -> CallLog:
+        for other in made:
+            other.drain.disown()
+        made.append(CallLog(journals, folder, names or KnownNames(), LogSettings(keep_ms=0)))
+        return made[-1]
+
+    return open_
 
 
-def count_steps(fate: Fate, folder: Path) -> int:
+def count_steps(fate: Fate, open_on: OpenOn, folder: Path) -> int:
     journals, made = Journals(workers=2), iter(range(0, 10_000, 40))
     kept = open_on(journals, folder)
     kept.flush()
@@ -110,9 +123,11 @@ def count_steps(fate: Fate, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_log_that_is_killed_at_a_step_of_its_life_has_every_row_once(fate: Fate, tmp_path: Path, stride: int) -> None:
+def test_a_log_that_is_killed_at_a_step_of_its_life_has_every_row_once(
+    fate: Fate, open_on: OpenOn, tmp_path: Path, stride: int
+) -> None:
     """Killed after each step in turn (of a write, half is done), twice in a row; each time the next one takes over."""
-    steps = count_steps(fate, tmp_path / "counted")
+    steps = count_steps(fate, open_on, tmp_path / "counted")
     assert steps > 60
     for step in range(1, steps + 1, stride):
         journals, made = Journals(workers=2), iter(range(0, 10_000, 40))
@@ -137,7 +152,7 @@ def test_a_log_that_is_killed_at_a_step_of_its_life_has_every_row_once(fate: Fat
 
 
 def test_a_full_disk_drops_nothing_that_the_journals_still_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    open_on: OpenOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journals = Journals(size=128)
     kept = open_on(journals, tmp_path)
@@ -178,7 +193,7 @@ def test_a_full_disk_drops_nothing_that_the_journals_still_hold(
     assert said[1::2] == ["fastgw: the call log is written again"] * 2
 
 
-def test_rows_that_a_journal_overwrote_are_counted_with_their_cost_for_ever(tmp_path: Path) -> None:
+def test_rows_that_a_journal_overwrote_are_counted_with_their_cost_for_ever(open_on: OpenOn, tmp_path: Path) -> None:
     journals = Journals(workers=2, size=64)
     journals.put(0, rows(100, cost=3))
     kept = open_on(journals, tmp_path)
@@ -196,7 +211,7 @@ def test_rows_that_a_journal_overwrote_are_counted_with_their_cost_for_ever(tmp_
     assert sum(last.costs().values()) + 138 == sum(journals.cost)
 
 
-def test_another_segment_goes_on_where_the_one_before_ended(tmp_path: Path) -> None:
+def test_another_segment_goes_on_where_the_one_before_ended(open_on: OpenOn, tmp_path: Path) -> None:
     before = Journals(identity=1)
     kept = open_on(before, tmp_path)
     before.put(0, rows(50))
@@ -208,7 +223,7 @@ def test_another_segment_goes_on_where_the_one_before_ended(tmp_path: Path) -> N
 
     after = Journals(identity=2)
     after.put(0, rows(20, start=1_000))
-    kept = CallLog(after, tmp_path, Renamed(), LogSettings(keep_ms=0))
+    kept = open_on(after, tmp_path, Renamed())
     assert kept.flush()
     assert [call.account for call in everything(kept)] == ["acct-1"] * 50 + ["other-1"] * 20
     assert [call.position for call in everything(kept)] == list(range(1, 71))
@@ -223,7 +238,9 @@ def test_another_segment_goes_on_where_the_one_before_ended(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage", ["empty", "zeros", "half"])
-def test_what_a_loss_of_power_leaves_of_the_newest_file_is_survived(tmp_path: Path, damage: str) -> None:
+def test_what_a_loss_of_power_leaves_of_the_newest_file_is_survived(
+    open_on: OpenOn, tmp_path: Path, damage: str
+) -> None:
     """The file's head was not written out yet, or records are missing at its end: the file before it says the rest."""
     journals = Journals()
     kept = open_on(journals, tmp_path)
@@ -240,3 +257,16 @@ def test_what_a_loss_of_power_leaves_of_the_newest_file_is_survived(tmp_path: Pa
     assert again.flush()
     assert len(everything(again)) == (60 if damage == "half" else 50)
     assert again.state().error == ""
+
+
+def test_two_processes_never_write_one_log(open_on: OpenOn, tmp_path: Path) -> None:
+    journals = Journals()
+    journals.put(0, rows(10))
+    first = open_on(journals, tmp_path)
+    assert first.flush()
+    second = CallLog(journals, tmp_path, KnownNames(), LogSettings(keep_ms=0))
+    assert not second.flush()
+    assert "another process writes this call log" in second.state().error
+    first.stop()
+    assert second.flush()
+    assert len(everything(second)) == 10

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from conftest import KnownNames
 
-from fastgw import refusals, rows
+from fastgw import refusals
 from fastgw._call import Peer
 from fastgw._core import Gate
 from fastgw._segment import RECORD_BYTES, WORKERS, Segment, account_digest
 from fastgw.calllog import CallLog, LogSettings
 from fastgw.calllog.records import METHODS, RECORD, WORKERS_MAX
+from fastgw.rows import METHODS as METHOD_BITS
 from fastgw.rows import RouteRow
 
-PLAIN = {
-    "name": b"chat", "slot": 0, "path": b"/v1/", "hosts": (), "methods": 0, "rate": None, "forward_key": False,
-    "preserve_host": False, "dialect": 0, "set_lines": b"", "drop": (), "plan_prices": {},
-}  # fmt: skip
+CHAT = RouteRow(
+    name=b"chat", slot=0, path=b"/v1/", hosts=(), methods=0, price_nanos=700, rate=None, needs_key=True,
+    forward_key=False, preserve_host=False, dialect=0, set_lines=b"", drop=(), plan_prices={},
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def segment() -> Iterator[Segment]:
 def test_the_sizes_are_those_of_the_compiled_core() -> None:
     assert RECORD.itemsize == RECORD_BYTES
     assert WORKERS_MAX == WORKERS
-    assert {name: METHODS.index(name) for name in rows.METHODS} == rows.METHODS
+    assert {name: METHODS.index(name) for name in METHOD_BITS} == METHOD_BITS
 
 
 def call(gate: Gate, method: str, path: str, key: str) -> int:
@@ -50,8 +51,7 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     key = segment.add_key(segment.digest(b"sk"), account, 0, 1, 0)
     segment.route_slot("chat")
     templates = refusals.templates(realm="fastgw", docs_url="", top_up_url="")
-    row = RouteRow(**{**PLAIN, "price_nanos": 700, "needs_key": True})
-    gate = Gate(segment, 3, [row], templates, [])
+    gate = Gate(segment, 3, [CHAT], templates, [])
     before = time.time_ns()
     for number in (1, 2):
         assert call(gate, "PATCH", f"/v1/things?n={number}", "sk") == 0

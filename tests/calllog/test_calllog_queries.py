@@ -123,6 +123,9 @@ def test_usage_is_the_sum_of_the_calls(mixed: CallLog) -> None:
                 assert row.cost_nanos == sum(call.cost_nanos for call in calls)
                 assert (row.tokens_in, row.tokens_out) == (5 * row.calls, sum(call.tokens_out for call in calls))
                 assert (row.bytes_in, row.bytes_out) == (10 * row.calls, 1_000 * row.calls)
+    pairs = mixed.usage("account,code")
+    assert {row.name for row in pairs} == {f"{call.account},{call.verdict}" for call in everything}
+    assert sum(row.calls for row in pairs) == len(everything)
     one = mixed.usage()[0]
     latencies = sorted(call.total_us for call in everything)
     assert latencies[int(0.48 * 600)] <= one.p50_us <= latencies[int(0.52 * 600)]
@@ -144,8 +147,9 @@ def test_what_cannot_be_asked_is_refused(mixed: CallLog) -> None:
     for limit in (0, 10_001):
         with pytest.raises(ValueError, match="limit"):
             mixed.calls(limit=limit)
-    with pytest.raises(ValueError, match="group_by"):
-        mixed.usage("account; DROP TABLE log")  # type: ignore[arg-type]
+    for wrong in ("account; DROP TABLE log", "account,", "account,account", "account,key_id"):
+        with pytest.raises(ValueError, match="group_by"):
+            mixed.usage(wrong)
     with pytest.raises(ValueError, match="interval"):
         mixed.usage(interval="'")  # type: ignore[arg-type]
 
@@ -241,7 +245,7 @@ def test_many_small_files_of_an_hour_become_one_and_a_quiet_hour_too(journals: J
     assert all_of(kept) == before
     part = kept.catalog.parts[0]
     assert (part.first, part.last) == (1, len(before))
-    sums = duckdb.sql(f"SELECT sum(cost_nanos), max(position) FROM '{part.path}'").fetchall()
+    sums = duckdb.execute(f"SELECT sum(cost_nanos), max(position) FROM '{part.path}'").fetchall()
     assert sums == [(1_000 * len(before), len(before))]
 
 

@@ -211,6 +211,8 @@ def test_calls_are_remembered_filtered_and_added_up(machine: Machine, ask: Any) 
     assert usage["complete"]
     charged = [call for call in everything if call["account"] == "filed" and call["charged"]]
     assert sum(row["charged"] for row in usage["items"]) == len(charged)
+    pairs = ask("usage", "--by", "account,route")["items"]
+    assert sum(row["charged"] for row in pairs if (row["account"], row["route"]) == ("filed", "chat")) == len(charged)
     by_code = {row["code"]: row["calls"] for row in ask("usage", "--by", "code")["items"]}
     assert by_code["unknown_key"] >= 1
 

@@ -8,12 +8,16 @@ from typing import Any
 
 import fakes
 import httpx
+import msgspec
 import pytest
 from msgspec import Struct
 
 from fastgw._segment import Segment
+from fastgw.calllog import CallLog, LogSettings, SegmentNames
 from fastgw.control.server import AdminServer
 from fastgw.control.services import Services
+from fastgw.dry_run import DryRun
+from fastgw.ledger.books import Books
 from fastgw.model import ConfigError, Problem
 
 
@@ -35,10 +39,13 @@ class Parts:
         self.held = 7_000_000
         path = directory / "segment"
         self.segment = Segment.create(
-            str(path), secret=bytes(32), keys_max=64, accounts_max=64, routes_max=8, journal_records=256
+            str(path), secret=bytes(32), keys_max=4_096, accounts_max=4_096, routes_max=8, journal_records=256
         )
         self.segment.route_slot("api")
         self.segment.route_slot("open")
+
+    def stop(self) -> None:
+        pass
 
     def reload(self) -> Reloaded:
         if self.problems:
@@ -58,12 +65,39 @@ class Parts:
         )
 
 
+class RealParts(Parts):
+    """The same with the ledger, the call log and the admission that a keeper has."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        state_dir = str(directory / "state")
+        self.ledger = Books(self.segment, state_dir)
+        names = SegmentNames(self.segment, self.ledger.account_name, self.config)
+        self.log = CallLog(self.segment, state_dir, names, LogSettings())
+        self.ledger.open()
+        self.ledger.apply(self.config)
+        self.ledger.start()
+        self.log.start()
+        self.dry_run = DryRun(self.segment, self.config)
+
+    def services(self, state_dir: Path) -> Services:
+        found = super().services(state_dir)
+        return msgspec.structs.replace(
+            found, books=self.ledger, call_log=self.log, gate=lambda: self.dry_run, held=None
+        )
+
+    def stop(self) -> None:
+        self.log.stop()
+        self.ledger.stop()
+
+
 class Served:
     """A server, and a client that has its token."""
 
-    def __init__(self, directory: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, address: str = "127.0.0.1", parts: type[Parts] = Parts) -> None:
         self.directory = directory
-        self.parts = Parts(directory)
+        (directory / "state").mkdir(mode=0o700)
+        self.parts = parts(directory)
         self.port = free_port()
         self.server = AdminServer(f"{address}:{self.port}", self.parts.services(directory / "state"))
         self.server.start()
@@ -84,6 +118,7 @@ class Served:
         self.client.close()
         self.stranger.close()
         self.server.stop()
+        self.parts.stop()
 
 
 def free_port() -> int:
@@ -104,6 +139,14 @@ def eventually(condition: Any, timeout_s: float = 10.0) -> None:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One for the session: its framework takes half a second to start."""
     found = Served(tmp_path_factory.mktemp("admin"))
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One over the real ledger and call log."""
+    found = Served(tmp_path_factory.mktemp("real"), parts=RealParts)
     yield found
     found.stop()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from fastgw.calllog.views import Call, CallFilter, Group, Interval, LogState, Usage
+from fastgw.calllog.views import Call, CallFilter, Interval, LogState, Usage
 from fastgw.control.ports import Costs
 from fastgw.ledger import errors
 from fastgw.ledger.views import AccountView, AuditReport, Difference, EntryView, KeyView, LedgerState, MeterView
-from fastgw.model import Account, Config, Plan, Rate, Route, Target, Upstream
+from fastgw.model import Account, Config, Key, Plan, Rate, Route, Secret, Target, Upstream
 from fastgw.refusals import Refusal
 from fastgw.settings import defaults
 
@@ -35,8 +35,11 @@ def config(**settings: Any) -> Config:
             msgspec.structs.replace(route, name="open", path="/open", auth="none", price_nanos=0, rate=None),
         ),
         accounts=(Account("filed", 5 * 10**9, 0),),
-        keys=(),
-        plans=(Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),),
+        keys=(Key("filed", Secret("sk-filed-0001"), "", None, 0, False),),
+        plans=(
+            Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
+            Plan("basic", prices=(("api", 500_000),)),
+        ),
     )
 
 
@@ -309,15 +312,15 @@ class CallLog:
         return found[::-1][:limit]
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
         rows = []
         found = self._matching(wanted)
-        of = {"": "account", "key": "key_id", "code": "verdict"}.get(group_by, group_by)
-        names = sorted({getattr(call, of) for call in found}) if group_by else [""]
+        groups = [{"key": "key_id", "code": "verdict"}.get(name, name) for name in filter(None, group_by.split(","))]
+        names = {call: ",".join(getattr(call, group) for group in groups) for call in found}
         start = "2026-11-20T14:00:00Z" if interval else ""
-        for name in names:
-            calls = [call for call in found if not group_by or getattr(call, of) == name]
+        for name in sorted(set(names.values())):
+            calls = [call for call in found if names[call] == name]
             cost = sum(call.cost_nanos for call in calls)
             rows.append(Usage(name, start, len(calls), sum(call.flags for call in calls), cost, 0, 0, 9, 99, 150, 900))
         return rows[:limit]

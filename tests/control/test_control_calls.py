@@ -34,7 +34,18 @@ def test_a_quote_says_the_price_and_that_it_would_be_admitted(served: Served, pa
             {"verdict": Refusal.BALANCE_HELD, "available": 0},
             {"status": 402, "available": "0", "retry_after_seconds": 1},
         ),
-        ({"verdict": Refusal.RATE_LIMITED, "wait_ns": 1_200_000_000}, {"status": 429, "retry_after_seconds": 2}),
+        (
+            {"verdict": Refusal.RATE_LIMITED, "wait_ns": 1_200_000_000, "policy": "plan"},
+            {"status": 429, "retry_after_seconds": 2, "policy": "plan"},
+        ),
+        (
+            {"verdict": Refusal.QUOTA_EXHAUSTED, "limit": 5, "used": 5, "window": "day", "resets_at": 1_800_000_000},
+            {"status": 402, "limit": 5, "used": 5, "window": "day", "resets_at": "2027-01-15T08:00:00Z"},
+        ),
+        (
+            {"verdict": Refusal.BUDGET_EXHAUSTED, "available": 1, "resets_at": 0},
+            {"status": 402, "available": "0.000000001"},
+        ),
     ],
 )
 def test_a_quote_that_is_refused_says_why_with_the_numbers(
@@ -141,7 +152,12 @@ def test_usage_is_added_up_by_what_is_asked_for(served: Served, parts: Parts) ->
     assert [(row["start"], row["code"]) for row in by_code] == [
         ("2026-11-20T14:00:00Z", "admitted"), ("2026-11-20T14:00:00Z", "insufficient_balance"),
     ]  # fmt: skip
+    pairs = served("GET", "/v1/usage", params={"by": "account,code"}).json()["items"]
+    assert [(row["account"], row["code"], row["calls"]) for row in pairs] == [
+        ("acme", "admitted", 1), ("filed", "admitted", 1), ("filed", "insufficient_balance", 1),
+    ]  # fmt: skip
     total = served("GET", "/v1/usage", params={"by": ""}).json()["items"]
     assert [(row["calls"], row["charged"]) for row in total] == [(3, 2)]
     assert served("GET", "/v1/usage", params={"limit": 1}).json()["complete"] is False
-    assert served("GET", "/v1/usage", params={"by": "address"}).status_code == 400
+    for wrong in ("address", "account,", "account,key,route,code,account"):
+        assert served("GET", "/v1/usage", params={"by": wrong}).status_code == 400

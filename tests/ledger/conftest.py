@@ -1,21 +1,19 @@
-"""Decides what the tests of the ledger work on: books over a small segment, both gone afterwards, and a clock by hand."""
+"""Decides what the tests of the ledger work on: books over a small segment, both gone afterwards."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from desk import Desk
 
-MakeDesk = Callable[..., Desk]
-
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(memory: Path) -> Iterator[Desk]:
     """Books that are open, with nothing declared."""
-    with Desk(tmp_path / "state") as desk:
+    with Desk(memory) as desk:
         yield desk.start()
 
 

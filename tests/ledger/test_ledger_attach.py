@@ -77,6 +77,18 @@ def test_a_segment_that_lives_on_without_its_keeper_is_caught_up_with(acme: Desk
         assert state(acme) == (expected, expected)
 
 
+def test_a_debt_is_there_after_a_boot(desk: Desk) -> None:
+    desk.apply(accounts=[an_account(credit=50)])
+    assert desk.call(30)
+    desk.turn()
+    desk.reboot()
+    assert state(desk) == (-30, -30)
+    assert desk.call(20)
+    assert not desk.call(1)
+    desk.restart()
+    assert state(desk) == (-50, -50)
+
+
 def test_holds_of_a_boot_ago_are_nobodys(acme: Desk) -> None:
     acme.segment.hold(0, acme.index(), 50)
     acme.turn()

@@ -64,6 +64,18 @@ def test_adjustments_are_taken_from_credit_that_expires(acme: Desk) -> None:
     assert acme.balance() == 100
 
 
+def test_what_the_file_takes_back_is_taken_from_credit_that_never_expires(desk: Desk) -> None:
+    desk.apply(accounts=[an_account(balance=100)])
+    top_up(desk, 50, hours=1)
+    desk.apply(accounts=[an_account(balance=20)])
+    assert desk.balance() == 70
+    desk.call(10)
+    desk.apply(accounts=[an_account(balance=0)])
+    pass_hours(desk, 1)
+    assert desk.balance() == 0
+    assert desk.kinds()[-1] == ("expiry", -40)
+
+
 def test_what_was_owed_is_paid_first(acme: Desk) -> None:
     acme.books.change_account("acme", credit_nanos=80)
     assert acme.call(80)
@@ -94,13 +106,16 @@ def test_credit_that_expired_while_nobody_ran_is_taken_at_the_start(acme: Desk, 
     assert acme.kinds()[-1] == ("expiry", -90)
 
 
-def test_more_credit_than_one_turn_takes_is_taken_by_the_next_turns(acme: Desk) -> None:
-    for _ in range(450):
+def test_more_credit_than_one_turn_takes_is_taken_by_the_next_turns(
+    acme: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastgw.ledger.expiry.BATCH", 4)
+    for _ in range(10):
         top_up(acme, 2, hours=1)
-    assert acme.segment.hold(0, acme.index(), 100)
+    assert acme.segment.hold(0, acme.index(), 13)
     pass_hours(acme, 1)
-    assert acme.balance() == 100
-    acme.segment.capture(0, acme.index(), 100, 1)
+    assert acme.balance() == 13
+    acme.segment.capture(0, acme.index(), 13, 1)
     acme.pass_s(1)
     assert acme.balance() == 0
 

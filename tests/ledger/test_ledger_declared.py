@@ -130,9 +130,9 @@ def test_what_contradicts_itself_or_the_ledger_moves_no_money(
     assert desk.segment.account_count == 4, "three accounts and a quota"
 
 
-def test_many_accounts_are_loaded_in_batches(tmp_path: Path) -> None:
+def test_many_accounts_are_loaded_in_batches(memory: Path) -> None:
     number = 4500
-    with Desk(tmp_path / "state", accounts_max=8192, keys_max=8192) as desk:
+    with Desk(memory, accounts_max=8192, keys_max=8192) as desk:
         accounts = [an_account(f"a{n}", n) for n in range(number)]
         keys = [a_key(f"sk-{n:08}-{n:08}", f"a{n}") for n in range(number)]
         desk.start(accounts=accounts, keys=keys)

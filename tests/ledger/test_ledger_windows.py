@@ -196,9 +196,12 @@ def test_another_zone_begins_its_days_at_its_own_time(acme: Desk) -> None:
     assert used(acme) == [0]
 
 
-def test_more_quotas_than_one_turn_renews_are_renewed_by_the_next_turns(tmp_path: Path) -> None:
-    number = 1200
-    with Desk(tmp_path / "state", accounts_max=4096) as desk:
+def test_more_quotas_than_one_turn_renews_are_renewed_by_the_next_turns(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastgw.ledger.meters.BATCH", 8)
+    number = 30
+    with Desk(memory, accounts_max=4096) as desk:
         accounts = [an_account(f"a{n}", plan="p") for n in range(number)]
         desk.start(accounts=accounts, plans=[Plan("p", day_quota=1)])
         assert all(call(desk, account.name) for account in accounts)

@@ -7,7 +7,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COMPILED = [
-    f"fastgw.{name}" for name in ("_call", "_core", "_drain", "_http", "_mapping", "_routes", "_segment", "_wire")
+    f"fastgw.{name}"
+    for name in ("_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire")
 ]
 
 

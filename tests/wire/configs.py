@@ -44,6 +44,12 @@ balance = "0.0019"
 [[keys]]
 account = "once"
 key = "sk-wire-once-0001"
+[[accounts]]
+name = "lean"
+balance = "0.0019"
+[[keys]]
+account = "lean"
+key = "sk-wire-lean-0001"
 """
 
 _PLANS = """
@@ -269,6 +275,36 @@ unit_price = "0.000000003"
 name = "free"
 path = "/free/"
 upstream = "oracle"
+[[routes]]
+name = "once"
+path = "/once/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "24h"
+[[routes]]
+name = "once-too"
+path = "/once-too/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "24h"
+[[routes]]
+name = "once-always"
+path = "/once-always/"
+upstream = "oracle"
+price = "0.001"
+charge = "always"
+idempotency = "24h"
+[[routes]]
+name = "once-briefly"
+path = "/once-briefly/"
+upstream = "oracle"
+price = "0.001"
+idempotency = "1s"
+[[routes]]
+name = "once-free"
+path = "/once-free/"
+upstream = "oracle"
+idempotency = "24h"
 """
 
 

@@ -6,6 +6,7 @@ its cost, once writing works again.
 """
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -14,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 
-from .arrow import Buffer
 from .catalog import Catalog
 from .names import NameBook, Names
 from .records import RECORD, Rows
@@ -34,7 +34,7 @@ class Journals(Protocol):
     @property
     def worker_slots(self) -> int: ...
 
-    def journal_into(self, worker: int, first: int, buffer: Buffer, /) -> tuple[int, int, int]: ...
+    def journal_into(self, worker: int, first: int, buffer: memoryview, /) -> tuple[int, int, int]: ...
 
     def journal_written(self, worker: int, /) -> int: ...
 
@@ -64,9 +64,10 @@ class Drain:
         self.full: list[Spool] = []
         self.spool: Spool | None = None
         self.bytes_max = 0
+        self.owning = -1
         self.begun = time.monotonic()
         self.block = np.zeros(BLOCK_ROWS, RECORD)
-        self.octets = self.block.view(np.uint8)
+        self.octets = memoryview(self.block.view(np.uint8).data)
 
     def open(self, floor: int) -> None:
         """Take up what earlier processes left, and begin a file of our own, behind position `floor` at least.
@@ -74,6 +75,7 @@ class Drain:
         Raises OSError, and may be called again.
         """
         self.folder.mkdir(exist_ok=True, mode=0o700)
+        self._own()
         left, broken = [], []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
@@ -104,6 +106,23 @@ class Drain:
         self.progress, self.full, self.begun = progress, full, time.monotonic()
         self.catalog.spools = [*full, fresh]
         self.spool = fresh
+
+    def _own(self) -> None:
+        """Be the only one that reads the journals into this folder. Raises OSError while another process is."""
+        if self.owning < 0:
+            descriptor = os.open(self.folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                raise OSError(errno.EAGAIN, "another process writes this call log", str(self.folder)) from None
+            self.owning = descriptor
+
+    def disown(self) -> None:
+        """Let another process go on, as the end of this one does."""
+        if self.owning >= 0:
+            os.close(self.owning)
+            self.owning = -1
 
     def _book(self, segment: str) -> NameBook:
         book = self.books.get(segment)
@@ -179,6 +198,7 @@ class Drain:
         self.spool.sync()
         self.spool.close()
         self._forget_names(set())
+        self.disown()
 
     def sync(self) -> None:
         """Make the head of the newest file survive the machine's power. Raises OSError."""

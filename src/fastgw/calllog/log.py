@@ -20,10 +20,11 @@ from .queries import Queries
 from .records import Rows
 from .spool import Spool
 from .totals import Totals, merge
-from .views import Call, CallFilter, Group, Interval, LogSettings, LogState, Usage
+from .views import Call, CallFilter, Interval, LogSettings, LogState, Usage
 
 READ_S = 0.05
 RETRY_S = 0.5
+WRITE_AGAIN_S = 5.0  # a file that could not be written is made from its first row again
 TIDY_S = 10.0  # between looks at what retention deletes and what could be merged
 LINES_S = 1.0  # that stopping waits for whoever reads the access lines
 
@@ -134,7 +135,7 @@ class CallLog:
         return self.queries.calls(wanted or CallFilter(), after=after, limit=limit, newest_first=newest_first)
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
         """See `Queries.usage`."""
         return self.queries.usage(group_by, wanted=wanted, interval=interval, limit=limit)
@@ -193,7 +194,7 @@ class CallLog:
                     self.tidy(time.time_ns())
             except (OSError, duckdb.Error) as error:
                 self._say("write_error", error)
-                self.stopping.wait(RETRY_S)
+                self.stopping.wait(WRITE_AGAIN_S)
                 self.work.set()
             else:
                 self._heal("write_error")

@@ -70,56 +70,73 @@ class SegmentNames:
 
 
 class NameTable:
-    """Words by number; number 0 is "", and what has no word is "#" and its index (number − 1)."""
+    """Words by number; number 0 is "", and what has no word is called "#" and its index (number − 1).
+
+    One thread sets words; several may read.
+    """
 
     def __init__(self) -> None:
-        self.words = [""]
+        self.raw: Buffer = np.array([b""], object)  # each word as UTF-8
+        self.lengths: Buffer = np.zeros(1, np.int32)
         self.known = np.ones(1, np.bool_)
-        self.text: Text | None = None
+        self.changes = 0
+        self.text = (-1, text_of([]))  # of all words, as they were after so many changes
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
     def unknown(self, numbers: Buffer) -> list[int]:
         """Which of the numbers have no word yet."""
         top = int(numbers.max(initial=0))
-        if top >= len(self.words):
+        if top >= len(self.raw):
             self._grow(top + 1)
         known = self.known[numbers]
         return [] if known.all() else np.unique(numbers[~known]).tolist()
 
     def set(self, number: int, word: str) -> None:
-        if number >= len(self.words):
+        if number >= len(self.raw):
             self._grow(number + 1)
-        self.words[number] = word
+        raw = word.encode()
+        self.raw[number] = raw
+        self.lengths[number] = len(raw)
         self.known[number] = True
-        self.text = None
+        self.changes += 1
 
     def _grow(self, size: int) -> None:
-        before, size = len(self.words), max(size, len(self.words) * 3 // 2)
-        self.words.extend(f"#{number - 1}" for number in range(before, size))
-        known = np.zeros(size, np.bool_)
-        known[:before] = self.known
-        self.known = known
-        self.text = None
+        more = max(size, len(self.raw) * 3 // 2) - len(self.raw)
+        self.known = np.concatenate([self.known, np.zeros(more, np.bool_)])
+        self.lengths = np.concatenate([self.lengths, np.zeros(more, np.int32)])
+        self.raw = np.concatenate([self.raw, np.full(more, b"", object)])
+        self.changes += 1
 
     def column(self, numbers: Buffer) -> Coded:
-        """The words of the numbers, by dictionary. For several threads at once, as long as none sets words."""
-        size = len(self.words)
-        if int(numbers.max(initial=0)) >= size:  # never learned
-            different, codes = np.unique(numbers, return_inverse=True)
-            return Coded(codes.astype(np.int32), text_of([*map(self.word, different.tolist())]))
-        if size <= SMALL:
-            text = self.text
-            if text is None:
-                text = self.text = text_of(self.words)
+        """The words of the numbers, by dictionary."""
+        changes, raw, size = self.changes, self.raw, len(self.raw)
+        if size <= SMALL and int(numbers.max(initial=0)) < size:
+            after, text = self.text
+            if after != changes:
+                text = text_of([*map(self.word, range(size))])
+                self.text = (changes, text)
             return Coded(numbers.astype(np.int32), text)
+        size = max(size, int(numbers.max()) + 1)
         present = np.zeros(size, np.bool_)
         present[numbers] = True
         different = np.flatnonzero(present)
         codes = np.empty(size, np.int32)
         codes[different] = np.arange(len(different), dtype=np.int32)
-        return Coded(codes[numbers], text_of([*map(self.word, different.tolist())]))
+        if different[-1] >= len(self.known) or not self.known[different].all():
+            text = text_of([*map(self.word, different.tolist())])
+        else:
+            offsets = np.zeros(len(different) + 1, np.int32)
+            np.cumsum(self.lengths[different], out=offsets[1:])
+            text = Text(offsets, np.frombuffer(b"".join(raw[different].tolist()) or b"\0", np.uint8))
+        return Coded(codes[numbers], text)
 
     def word(self, number: int) -> str:
-        return self.words[number] if number < len(self.words) else f"#{number - 1}"
+        if number < len(self.known) and self.known[number]:
+            raw: bytes = self.raw[number]
+            return raw.decode()
+        return f"#{number - 1}"
 
 
 class NameBook:
@@ -159,7 +176,7 @@ class NameBook:
             self._add_version(line["since_ns"], line["targets"])
 
     def _add_version(self, since_ns: int, targets: Mapping[str, Sequence[str]]) -> None:
-        slots = {self.routes.words[number]: number for number in range(1, len(self.routes.words))}
+        slots = {self.routes.word(number): number for number in range(1, len(self.routes))}
         width = max((len(names) for names in targets.values()), default=0) + 1
         table = np.zeros((max(slots.values(), default=0) + 1, width), np.int32)
         for route, names in targets.items():
@@ -181,7 +198,7 @@ class NameBook:
         changed = targets is not self.current
         routes = {str(number): word for number, word in self._new_routes(names).items()} if changed or new else {}
         if changed or routes:
-            known = {*self.routes.words, *routes.values()}
+            known = {*map(self.routes.word, range(len(self.routes))), *routes.values()}
             said["routes"] = routes
             said["targets"] = {route: list(each) for route, each in targets.items() if route in known}
             said["since_ns"] = self.versions[-1][0] if self.versions and not changed else self._now_ns()
@@ -200,7 +217,7 @@ class NameBook:
     def _new_routes(self, names: Names) -> dict[int, str]:
         words = dict(enumerate(names.routes(), 1))
         self.routes.unknown(np.array([len(words)]))  # makes room
-        return {number: word for number, word in words.items() if self.routes.words[number] != word}
+        return {number: word for number, word in words.items() if self.routes.word(number) != word}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

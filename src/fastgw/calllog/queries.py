@@ -11,7 +11,7 @@ from .catalog import Catalog, Snapshot
 from .columns import FIELDS, batches
 from .names import NameBook
 from .records import CHARGED, HOUR_NS
-from .views import Call, CallFilter, Group, Interval, Usage
+from .views import Call, CallFilter, Interval, Usage
 
 LIMIT_MAX = 10_000
 GROUPS_MAX = 100_000
@@ -21,7 +21,7 @@ _COLUMNS = ", ".join(
     {"time": _TIME, "request_id": "replace(request_id::VARCHAR, '-', '')"}.get(field.name, field.name)
     for field in FIELDS
 )
-_GROUPS: dict[Group, str] = {"": "''", "account": "account", "key": "key_id", "route": "route", "code": "verdict"}
+_GROUPS = {"account": "account", "key": "key_id", "route": "route", "code": "verdict"}
 _INTERVALS: dict[Interval, str] = {"": "", "minute": "minute", "hour": "hour", "day": "day"}
 _ESCAPE = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
 
@@ -78,25 +78,30 @@ class Queries:
             return found
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
-        """Sums by account, key, route or code, and by interval of UTC; the dearest first within each interval.
+        """Sums by account, key, route or code, several of them with commas, and by interval of UTC.
+
+        The dearest first within each interval.
 
         At most `limit` (1 to GROUPS_MAX) of them. Raises ValueError, duckdb.Error.
         """
-        if group_by not in _GROUPS or interval not in _INTERVALS:
-            raise ValueError(f"group_by is one of {list(_GROUPS)}, interval one of {list(_INTERVALS)}")
+        groups = group_by.split(",") if group_by else []
+        if not set(groups) <= _GROUPS.keys() or len(set(groups)) < len(groups) or interval not in _INTERVALS:
+            raise ValueError(f"group_by is of {list(_GROUPS)} with commas, interval one of {list(_INTERVALS)}")
         if not 1 <= limit <= GROUPS_MAX:
             raise ValueError(f"limit must be from 1 to {GROUPS_MAX}")
         wanted = wanted or CallFilter()
         conditions, values = _conditions(wanted)
         start = f"strftime(date_trunc('{interval}', time), '%Y-%m-%dT%H:%M:%SZ')" if interval else "''"
+        name = f"concat_ws(',', {', '.join(_GROUPS[group] for group in groups)})" if groups else "''"
         query = f"""
-            SELECT {_GROUPS[group_by]} AS name, {start} AS start, count(*) AS calls,
+            SELECT {name} AS name, {start} AS start, count(*) AS calls,
                 count(*) FILTER (flags & {CHARGED} = {CHARGED}), sum(cost_nanos) AS cost, sum(tokens_in),
                 sum(tokens_out), sum(bytes_in), sum(bytes_out),
                 approx_quantile(total_us, 0.5)::BIGINT, approx_quantile(total_us, 0.99)::BIGINT
-            {_where(conditions)} GROUP BY ALL HAVING count(*) > 0 ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
+            {_where(conditions)} GROUP BY ALL HAVING count(*) > 0
+            ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
         """
         with self.catalog.snapshot() as snapshot:
             stretch = Stretch(_between(snapshot, wanted), wanted.since_ns, wanted.until_ns or _FOREVER, 0)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Group = Literal["", "account", "key", "route", "code"]
+GROUPS = ("account", "key", "route", "code")
 Interval = Literal["", "minute", "hour", "day"]
 
 
@@ -55,7 +55,9 @@ class CallFilter(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Calls of one account, key, route or code (`name`, "" when not grouped), begun in the interval from `start` on.
+    """Calls of one account, key, route or code, begun in the interval from `start` on.
+
+    `name` is whose they are, with commas between the names of several GROUPS, which hold none; "" when not grouped.
 
     `start` is RFC 3339 in UTC, "" without intervals. Latencies are of the whole call, in microseconds, estimated by a
     t-digest.

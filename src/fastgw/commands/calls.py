@@ -21,7 +21,7 @@ INTERVALS = {60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}
 _LINE = (
     ("time", 23, False),
     ("status", 6, True),
-    ("verdict", 12, False),
+    ("verdict", 20, False),
     ("cost", 10, True),
     ("ms", 9, True),
     ("account", 12, False),

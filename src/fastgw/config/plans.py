@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -67,6 +68,11 @@ def parse_timezone(value: object) -> str:
             return ZoneInfo(value).key
     except (LookupError, ValueError, OSError):  # not there; not a name; a directory
         pass
-    close = get_close_matches(str(value), available_timezones(), n=1)
+    close = get_close_matches(str(value)[:64], _zones(), n=1)
     advice = f"did you mean {close[0]}?" if close else 'like "Europe/Madrid" or "UTC"'
     raise ValueError(f"must be a time zone of the IANA database, {advice}")
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(available_timezones())

@@ -36,7 +36,13 @@ CallCursor = Annotated[
     # Not ge=0: what is false is lost on the way to the document.
     QueryParameter(gt=-1, le=CURSOR_MAX, description="`next` of a page: what came into the log since; 0: since ever"),
 ]  # fmt: skip
-By = Annotated[Literal["account", "key", "route", "code", ""], QueryParameter(description="One sum for each of them")]
+By = Annotated[
+    str,
+    QueryParameter(
+        pattern="^((account|key|route|code)(,(account|key|route|code)){0,3})?$",
+        description='One sum for each account, key, route or code, for each pair of "account,route", and so on',
+    ),
+]
 Every = Annotated[Literal["minute", "hour", "day", ""], QueryParameter(description="One sum for each interval of UTC")]
 UsageLimit = Annotated[int, QueryParameter(ge=1, le=10_000, description="Most rows")]
 
@@ -163,6 +169,7 @@ class Calls(Controller):
     ) -> UsageList:
         """Of the last 24 hours where `since` does not say otherwise."""
         log = _log(services)
+        groups = list(dict.fromkeys(by.split(","))) if by else []
         wanted = views.CallFilter(
             since_ns=_nanoseconds("since", since or datetime.now(UTC) - timedelta(seconds=USAGE_S)),
             until_ns=_nanoseconds("until", until),
@@ -171,8 +178,8 @@ class Calls(Controller):
             route=route or "",
             code=code or "",
         )
-        rows = log.usage(by, wanted=wanted, interval=every, limit=limit + 1)
-        return UsageList([_usage(row, by) for row in rows[:limit]], len(rows) <= limit)
+        rows = log.usage(",".join(groups), wanted=wanted, interval=every, limit=limit + 1)
+        return UsageList([_usage(row, groups) for row in rows[:limit]], len(rows) <= limit)
 
 
 def _log(services: Services) -> CallLog:
@@ -216,7 +223,7 @@ def _call(view: views.Call) -> Call:
     )
 
 
-def _usage(row: views.Usage, by: str) -> UsageRow:
+def _usage(row: views.Usage, groups: list[str]) -> UsageRow:
     return UsageRow(
         calls=row.calls,
         charged=row.charged,
@@ -228,5 +235,5 @@ def _usage(row: views.Usage, by: str) -> UsageRow:
         p50_us=row.p50_us,
         p99_us=row.p99_us,
         start=row.start or UNSET,
-        **({by: row.name} if by else {}),
+        **dict(zip(groups, row.name.split(","), strict=False)),
     )

@@ -49,7 +49,7 @@ class Keys(Controller):
     path = "/v1/keys"
     tags = ("keys",)
 
-    @get(sync_to_thread=True, summary="Keys by id", responses=documented("not_found", "ledger_unavailable"))
+    @get(sync_to_thread=True, summary="Keys", responses=documented("not_found", "ledger_unavailable"))
     def list_keys(
         self,
         books: Books,

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
 
-from ..calllog.views import Call, CallFilter, Group, Interval, LogState, Usage
+from ..calllog.views import Call, CallFilter, Interval, LogState, Usage
 from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState
 from ..model import Config, Rate
 
@@ -87,9 +87,9 @@ class Gate(Protocol):
         ...
 
     def quote(self, route_index: int, key_index: int) -> Mapping[str, Any]:
-        """`price` in nanos, `verdict` a Refusal, `wait_ns`, and by its name in lower case each Number of that verdict.
+        """`price` in nanos, `verdict` a Refusal, `wait_ns`, `policy`, and by its name each Number of that verdict.
 
-        Money among them is in nanos, a time in Unix seconds, 0 for never.
+        Money among them is in nanos, a time in Unix seconds, 0 for never. `available` is None where nothing is paid.
         """
         ...
 
@@ -129,5 +129,5 @@ class CallLog(Protocol):
         ...
 
     def usage(
-        self, group_by: Group = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
+        self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]: ...

@@ -20,7 +20,10 @@ NO_KEY = -1
 
 
 class Quote(Struct, frozen=True, omit_defaults=True):
-    """The verdict of this moment; nothing is held. The numbers are those that the refusal itself would carry."""
+    """The verdict of this moment; nothing is held. The numbers are those that the refusal itself would carry.
+
+    `policy` names the limit that is used up: the route's by its name, "key" or "plan".
+    """
 
     admitted: bool
     verdict: str
@@ -30,6 +33,7 @@ class Quote(Struct, frozen=True, omit_defaults=True):
     account: str | None
     key_id: str | None
     price: Money
+    policy: str | UnsetType = UNSET
     retry_after_seconds: int | UnsetType = UNSET
     available: Money | UnsetType = UNSET
     limit: int | UnsetType = UNSET
@@ -69,8 +73,11 @@ class Quotes(Controller):
         if route < 0:
             return _refused(Refusal.NO_ROUTE, None, account, key_id)
         name = config.routes[route].name
-        if key is None and config.routes[route].auth == "key":
-            return _refused(Refusal.MISSING_KEY, name, account, key_id)
+        if config.routes[route].auth == "key":
+            if key is None:
+                return _refused(Refusal.MISSING_KEY, name, account, key_id)
+            if key.status == "revoked":  # it may have no place any more that admission could look at
+                return _refused(Refusal.REVOKED_KEY, name, account, key_id)
         return _quote(gate.quote(route, NO_KEY if key is None else books.key_index(key.id)), name, account, key_id)
 
 
@@ -96,6 +103,8 @@ def _refused(refusal: Refusal, route: str | None, account: str | None, key_id: s
 def _quote(found: Mapping[str, Any], route: str | None, account: str | None, key_id: str | None) -> Quote:
     verdict = Refusal(found["verdict"])
     row = TABLE.get(verdict)
+    # What could be paid is known where it came to that: to whom is admitted, and in the refusals that name it.
+    told = {"available"} if row is None else {number.name.lower() for number in row.numbers}
     wait_s = -(-found.get("wait_ns", 0) // 1_000_000_000) or (row.retry_after_s if row else 0)
     return Quote(
         admitted=row is None,
@@ -106,6 +115,7 @@ def _quote(found: Mapping[str, Any], route: str | None, account: str | None, key
         account=account,
         key_id=key_id,
         price=money(found["price"]),
+        policy=found.get("policy") or UNSET,
         retry_after_seconds=wait_s or UNSET,
-        **{name: show(found[name]) for name, show in _SHOWN.items() if name in found},
+        **{name: show(found[name]) for name, show in _SHOWN.items() if name in told and found.get(name) is not None},
     )

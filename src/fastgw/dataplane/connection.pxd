@@ -1,7 +1,9 @@
+from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
+from fastgw.dataplane.idempotent cimport Opening, open_call
 from fastgw.dataplane.plane cimport Plane
 from fastgw.dataplane.service cimport Service
 from fastgw.dataplane.upstream cimport Balancer
@@ -32,11 +34,17 @@ cdef class Connection(ClientEnd):
     cpdef _serve(self, bytes data)
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
-    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, exchange=Exchange, stop=Py_ssize_t,
-                   shift=Py_ssize_t, service=Service, balancer=Balancer)
+    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
+                   balancer=Balancer)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    @cython.locals(opening=Opening)
+    cpdef Py_ssize_t _keyed(self, Service service, int verdict, bytes data, Py_ssize_t end)
+    @cython.locals(head=RequestHead, stop=Py_ssize_t)
+    cpdef Py_ssize_t _begin(self, Exchange exchange, bytes data, Py_ssize_t end)
     @cython.locals(head=RequestHead, body=Py_ssize_t, taken=Py_ssize_t, known=bint)
-    cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close)
+    cpdef Py_ssize_t _refuse(self, int verdict, bytes data, Py_ssize_t end, bint close, Ticket ticket=*)
+    @cython.locals(out=bytes)
+    cpdef bytes _void(self, Ticket ticket, int verdict, bint close)
     cpdef _refuse_unasked(self, int refusal)
     cpdef _watch(self)
     cpdef _probe(self)

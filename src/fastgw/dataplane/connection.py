@@ -14,10 +14,13 @@ from .._http import FRAMING_CLOSE, find_head_end
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
+from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
 
 if TYPE_CHECKING:
+    from .._call import Ticket
     from .plane import Plane
+    from .service import Service
 
 STASH_MAX = 65536  # bytes read ahead of the request in flight
 LINE_REST = 64  # bytes of a request line besides the target
@@ -239,20 +242,40 @@ class Connection(ClientEnd):
             return self._refuse(Refusal.URL_TOO_LONG, data, end, True) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
+            if self.plane.calls is not None and verdict in FORGIVEN:
+                return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
+        service = self.plane.services[gate.route_index]
+        if service.window_ms:
+            return self._keyed(service, 0, data, end) - shift
+        balancer = service.upstream
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service, balancer.pick()), data, end) - shift
+
+    def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
+        """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
+        if service.window_ms == 0:
+            return self._refuse(verdict, data, end, False)
+        opening = open_call(self.plane, self, service, verdict)
+        if opening.exchange is None:
+            return self._refuse(opening.verdict, data, end, False, opening.ticket)
+        return self._begin(opening.exchange, data, end)
+
+    def _begin(self, exchange: Exchange, data: bytes, end: int) -> int:
+        """The request that was just admitted goes its way; the offset where the next one begins."""
+        head = self.gate.head
         if head.expects_continue and end == len(data) and (head.content_length > 0 or head.chunked):
             self.send(CONTINUE)
         self.deadline = 0
-        service = self.plane.services[gate.route_index]
-        balancer = service.upstream
-        self.exchange = exchange = Exchange(self.plane, self, gate.ticket(), service, balancer.pick())
+        self.exchange = exchange
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
             self.plane.wheel.arm(self, self.plane.bounds.body_ms)
-        return stop - shift
+        return stop
 
-    def _refuse(self, verdict: int, data: bytes, end: int, close: bool) -> int:
-        """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small."""
+    def _refuse(self, verdict: int, data: bytes, end: int, close: bool, ticket: Ticket | None = None) -> int:
+        """Answer with a refusal; the offset where the next request begins. The body is skipped, if it is small.
+
+        `ticket` is of a request that was admitted before, to be settled."""
         head = self.gate.head
         body = 0
         known = not close  # what comes after a head that means nothing is unknown
@@ -267,13 +290,19 @@ class Connection(ClientEnd):
             )
         else:
             self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
-        self.send(self.gate.refuse(verdict, close))
+        self.send(self.gate.refuse(verdict, close) if ticket is None else self._void(ticket, verdict, close))
         if close:
             self._linger(known and len(data) - end >= body and not head.chunked)
             return len(data)
         taken = min(body, len(data) - end)
         self.skip = body - taken
         return end + taken
+
+    def _void(self, ticket: Ticket, verdict: int, close: bool) -> bytes:
+        """The refusal of a call that was admitted, which is over with that."""
+        out = self.gate.fail(ticket, verdict, close)
+        self.gate.settle(ticket, verdict, int(out[9:12]), False, 0, self.gate.head.length, len(out), 0)
+        return out
 
     def _refuse_unasked(self, refusal: int) -> None:
         """Refuse what is not a request, and close."""

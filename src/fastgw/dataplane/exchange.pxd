@@ -59,8 +59,8 @@ cdef class Exchange:
     cpdef long long within(self, long long within_ms)
     @cython.locals(position=Py_ssize_t, end=Py_ssize_t)
     cpdef answer_data(self, bytes data)
-    @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t, out=bytes, part=bytes,
-                   done=bint)
+    @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t,
+                   out=bytes, part=bytes, done=bint)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(answer=ResponseHead, keep=bint)
     cpdef bytes _begin_answer(self, int status)

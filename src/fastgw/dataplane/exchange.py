@@ -20,6 +20,7 @@ from .._http import (
 )
 from ..refusals import Refusal
 from .odd_heads import plain_response
+from .stages import ENDED, STREAMING, WAITING
 
 if TYPE_CHECKING:
     from .._call import Ticket
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 ANSWER_HEAD_MAX = 65536
 PENDING_MAX = 65536
-
-WAITING = 0  # for the head of the answer
-STREAMING = 1
-ENDED = 2
 
 FOREVER_MS = 1 << 40
 

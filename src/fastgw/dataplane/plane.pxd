@@ -1,5 +1,6 @@
 from fastgw._core cimport Gate
 from fastgw._http cimport ResponseHead
+from fastgw._idempotency cimport Idempotency
 from fastgw.dataplane.bounds cimport Bounds
 from fastgw.dataplane.deadlines cimport Wheel
 
@@ -14,6 +15,7 @@ cdef class Plane:
     cdef public set clients
     cdef public bint draining
     cdef public list services
+    cdef public Idempotency calls
     cdef public dict upstreams
     cdef public object _second
     cdef public object _timer

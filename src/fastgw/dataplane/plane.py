@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._core import Gate
 from .._http import ResponseHead
+from .._idempotency import Idempotency
 from .._segment import Segment
 from ..model import Config
 from .admission import build_gate, reload_gate
@@ -19,6 +20,7 @@ from .upstream import Balancer
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .idempotent import Nobody
 
 
 def services(config: Config, upstreams: dict[str, Balancer]) -> list[Service]:
@@ -40,11 +42,13 @@ class Plane:
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
-        self.clients: set[Connection] = set()
+        self.clients: set[Connection | Nobody] = set()
         self.draining = False
         self.upstreams: dict[str, Balancer] = {}
         self.upstreams = self._upstreams(config)
         self.services = services(config, self.upstreams)
+        self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
+        self._remember(config)
         self._second = 0
         self._turn()
 
@@ -65,6 +69,12 @@ class Plane:
             for upstream in config.upstreams
         }
 
+    def _remember(self, config: Config) -> None:
+        """Map the table of idempotent calls, if one of the routes needs it."""
+        if self.calls is None and any(route.idempotency_window_ms for route in config.routes):
+            self.calls = Idempotency(self.segment, self.gate.worker)
+            self.calls.recover()  # what was in flight here in another life of this worker is not any more
+
     def reconfigure(self, config: Config) -> None:
         """Serve by `config` from the next request on: routes, plans, refusals, limits of size and time, upstreams.
 
@@ -73,6 +83,7 @@ class Plane:
         """
         former = self.upstreams
         upstreams = self._upstreams(config)
+        self._remember(config)
         reload_gate(self.gate, self.segment, config)
         self.services = services(config, upstreams)
         self.bounds = Bounds(config.server)

@@ -9,4 +9,5 @@ cdef class Service:
     cdef public bint always
     cdef public bytes cost_field
     cdef public long long unit_price
+    cdef public long long window_ms
     cpdef bint charges(self, int status)

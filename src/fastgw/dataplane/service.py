@@ -19,7 +19,8 @@ class Service:
     """What a route leads to, and on which terms; a call keeps those that it began with.
 
     `cost_field` is the name, in lower case, of the field of the answer that says what the call has cost, or b"": as
-    money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money.
+    money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money. For `window_ms`
+    a call with an Idempotency-Key is remembered, 0 for not at all.
     """
 
     def __init__(self, route: Route, upstream: Balancer, priced: bool) -> None:
@@ -30,6 +31,7 @@ class Service:
         self.always = self.rule == ALWAYS
         self.cost_field = (route.cost_header or route.units_header).lower().encode()
         self.unit_price = route.unit_price_nanos if route.units_header else 0
+        self.window_ms = route.idempotency_window_ms if route.auth == "key" else 0
 
     def charges(self, status: int) -> bool:
         """Whether a call is charged to which the upstream has answered with this status."""

@@ -95,6 +95,8 @@ class Accounts:
             if plan.month_quota:
                 month = claimed[1]
                 self.meters.tell(month, plan.month_quota, "month", plan.timezone, now_s)
+        if row.granted < 0:
+            self._owe(index, row.granted)
         self.segment.set_terms(
             index,
             credit=row.credit,
@@ -105,6 +107,12 @@ class Accounts:
             month=month,
         )
         self._level(index, row)
+
+    def _owe(self, index: int, granted: int) -> None:
+        """A debt comes before the credit line that allows it: into a record that nobody has used."""
+        money = self.segment.account(index)
+        if money["granted"] == money["committed"] == 0:
+            self.segment.set_granted(index, granted)
 
     def _level(self, index: int, row: AccountRow) -> None:
         try:

@@ -7,6 +7,10 @@ OPEN = (
     " SELECT ?, id, ?, ?, min(?, max(0, balance)) FROM account WHERE id = ?"
 )
 OF_ACCOUNT = "SELECT entry, unspent FROM lot WHERE account = ? AND unspent > 0 ORDER BY rank, expires, entry"
+EXCESS = (
+    "SELECT ifnull(sum(l.unspent), 0) - max(0, a.balance) FROM account a LEFT JOIN lot l ON l.account = a.id"
+    " AND l.unspent > 0 WHERE a.id = ?"
+)
 SPEND = "UPDATE lot SET unspent = unspent - ? WHERE entry = ?"
 
 
@@ -33,6 +37,12 @@ class Credits:
             amount -= part
             if not amount:
                 return
+
+    def clip(self, turn: Turn, account: int) -> None:
+        """Reduce the account's lots to its balance, where a debit left less than they hold."""
+        excess = turn.store.one(EXCESS, (account,))[0]
+        if excess > 0:
+            self.spend(turn, account, excess)
 
     def reduce(self, turn: Turn, entry: int, amount: int) -> None:
         """Take `amount` off one lot."""

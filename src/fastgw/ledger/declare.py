@@ -226,6 +226,6 @@ class Declaration:
         name, balance = turn.store.one("SELECT name, balance FROM account WHERE id = ?", (number,))
         amount = max(0, min(less, balance, entries.available(turn, number)))
         if amount and entries.take(turn, number, amount):
-            entries.debit(turn, number, "opening", amount)
+            entries.retract(turn, number, amount)
             less -= amount
         return [(name, less)]

@@ -72,6 +72,11 @@ class Entries:
         self.credits.spend(turn, account, amount)
         return number
 
+    def retract(self, turn: Turn, account: int, amount: int) -> None:
+        """Append minus `amount`, taken already, of what the file had granted: what never expires goes first."""
+        self.append(turn, [(account, "opening", -amount, "", "", 0)])
+        self.credits.clip(turn, account)
+
     def expire(self, turn: Turn, account: int, lot: int, amount: int) -> None:
         """Append what of a lot, the entry of that number, has expired and is taken already."""
         self.append(turn, [(account, "expiry", -amount, f"entry {lot}", "", 0)])
