@@ -50,7 +50,10 @@ def test_the_document_has_every_operation(document: schemathesis.BaseSchema) -> 
     assert found == {*OPERATIONS, *OPEN}
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, pytest.param(GenerationMode.NEGATIVE, marks=pytest.mark.slow)],
+    ids=lambda mode: mode.value,
+)  # fmt: skip
 @pytest.mark.parametrize("operation", [*OPERATIONS, "GET /livez", "GET /metrics"])
 def test_whatever_comes_is_answered_as_documented(
     operation: str, mode: GenerationMode, document: schemathesis.BaseSchema, real: Served

@@ -138,6 +138,7 @@ class FirstCall(KeyedExchange):
             self._note(data)
             if self.alone and self.parts is None:
                 Exchange.client_gone(self)  # what cannot be kept is of no use to anybody any more
+                self.client.finished(False)
                 return
         Exchange._pass_on(self, data, done)
 
