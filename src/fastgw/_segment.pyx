@@ -372,7 +372,7 @@ cdef class Segment(Drain):
         As a rule at the first look. What is not there at any of LOOKS looks is given up.
         """
         cdef int64_t surplus = 0
-        cdef int look
+        cdef int look, _look
         missing = {}
         shrunk = []
         for look in range(2 * LOOKS + 1):
@@ -391,7 +391,7 @@ cdef class Segment(Drain):
             accounts = rest
             if not accounts:
                 break
-        for look in range(LOOKS if shrunk else 0):      # it may have been too much, if others gave up the same
+        for _look in range(LOOKS if shrunk else 0):     # it may have been too much, if others gave up the same
             time.sleep(LOOK_S)
             for a in shrunk:
                 surplus += self._take_excess(a, row)

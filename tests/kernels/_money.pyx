@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Calls by hand, for tests only: what they hold, each part of their settling, the words that a kill leaves, and loops."""
+"""Calls by hand, for tests only: what they hold, each part of their settling, what a kill leaves of it, and loops."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
