@@ -75,7 +75,7 @@ class Supervisor:
         events = Events()
         lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
         listeners = Listeners.open(server.listen_address, server.workers)
-        segment, is_new = open_segment(config)
+        segment, is_new = open_segment(config, source)
         for route in config.routes:
             segment.route_slot(route.name)
         lifeline, lifeline_end = os.pipe()

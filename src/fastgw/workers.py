@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from ._segment import WORKERS, Segment
+from ._idempotency import recover as free_calls
+from ._segment import WORKERS, Segment, SegmentError
 from .channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
 from .children import Child, Process, how_it_ended, orphan, say
 from .events import Events
@@ -313,6 +314,10 @@ class Workers:
         """Give back what a worker that is gone held, before its slot is used again."""
         segment = self.shared.segment
         voided, surplus = segment.recover(slot)
+        try:
+            free_calls(segment, slot)
+        except (SegmentError, OSError) as error:
+            say(f"error: the idempotent calls of worker {slot} stay in flight: {error}")
         segment.worker_set(slot, 0, WorkerState.ABSENT)
         if voided or surplus:
             say(f"gave back {max(voided, surplus) / 1e9:.9f} that worker {slot} held when it died")

@@ -167,10 +167,11 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_one_starts_at_onc
     assert not connects(gateway.port)
 
 
+@pytest.mark.slow
 def test_the_next_start_does_not_wait_for_what_orphans_have_in_flight(gateway: Gateway, upstream: Upstream) -> None:
     """They finish it in their slots, and the new supervisor, which did not start them, clears these up after them."""
     serve(gateway)
-    with Hammering(gateway.port, request(KEY, "/v1/calls?ms=8000"), connections=4, calls=4) as hammering:
+    with Hammering(gateway.port, request(KEY, "/v1/calls?ms=6000"), connections=4, calls=4) as hammering:
         eventually(lambda: upstream.calls == 4)
         orphans = gateway.workers()
         gateway.kill_supervisor()
