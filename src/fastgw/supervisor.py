@@ -82,8 +82,7 @@ class Supervisor:
         shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
         self = Supervisor(config, shared, listeners, lifeline_end, events)
         self.disposable = is_new
-        for slot in range(segment.worker_slots):
-            self.workers.recover(slot)
+        self.workers.find_orphans()
         return self
 
     @staticmethod
@@ -263,6 +262,8 @@ class Supervisor:
         """No new connections; what is in flight finishes, within the drain timeout."""
         say("draining; another signal ends it at once")
         self.draining = True
+        if self.probe is not None:
+            self.probe.cancel()
         self.listeners.close()  # the workers have theirs, and accept what is queued before they close it
         workers = [child.process for child in self.workers.by_slot.values() if child.process is not None]
         for process in workers:
