@@ -58,7 +58,8 @@ class Callers:
 
     async def _loop(self, name: str, key: str, target: str) -> None:
         request = (
-            f"POST {target} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {key}\r\nContent-Length: 2\r\n\r\n{{}}"
+            f"POST {target} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Length: 2\r\n\r\n{}"
         ).encode()
         while not self.over.is_set():
             try:

@@ -1,8 +1,8 @@
 """Kills a gateway under load again and again, and then compares what clients, upstream, ledger and call log say.
 
-`python tests/crash/harness.py --points 200 --seed 7`: one gateway, four accounts that spend in different ways, top-ups that
-never stop, and at every point a kill -9 of a worker, the keeper, the supervisor or all of them, after a pause drawn from
-the seed. In the end, to the nano:
+`python tests/crash/harness.py --points 200 --seed 7`: one gateway, four accounts that spend in different ways,
+top-ups that never stop, and at every point a kill -9 of a worker, the keeper, the supervisor or all of them, after a
+pause drawn from the seed. In the end, to the nano:
 
     what clients were told  ≤  what was charged  ≤  what the upstream served
     ledger = segment = call log                     (`fastgw audit`)
@@ -38,6 +38,10 @@ TOP_UP = 50_000_000
 OPENING = {"plenty": "1000", "metered": "1000", "dry": "0.05", "bound": "1000"}
 QUOTA = 4_000
 BUDGET = 3 * NANOS
+BOUNDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    **dict.fromkeys(OPENING, ({}, {})),
+    "bound": ({"plan": "small"}, {"budget": "3"}),
+}  # of accounts, and of their keys
 KEYS = {name: f"sk-crash-{name}-0001" for name in OPENING}
 TARGETS = {
     "plenty": (KEYS["plenty"], "/v1/fixed/plenty"),
@@ -109,9 +113,9 @@ class TopUps:
                         self.strange.append(f"a top-up was answered {status}: {answer.text[:200]}")
                         return
                 except httpx.HTTPError:
-                    time.sleep(0.02)
+                    pass
+                time.sleep(0.01)
             self.acknowledged += 1
-            time.sleep(0.01)
 
     def _token(self) -> str:
         return (self.gateway.state_dir / "admin-token").read_text().strip()
@@ -127,7 +131,7 @@ class Run:
         self.gateway = Gateway(directory, self.oracle.url)
 
     def configure(self) -> None:
-        """Two routes; accounts with plenty, with a price named by the upstream, that run dry, and with limits in number."""
+        """Two routes; accounts with plenty, charged what the upstream says, that run dry, and bounded in number."""
         gateway = self.gateway
         common = {"upstream": "service", "price": "0.001"}
         gateway.file.write_text(
@@ -136,8 +140,8 @@ class Run:
             + table("routes", name="fixed", path="/v1/fixed/", **common)
             + table("routes", name="metered", path="/v1/metered/", **{**common, "price": "0.01"}, cost_header="X-Cost")
             + table("plans", name="small", requests_per_month=QUOTA)
-            + "".join(account(name, money, **({"plan": "small"} if name == "bound" else {})) for name, money in OPENING.items())
-            + "".join(key(KEYS[name], name, **({"budget": "3"} if name == "bound" else {})) for name in OPENING)
+            + "".join(account(name, money, **BOUNDS[name][0]) for name, money in OPENING.items())
+            + "".join(key(KEYS[name], name, **BOUNDS[name][1]) for name in OPENING)
         )  # fmt: skip
 
     def crash(self) -> None:
@@ -177,7 +181,8 @@ class Run:
                 top_ups = TopUps(gateway)
                 samplers = self._samplers()
                 for _ in range(points):
-                    time.sleep(self.chance.uniform(0.05, 0.6))
+                    # While it starts, or once all of it serves.
+                    time.sleep(self.chance.choice((0.2, 2.5)) * self.chance.random())
                     self.crash()
                 top_ups.stop()
                 callers.stop()
@@ -230,8 +235,9 @@ class Run:
                 self.wrong(f"{name}: paid in were {paid_in}, entered are {dict(sums)}")
         if books["bound"][0] > QUOTA + told["bound"].cut or -self.captured("bound") < -BUDGET:
             self.wrong(f"bound: {books['bound']} served over a quota of {QUOTA} and a budget of {BUDGET}")
+        where = ["--admin", f"127.0.0.1:{gateway.admin_port}", "--state-dir", str(gateway.state_dir)]
         audit = subprocess.run(
-            [COMMAND, "audit", "--json", "--admin", f"127.0.0.1:{gateway.admin_port}", "--state-dir", str(gateway.state_dir)],
+            [COMMAND, "audit", "--json", *where],
             capture_output=True, text=True, check=False, timeout=60, env=clean_environment(),
         )  # fmt: skip
         if audit.returncode != 0:
@@ -245,7 +251,7 @@ class Run:
         page = self.admin(f"/v1/accounts/{name}/entries")
         found: list[dict[str, Any]] = page["items"]
         while page["next"] is not None:
-            page = self.admin(f"/v1/accounts/{name}/entries?after={page['next']}")
+            page = self.admin(f"/v1/accounts/{name}/entries?cursor={page['next']}")
             found += page["items"]
         return found
 
