@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from conftest import Served
+from admin_rig import Served
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
@@ -37,7 +37,7 @@ OPERATIONS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def document(real: Served) -> schemathesis.BaseSchema:
     found = real.client.get("/openapi.json")
     assert found.status_code == 200
