@@ -9,6 +9,7 @@ from libc.stdlib cimport free, malloc
 
 from fastgw._call cimport Peer, Ticket
 from fastgw._core cimport Gate
+from fastgw._idempotency cimport Idempotency
 from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport (
     account_capture, account_hold, account_surplus, account_t, account_why, cell_t, hold_result_t,
@@ -16,6 +17,7 @@ from fastgw.kernels.account cimport (
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, add_i64, clock_ns, load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport bucket_remaining, bucket_take, bucket_undo, bucket_wait_ns, limit_t
+from fastgw.kernels.idempotency cimport IDEM_NEW, idem_end, idem_take, spot_t
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
@@ -314,6 +316,53 @@ def race_journal(Gate gate, Peer peer, bytes data, int digits_at, int64_t until_
 
 
 # Loops for the bench: nanoseconds of this thread's CPU time for `turns` decisions
+
+def race_idempotency(Idempotency table, const uint64_t[:, ::1] digests, uint8_t[::1] owners, int64_t until_ns,
+                     uint64_t seed):
+    """Take keys of which others want the same and give them back in no order, until then: (how often a key was had
+    that another had too, how often one was had).
+
+    `digests` is n × 4 words, `owners` n bytes that all who race share.
+    """
+    cdef uint64_t random = seed * 2 + 1
+    cdef uint64_t keys = digests.shape[0]
+    cdef uint64_t key[4]
+    cdef uint64_t number[4]
+    cdef uint64_t slot, wanted
+    cdef uint8_t me = <uint8_t>(table.t.me + 1)
+    cdef int held[4]
+    cdef int64_t twice = 0
+    cdef int64_t taken = 0
+    cdef int64_t now = clock_ns(CLOCK_MONOTONIC)
+    cdef spot_t found
+    held[:] = [False, False, False, False]
+    with nogil:
+        while now < until_ns:
+            now = clock_ns(CLOCK_MONOTONIC)
+            random ^= random << 13
+            random ^= random >> 7
+            random ^= random << 17
+            slot = random & 3
+            wanted = (random >> 8) % keys
+            if held[slot]:
+                twice += owners[key[slot]] != me
+                owners[key[slot]] = 0
+                idem_end(&table.t, number[slot], False)
+                held[slot] = False
+            elif idem_take(&table.t, &digests[wanted, 0], now, &found) == IDEM_NEW:
+                twice += owners[wanted] != 0
+                owners[wanted] = me
+                key[slot] = wanted
+                number[slot] = found.number
+                held[slot] = True
+                taken += 1
+        for slot in range(4):
+            if held[slot]:
+                twice += owners[key[slot]] != me
+                owners[key[slot]] = 0
+                idem_end(&table.t, number[slot], False)
+    return twice, taken
+
 
 def time_nothing(int64_t turns):
     """What a turn of such a loop costs by itself: a random number."""
