@@ -36,7 +36,7 @@ GROUPS = {
     PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
-    KEEPER: {"dry_run", "keeper", "loading", "reloading"},
+    KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},

@@ -19,7 +19,7 @@ from .addresses import split_listen
 
 ORPHANS_S = 10.0  # in which others that hold the lock of a supervisor that is gone may let it go
 STUCK_S = 2.5  # after which its children are stuck: they let it go at once, or end
-CHILDREN = {"fastgw.worker", "fastgw.keeper", "fastgw.probe"}
+CHILDREN = {f"fastgw.{name}" for name in ("worker", "keeper", "probe", "draining")}
 BACKLOG = 4096  # connections that wait for one worker, as far as net.core.somaxconn allows
 
 
