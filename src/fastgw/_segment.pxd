@@ -10,6 +10,6 @@ cdef class Segment(Drain):
     cdef list _names(self, name_t* names, const uint64_t* count)
     cdef int _key_terms(self, object account, object limit, object budget) except -1
     cdef int64_t _recover_claims(self, list accounts, int row) except -1
-    cdef int64_t _take_claim(self, uint64_t a, int row)
-    cdef bint _shrink_claim(self, uint64_t a, int row)
-    cdef int64_t _take_excess(self, uint64_t a, int row)
+    cdef tuple _take_claim(self, uint64_t a, int row)
+    cdef int64_t _take_excess(self, uint64_t a, int row) except -1
+    cdef bint _surplus(self, uint64_t a, int64_t* surplus) noexcept

@@ -12,8 +12,8 @@ from libc.string cimport memcpy
 
 from fastgw._drain cimport Drain
 from fastgw.kernels.account cimport (
-    account_capture, account_captured, account_claim_excess, account_claim_shrink, account_claim_take,
-    account_claim_undo, account_hold, account_t, cell_claim, cell_t,
+    account_capture, account_captured, account_claim_take, account_hold, account_surplus, account_t, cell_claim,
+    cell_claim_add, cell_claim_shrink, cell_t,
 )
 from fastgw.kernels.atomics cimport load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
@@ -30,9 +30,10 @@ from fastgw._drain import RECORD_BYTES
 from fastgw._mapping import SegmentError, boot_number
 from fastgw.limits import limit_units
 
-cdef int LOOKS = 20              # times that a recovery waits for others, who are just holding, to have done so
+cdef int LOOKS = 20              # at a claim that is not all there, while others, who are just holding, finish that
 cdef double LOOK_S = 0.001
-cdef int TRIES = 1000
+cdef int TRIES = 1000            # of one look
+cdef int64_t NOT_SEEN = -0x7fffffffffffffff
 cdef uint64_t EXPIRES_MAX = (<uint64_t>1 << 40) - 1
 
 WORKERS = WORKERS_MAX
@@ -349,7 +350,6 @@ cdef class Segment(Drain):
         again changes nothing.
         """
         cdef uint64_t a
-        cdef int64_t excess
         cdef int64_t voided = 0
         cdef int64_t surplus = 0
         cdef int worker
@@ -367,59 +367,81 @@ cdef class Segment(Drain):
         return voided, surplus
 
     cdef int64_t _recover_claims(self, list accounts, int row) except -1:
-        """Give back what `row`, whose owner is dead, claims of the accounts: what was taken out of `committed`."""
+        """Give back what `row`, whose owner is dead, claims of the accounts: what was taken out of `committed`.
+
+        As a rule at the first look. What is not there at any of LOOKS looks is given up.
+        """
         cdef int64_t surplus = 0
-        cdef int64_t taken
-        cdef int look
-        for look in range(LOOKS + 1):
+        cdef int look, _look
+        missing = {}
+        shrunk = []
+        for look in range(2 * LOOKS + 1):
             if look:
                 time.sleep(LOOK_S)
             rest = []
             for a in accounts:
-                taken = self._take_claim(a, row)
+                taken, seen = self._take_claim(a, row)
                 surplus += taken
-                if not taken:
+                if seen < 0:
+                    missing[a] = max(seen, missing.get(a, NOT_SEEN))
+                    if look >= LOOKS and missing[a] != NOT_SEEN:
+                        cell_claim_shrink(layout_cell(&self.s, row, a), -missing.pop(a))
+                        shrunk.append(a)
                     rest.append(a)
             accounts = rest
             if not accounts:
                 break
-        for a in accounts:
-            if self._shrink_claim(a, row):
-                surplus += self._take_claim(a, row)
+        for _look in range(LOOKS if shrunk else 0):     # it may have been too much, if others gave up the same
+            time.sleep(LOOK_S)
+            for a in shrunk:
+                surplus += self._take_excess(a, row)
         return surplus
 
-    cdef int64_t _take_claim(self, uint64_t a, int row):
-        """Take a claim out of `committed`: its nanos, or 0 when it is not all there."""
+    cdef tuple _take_claim(self, uint64_t a, int row):
+        """Take a claim out of `committed` if it is there: (its nanos, or 0; the best surplus that was seen)."""
         cdef cell_t* mine = layout_cell(&self.s, row, a)
         cdef int64_t claim = cell_claim(mine)
-        cdef int tries
-        for tries in range(TRIES if claim else 0):
-            if account_claim_take(&self.s.accounts[a], mine, layout_cell(&self.s, KEEPER, a),
-                                  self.s.header.accounts_max, &self.s.header.workers):
-                return claim
+        cdef int64_t best = NOT_SEEN
+        cdef int64_t surplus
+        cdef int _try
+        if not claim:
+            return 0, 0
+        for _try in range(TRIES):
+            if self._surplus(a, &surplus) and surplus > best:
+                best = surplus
+                if surplus >= 0:
+                    account_claim_take(&self.s.accounts[a], mine)
+                    return claim, surplus
+        return 0, best
+
+    cdef int64_t _take_excess(self, uint64_t a, int row) except -1:
+        """Take out of `committed` what no row claims: the nanos. There is some when a recovery gave up too much.
+
+        It is claimed first. Of two who claim the same at the same time, the keeper gives way.
+        """
+        cdef cell_t* mine = layout_cell(&self.s, row, a)
+        cdef int64_t surplus, taken
+        cdef int _try, look
+        for _try in range(TRIES):
+            if self._surplus(a, &surplus):
+                break
+        else:
+            return 0
+        if surplus <= 0 or cell_claim(mine):
+            return 0
+        cell_claim_add(mine, surplus)
+        for look in range(1 if row == KEEPER else LOOKS):
+            if look:
+                time.sleep(LOOK_S)
+            taken = self._take_claim(a, row)[0]
+            if taken:
+                return taken
+        cell_claim_shrink(mine, surplus)
         return 0
 
-    cdef bint _shrink_claim(self, uint64_t a, int row):
-        """Give up what of a claim is not in `committed`; whether it could be seen."""
-        cdef int tries
-        for tries in range(TRIES):
-            if account_claim_shrink(&self.s.accounts[a], layout_cell(&self.s, row, a), layout_cell(&self.s, KEEPER, a),
-                                    self.s.header.accounts_max, &self.s.header.workers):
-                return True
-        return False
-
-    cdef int64_t _take_excess(self, uint64_t a, int row):
-        """Take out of `committed` what no row claims: the nanos. There is some when a recovery gave up too much."""
-        cdef cell_t* mine = layout_cell(&self.s, row, a)
-        cdef int64_t excess
-        if cell_claim(mine):
-            return 0
-        excess = account_claim_excess(&self.s.accounts[a], mine, layout_cell(&self.s, KEEPER, a),
-                                      self.s.header.accounts_max, &self.s.header.workers)
-        if excess and not self._take_claim(a, row):
-            account_claim_undo(mine)
-            return 0
-        return excess
+    cdef bint _surplus(self, uint64_t a, int64_t* surplus) noexcept:
+        return account_surplus(&self.s.accounts[a], layout_cell(&self.s, KEEPER, a), self.s.header.accounts_max,
+                               &self.s.header.workers, surplus)
 
     # For tests and tools: the kernels by hand, as one worker
 

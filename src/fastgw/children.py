@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from .channel import Channel
 from .events import SIGNALS
+from .instance import command_line
 
 RETRY_S = 0.25  # before another try after a second early death; twice that after the next, and so on
 RETRY_MAX_S = 5.0
@@ -86,6 +88,39 @@ class Process:
         if self.code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+class Orphan(Process):
+    """A process that another supervisor has started, which is gone: it is nobody's child any more."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises ProcessLookupError."""
+        super().__init__(pid)
+        self.descriptor = os.pidfd_open(pid)
+
+    def _reap(self, flags: int) -> None:
+        """How it ended is told to nobody."""
+        if select.select([self.descriptor], [], [], 0 if flags else None)[0]:
+            os.close(self.descriptor)
+            self.code = 0
+
+    def signal(self, number: int) -> None:
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.descriptor, number)
+
+
+def orphan(pid: int, *words: str) -> Orphan | None:
+    """The process, if it lives and these are words of its command line."""
+    try:
+        found = Orphan(pid)
+    except ProcessLookupError:
+        return None
+    if found.poll() is None and set(words) <= set(command_line(pid)):
+        return found  # looked at after it was opened: no other can have got its number since
+    if found.code is None:
+        os.close(found.descriptor)
+    return None
 
 
 class Child:

@@ -1,20 +1,25 @@
 """Decides whether this instance may start: alone on its state directory and alone on its port.
 
-The state directory's lock is inherited by every child, so it is free only when all of them are gone. A port is tried
+The state directory's lock is inherited by every child, so it is free only when all of them are gone, or have stopped
+accepting and finish what they have. A port is tried
 without SO_REUSEPORT first, because with it a second instance would bind in silence and take half of the traffic.
 """
 
+import contextlib
 import errno
 import fcntl
 import glob
 import hashlib
 import os
+import signal
 import socket
 import time
 
 from .addresses import split_listen
 
-ORPHANS_S = 10.0
+ORPHANS_S = 10.0  # in which others that hold the lock of a supervisor that is gone may let it go
+STUCK_S = 2.5  # after which its children are stuck: they let it go at once, or end
+CHILDREN = {f"fastgw.{name}" for name in ("worker", "keeper", "probe", "draining")}
 BACKLOG = 4096  # connections that wait for one worker, as far as net.core.somaxconn allows
 
 
@@ -25,13 +30,14 @@ class Occupied(Exception):
 def lock_state(state_dir: str, note: str) -> int:
     """Lock `state_dir` (made if need be, mode 0700) for as long as the descriptor returned, or a copy, is open.
 
-    The children of a supervisor that was killed finish what they have in flight, and go: they are waited for.
+    The workers of a supervisor that was killed let it go when they have stopped accepting, and finish what they have in
+    flight; its keeper when it has written what it has. One that does neither is killed, which money survives.
     Raises Occupied, naming the holder, or OSError.
     """
     os.makedirs(state_dir, mode=0o700, exist_ok=True)
     path = os.path.join(state_dir, "lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + ORPHANS_S
+    started = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,7 +49,9 @@ def lock_state(state_dir: str, note: str) -> int:
             if not holders:  # they are another user's, or have ended just now
                 noted = written.split()[1:2]
                 orphaned = not noted or not os.path.exists(f"/proc/{noted[0]}")
-            if orphaned and time.monotonic() < deadline:
+            if orphaned and time.monotonic() < started + ORPHANS_S:
+                if time.monotonic() > started + STUCK_S:
+                    _kill_children(holders)
                 time.sleep(0.05)
                 continue
             os.close(descriptor)
@@ -58,6 +66,16 @@ def lock_state(state_dir: str, note: str) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{note}\n".encode(), 0)
     return descriptor
+
+
+def _kill_children(pids: list[int]) -> None:
+    """Those that are a supervisor's children; nobody else."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            if CHILDREN & set(command_line(pid)):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.close(descriptor)
 
 
 def segment_path(segment_dir: str, state_dir: str) -> str:
@@ -147,6 +165,15 @@ def holders_of(files: set[str], besides: int = 0) -> list[int]:
     return sorted(pids - {besides}, key=_started)
 
 
+def command_line(pid: int) -> list[str]:
+    """The arguments of a process, none when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
 def _started(pid: int) -> int:
     """When a process started, in ticks since the machine did."""
     try:
@@ -160,10 +187,6 @@ def describe(pids: list[int]) -> str:
     """The processes with their commands, for a message."""
     known = []
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
-        known.append(f"process {pid} ({command[:80]})")
+        if words := command_line(pid):
+            known.append(f"process {pid} ({' '.join(words)[:80]})")
     return ", ".join(known) or "another process"

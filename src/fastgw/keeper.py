@@ -87,11 +87,11 @@ class Keeper:
 
     def stop(self) -> None:
         """Commit, enter and write down all that there is. After the workers have ended."""
+        if self.admin is not None:  # first: nobody may ask for what is being closed
+            self.admin.stop()
         if self.call_log is not None:
             self.call_log.stop()
         self.books.stop()
-        if self.admin is not None:
-            self.admin.stop()
 
     # The configuration in force
 
@@ -212,4 +212,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # everything is written; the engines' threads and what they hold need no farewell

@@ -75,15 +75,14 @@ class Supervisor:
         events = Events()
         lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
         listeners = Listeners.open(server.listen_address, server.workers)
-        segment, is_new = open_segment(config)
+        segment, is_new = open_segment(config, source)
         for route in config.routes:
             segment.route_slot(route.name)
         lifeline, lifeline_end = os.pipe()
         shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
         self = Supervisor(config, shared, listeners, lifeline_end, events)
         self.disposable = is_new
-        for slot in range(segment.worker_slots):
-            self.workers.recover(slot)
+        self.workers.find_orphans()
         return self
 
     @staticmethod
@@ -263,6 +262,8 @@ class Supervisor:
         """No new connections; what is in flight finishes, within the drain timeout."""
         say("draining; another signal ends it at once")
         self.draining = True
+        if self.probe is not None:
+            self.probe.cancel()
         self.listeners.close()  # the workers have theirs, and accept what is queued before they close it
         workers = [child.process for child in self.workers.by_slot.values() if child.process is not None]
         for process in workers:

@@ -85,7 +85,8 @@ class Probe:
         return max(left, 1.0)
 
     def _end(self) -> None:
-        self.cancel()
+        self.events.forget(self.report)
+        os.close(self.report)
         if self.said:
             self.process.signal(signal.SIGKILL)  # it has nothing more to do, and is not waited for
         end = how_it_ended(self.process.wait())
@@ -96,9 +97,12 @@ class Probe:
         self.done(verdict, self.config_fd)
 
     def cancel(self) -> None:
-        """Hear no more of it."""
+        """End it; `done` is not called."""
         self.events.forget(self.report)
         os.close(self.report)
+        os.close(self.config_fd)
+        self.process.signal(signal.SIGKILL)
+        self.process.wait()
 
 
 def go_over(handover: Handover) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from ._segment import WORKERS, Segment
+from ._idempotency import recover as free_calls
+from ._segment import WORKERS, Segment, SegmentError
 from .channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
-from .children import Child, Process, how_it_ended, say
+from .children import Child, Process, how_it_ended, orphan, say
 from .events import Events
 from .listeners import Listeners
 from .room import STEP, claim
@@ -146,6 +147,20 @@ class Workers:
         worker.accepts = set(handed.accepts)
         worker.leaving, worker.outdated, worker.kill_at = handed.leaving, handed.outdated, handed.kill_at
         self.join(worker, Channel.inherited(handed.channel, blocking=False))
+
+    def find_orphans(self) -> None:
+        """Let workers of a supervisor that was killed finish, in the slots that they have; clear the other slots."""
+        segment = self.shared.segment
+        for slot in range(segment.worker_slots):
+            pid = segment.worker(slot)["pid"]
+            process = orphan(pid, "fastgw.worker", str(slot), segment.path) if pid else None
+            if process is None:
+                self.recover(slot)
+                continue
+            worker = self.by_slot[slot] = Worker(slot, -1)
+            worker.process = process
+            worker.leaving = worker.outdated = True
+            worker.kill_at = time.monotonic() + self.shared.drain_ms / 1000 + KILL_AFTER_S
 
     # What is due
 
@@ -299,6 +314,10 @@ class Workers:
         """Give back what a worker that is gone held, before its slot is used again."""
         segment = self.shared.segment
         voided, surplus = segment.recover(slot)
+        try:
+            free_calls(segment, slot)
+        except (SegmentError, OSError) as error:
+            say(f"error: the idempotent calls of worker {slot} stay in flight: {error}")
         segment.worker_set(slot, 0, WorkerState.ABSENT)
         if voided or surplus:
             say(f"gave back {max(voided, surplus) / 1e9:.9f} that worker {slot} held when it died")

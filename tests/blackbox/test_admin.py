@@ -84,15 +84,14 @@ def test_metrics_come_as_openmetrics_to_whom_asks_for_it(serving: Gateway) -> No
          f"{serving.admin_url}/metrics"],
         capture_output=True, text=True, check=True, timeout=10,
     )  # fmt: skip
-    assert "Content-Type: application/openmetrics-text" in done.stdout
+    assert "content-type: application/openmetrics-text" in done.stdout.lower()
     assert done.stdout.endswith("# EOF\n")
 
 
 def test_alive_and_ready_while_workers_serve(serving: Gateway) -> None:
     assert get(f"{serving.admin_url}/livez") == (200, "ok\n")
     assert get(f"{serving.admin_url}/readyz") == (200, "ok\n")
-    status, text = get(f"{serving.admin_url}/")
-    assert (status, text) == (404, "/livez /readyz /metrics\n")
+    assert get(f"{serving.admin_url}/v1/accounts")[0] == 401, "everything else needs the token"
 
 
 def test_none_of_it_is_served_on_the_data_port(serving: Gateway, upstream: Upstream) -> None:
@@ -167,7 +166,7 @@ def test_children_hold_no_descriptor_that_is_not_theirs(gateway: Gateway, tmp_pa
         links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
         assert str(stray) not in links
         assert len([link for link in links if link in listening]) == (name != "keeper")
-        named = {link for link in links if link.startswith("/") and link != "/dev/null"}
+        named = {link for link in links if link.startswith("/") and link != "/dev/null" and "/calls/" not in link}
         ledger = {str(gateway.state_dir / name) for name in ("ledger.sqlite", "ledger.sqlite-wal")}
         assert named == {
             str(gateway.directory / "stderr"), str(gateway.state_dir / "lock"),

@@ -1,11 +1,14 @@
 """One instance per port and per state directory; the second one says who holds it."""
 
+import fcntl
 import os
 import signal
 import socket
+import subprocess
+import time
 
 import pytest
-from gateway import Gateway, account, connects, eventually, key
+from gateway import Gateway, account, alive, connects, eventually, key
 from load import request
 
 
@@ -83,21 +86,36 @@ def test_connections_of_the_last_instance_do_not_hold_the_port(gateway: Gateway)
 
 
 @pytest.mark.slow
-def test_a_directory_whose_orphans_do_not_end_is_refused_naming_them(gateway: Gateway) -> None:
-    """The supervisor is gone, a worker is stopped in the middle: nothing may start beside it."""
+def test_an_orphan_that_is_stuck_is_killed_by_the_next_start(gateway: Gateway) -> None:
+    """The supervisor is gone, a worker is stopped in the middle: it would keep its share of the connections."""
     serve(gateway)
-    gateway.children()
     victim = gateway.children()["worker 0"]
     os.kill(victim, signal.SIGSTOP)
-    os.kill(gateway.pid, signal.SIGKILL)
-    supervisor = gateway.pid
-    gateway.wait()
-    gateway.launch("-c", str(gateway.file))
-    eventually(lambda: gateway.process is not None and gateway.process.poll() is not None, 20)
-    assert gateway.wait() == 2
-    said = gateway.log()
-    assert f"process {supervisor} (listening on 127.0.0.1:{gateway.port}), which is gone" in said
-    assert f"process {victim} (" in said
-    os.kill(victim, signal.SIGKILL)
+    gateway.kill_supervisor()
+    start = time.monotonic()
     gateway.start()
-    assert gateway.call() == 200
+    assert time.monotonic() - start < 6
+    assert not alive(victim)
+    assert all(gateway.call() == 200 for _ in range(20))
+
+
+@pytest.mark.slow
+def test_a_foreign_holder_of_a_dead_ones_lock_is_named_and_left_alone(gateway: Gateway) -> None:
+    serve(gateway)
+    supervisor = gateway.pid
+    gateway.kill_supervisor()
+    eventually(lambda: not gateway.left())
+    lock = os.open(gateway.state_dir / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    holder = subprocess.Popen(["sleep", "60"], stdin=lock)
+    os.close(lock)
+    try:
+        gateway.launch("-c", str(gateway.file))
+        assert gateway.wait(20) == 2
+        said = gateway.log()
+        assert f"process {supervisor} (listening on 127.0.0.1:{gateway.port}), which is gone" in said
+        assert f"process {holder.pid} (sleep 60)" in said
+        assert holder.poll() is None
+    finally:
+        holder.kill()
+        holder.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Upstream
 from gateway import NANOS, Gateway, account, alive, connects, eventually, key
-from load import Hammering, request
+from load import Hammering, hammer, request
 
 KEY = "sk-acme-0001"
 
@@ -52,8 +52,9 @@ def gone(gateway: Gateway) -> None:
     assert not connects(gateway.port)
     assert not connects(gateway.admin_port)
     assert len(list(gateway.segment_dir.iterdir())) == 1
-    left = {path.name for path in gateway.state_dir.iterdir()} - {"ledger.sqlite-wal"}
-    assert left == {"ledger.sqlite", "lock", "secret"}
+    left = {path.name for path in gateway.state_dir.iterdir()}
+    ledger = {"ledger.sqlite", "ledger.sqlite-wal"}
+    assert {"lock", "secret"} <= left <= {"lock", "secret", "admin-token", "calls", *ledger}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -199,6 +200,7 @@ def test_what_was_spent_stays_spent_over_a_restart(gateway: Gateway, upstream: U
     assert upstream.calls == 11
 
 
+@pytest.mark.slow
 def test_a_bucket_that_was_emptied_stays_empty_over_a_restart(gateway: Gateway) -> None:
     gateway.write(account(), key(KEY), rate="3/h")
     gateway.start()
@@ -209,16 +211,59 @@ def test_a_bucket_that_was_emptied_stays_empty_over_a_restart(gateway: Gateway) 
 
 
 @pytest.mark.slow
-def test_another_capacity_than_that_of_the_segment_is_refused_and_nothing_forgotten(gateway: Gateway) -> None:
-    gateway.write(account(balance="0.001"), key(KEY), price="0.001")
+def test_another_capacity_makes_the_segment_anew_and_nothing_is_forgotten(gateway: Gateway) -> None:
+    """What has been spent and logged is in the ledger and the call log before the old segment goes."""
+    gateway.write(account(balance="0.003"), key(KEY), price="0.001")
+    gateway.start()
+    assert gateway.call() == 200
+    gateway.kill_everything()  # nothing had time to be written down
+    gateway.start("--keys-max", "5000", "--journal-records", "1024")
+    assert gateway.segment().capacity["keys_max"] == 5000
+    assert "keys_max = 1048576, journal_records = 16384: what it knows goes to the ledger" in gateway.log()
+    assert [gateway.call() for _ in range(3)] == [200, 200, 402]
+    assert gateway.stop() == 0
+    gateway.start()
+    assert gateway.call() == 402
+    assert gateway.stop() == 0
+    assert "error" not in gateway.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_call_that_was_made_is_not_made_again_after_a_restart(
+    gateway: Gateway, upstream: Upstream, crash: bool
+) -> None:
+    """The answers to idempotent calls outlive every process, as the charges do."""
+    gateway.write(account(balance="1"), key(KEY), price="0.001", idempotency="1h")
+    once = request(KEY).replace(b"Content-Type", b'Idempotency-Key: "order-1"\r\nContent-Type')
+    gateway.start()
+    assert hammer(gateway.port, once, connections=1, calls=1).statuses == {200: 1}
+    if crash:
+        gateway.kill_everything()
+    else:
+        gateway.stop()
+    gateway.start()
+    assert hammer(gateway.port, once, connections=1, calls=1).statuses == {200: 1}
+    assert upstream.calls == 1
+    assert gateway.money()["captured"] == NANOS // 1000
+
+
+@pytest.mark.slow
+def test_a_segment_whose_ledger_cannot_be_written_is_not_made_anew(gateway: Gateway) -> None:
+    gateway.write(account(balance="0.002"), key(KEY), price="0.001")
     gateway.start()
     assert gateway.call() == 200
     gateway.stop()
+    ledger = gateway.state_dir / "ledger.sqlite"
+    kept = ledger.read_bytes()
+    ledger.write_bytes(b"no database" * 1000)
     gateway.launch("-c", str(gateway.file), "--keys-max", "5000")
     assert gateway.wait() == 2
-    assert "keys_max = 1048576" in gateway.log()
+    assert "cannot be made anew: " in gateway.log()
+    assert "start with keys_max = 1048576" in gateway.log()
+    ledger.write_bytes(kept)
     gateway.start()
-    assert gateway.call() == 402
+    assert [gateway.call() for _ in range(2)] == [200, 402]
 
 
 def test_a_segment_that_is_none_is_refused_and_left_alone(gateway: Gateway) -> None:

@@ -11,6 +11,8 @@ import pytest
 from conftest import Upstream
 from gateway import NANOS, Gateway, account, eventually, key, run
 
+from fastgw.states import AccountStatus
+
 
 def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> str:
     """Write one JSON object per line; the path as text."""
@@ -60,14 +62,15 @@ def test_a_key_taken_out_of_the_file_is_revoked_at_the_next_start(gateway: Gatew
 
 
 @pytest.mark.slow
-def test_an_account_taken_out_has_no_means_and_keeps_what_it_spent(gateway: Gateway) -> None:
+def test_an_account_taken_out_is_closed_and_keeps_its_money(gateway: Gateway) -> None:
     gateway.write(account(balance="0.005"), key(), account("other"), key("sk-other", "other"), price="0.001")
     gateway.start()
     assert [gateway.call() for _ in range(2)] == [200] * 2
     gateway.stop()
     gateway.write(account("other"), key("sk-other", "other"), price="0.001")
     gateway.start()
-    assert gateway.money()["granted"] == 0
+    assert gateway.money()["status"] == AccountStatus.CLOSED
+    assert gateway.money()["granted"] == 5 * NANOS // 1000
     assert gateway.money()["captured"] == 2 * NANOS // 1000
     assert gateway.code("sk-acme-0001") == "revoked_key"
     gateway.stop()

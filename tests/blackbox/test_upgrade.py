@@ -139,7 +139,7 @@ def test_what_is_told_to_stop_while_it_upgrades_stops(gateway: Gateway) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_killed_while_it_upgrades_is_replaced(gateway: Gateway, upstream: Upstream) -> None:
+def test_what_is_killed_while_it_upgrades_is_replaced(gateway: Gateway) -> None:
     """Workers old and new, and the keeper: those that stay are as many as before, and serve."""
     write(gateway)
     gateway.start()

@@ -3,7 +3,7 @@
 from itertools import count
 
 import pytest
-from conftest import Parts, Served
+from admin_rig import Parts, Served
 
 names = (f"account-{number}" for number in count(1))
 

@@ -1,7 +1,7 @@
 """What a call would meet, and what calls there were."""
 
 import pytest
-from conftest import Parts, Served
+from admin_rig import Parts, Served
 
 from fastgw.refusals import Refusal
 

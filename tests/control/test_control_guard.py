@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Served, eventually
+from admin_rig import Served, eventually
 
 from fastgw.control import protocol
 from fastgw.control.token import admin_token, read_token, token_path

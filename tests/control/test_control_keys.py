@@ -1,7 +1,7 @@
 """Keys as the admin API has them: shown once, changed, given another secret, revoked."""
 
 import pytest
-from conftest import Parts, Served
+from admin_rig import Parts, Served
 
 UNKNOWN = "key_ffffffffffffffff"
 

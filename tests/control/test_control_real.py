@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from conftest import RealParts, Served, eventually
+from admin_rig import RealParts, Served, eventually
 
 names = (f"real-{number}" for number in count(1))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Parts, Served, eventually, free_port
+from admin_rig import Parts, Served, eventually, free_port
 
 from fastgw.control.server import AdminServer
 

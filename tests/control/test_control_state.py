@@ -1,7 +1,7 @@
 """The configuration in force, reloads, the state of the parts, the audit, health and metrics."""
 
 import pytest
-from conftest import Parts, Served
+from admin_rig import Parts, Served
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastgw import __version__

@@ -1,6 +1,6 @@
-"""Builds the test-only extension `_kernels` from the package's own .pxd files, and what it is tried on.
+"""Builds the test-only extensions `_kernels` and `_money` from the package's own .pxd files, and what they work on.
 
-It is compiled into `build/` of the checkout when it, or a kernel that it includes, has changed.
+They are compiled into `build/` of the checkout when they, or a kernel that they include, have changed.
 """
 
 from __future__ import annotations
@@ -25,24 +25,27 @@ OUT = ROOT / "build" / "test-kernels" / f"{sysconfig.get_config_var('SOABI')}"
 
 
 def build() -> Path:
-    """Compile what is out of date; the folder that holds the extension."""
+    """Compile what is out of date; the folder that holds the extensions."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension  # type: ignore[import-untyped]
 
     OUT.mkdir(parents=True, exist_ok=True)
     headers = ROOT / "build/python-headers/root/usr/include"  # where setup.py unpacks them when there are none
-    extension = Extension(
-        "_kernels",
-        [str(HERE / "_kernels.pyx")],
-        include_dirs=[str(headers / f"python{sysconfig.get_python_version()}"), str(headers)],
-        extra_compile_args=["-O3", "-fno-semantic-interposition"],
-    )
+    extensions = [
+        Extension(
+            name,
+            [str(HERE / f"{name}.pyx")],
+            include_dirs=[str(headers / f"python{sysconfig.get_python_version()}"), str(headers)],
+            extra_compile_args=["-O3", "-fno-semantic-interposition"],
+        )
+        for name in ("_kernels", "_money")
+    ]
     with open(OUT / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         distribution = Distribution(
             {
                 "ext_modules": cythonize(  # type: ignore[no-untyped-call]
-                    [extension],
+                    extensions,
                     include_path=[str(ROOT / "src")],
                     build_dir=str(OUT / "c"),
                     compiler_directives={"language_level": 3, "binding": False},
@@ -60,7 +63,7 @@ def build() -> Path:
 
 
 def load() -> None:
-    """Make `import _kernels` work in this process."""
+    """Make `import _kernels` and `import _money` work in this process."""
     folder = str(build())
     if folder not in sys.path:
         sys.path.insert(0, folder)

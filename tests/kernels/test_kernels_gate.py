@@ -188,7 +188,7 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     assert (document["error"] if dialect else document)["code"] == refusal.name.lower()
     assert accounts.counters(0, 0)[refusal] == 1
     labels = {
-        sample.labels["verdict"] for metric in SegmentCollector(accounts, 1).collect()
+        sample.labels["verdict"] for metric in SegmentCollector(accounts).collect()
         if metric.name == "fastgw_requests" for sample in metric.samples
     }  # fmt: skip
     assert refusal.name.lower() in labels

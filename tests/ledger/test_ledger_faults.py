@@ -1,5 +1,7 @@
 """A disk that fails: prepaid calls stop, nothing is lost or doubled, and all goes on when the disk does."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -262,3 +264,23 @@ def test_a_disk_that_fails_at_the_start_is_an_error_and_the_next_start_is_whole(
     disk.fault = lambda _: None
     acme.start()
     consistent(acme, 93)
+
+
+def may_mount() -> bool:
+    """Whether this process can have a file system of its own."""
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount (root, or a user namespace)")
+def test_a_full_file_system_stops_money_and_heals_when_there_is_room(memory: Path, tmp_path: Path) -> None:
+    """Four MiB, filled to the last byte, three times."""
+    program = Path(__file__).with_name("full_disk.py")
+    script = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" "$3" "$1" "$4"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable, str(program), str(memory)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.endswith("whole\n"), done.stdout + done.stderr
+    assert done.stdout.count("healed") == 3
+    assert "Traceback" not in done.stderr

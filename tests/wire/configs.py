@@ -52,6 +52,84 @@ account = "lean"
 key = "sk-wire-lean-0001"
 """
 
+_PLANS = """
+[[plans]]
+name = "cheap"
+prices = {{ api = "0.0004", chat = "0.0004", limited = "0.0003" }}
+[[plans]]
+name = "paced"
+rate = "3/m"
+burst = 2
+[[plans]]
+name = "daily"
+requests_per_day = 2
+timezone = "Pacific/Auckland"
+[[plans]]
+name = "monthly"
+requests_per_month = 1
+[[accounts]]
+name = "cheap"
+balance = "0.0009"
+plan = "cheap"
+[[keys]]
+account = "cheap"
+key = "sk-wire-cheap-0001"
+[[accounts]]
+name = "paced"
+balance = "1"
+plan = "paced"
+[[keys]]
+account = "paced"
+key = "sk-wire-paced-0001"
+[[keys]]
+account = "paced"
+key = "sk-wire-paced-0002"
+[[accounts]]
+name = "daily"
+balance = "1"
+plan = "daily"
+[[keys]]
+account = "daily"
+key = "sk-wire-daily-0001"
+[[accounts]]
+name = "monthly"
+balance = "1"
+plan = "monthly"
+[[keys]]
+account = "monthly"
+key = "sk-wire-monthly-01"
+[[accounts]]
+name = "suspended"
+balance = "1"
+suspended = true
+[[keys]]
+account = "suspended"
+key = "sk-wire-suspended1"
+[[accounts]]
+name = "lapsed"
+balance = "1"
+expires = 2020-02-29T12:00:00Z
+[[keys]]
+account = "lapsed"
+key = "sk-wire-lapsed-001"
+[[accounts]]
+name = "budgeted"
+balance = "1"
+[[keys]]
+account = "budgeted"
+key = "sk-wire-budgeted-1"
+budget = "0.0019"
+budget_period = "day"
+[[keys]]
+account = "budgeted"
+key = "sk-wire-budgeted-2"
+budget = "0.0009"
+[[keys]]
+account = "budgeted"
+key = "sk-wire-budgeted-3"
+budget = "0.0019"
+"""
+
 _BASIC = """
 [[upstreams]]
 name = "oracle"
@@ -231,8 +309,8 @@ idempotency = "24h"
 
 
 def wide(oracle: int, refusing: int) -> str:
-    """Default limits, every kind of route."""
-    return (_WIDE + _BASIC + _ACCOUNTS).format(oracle=oracle, refusing=refusing)
+    """Default limits, every kind of route and of plan."""
+    return (_WIDE + _BASIC + _ACCOUNTS + _PLANS).format(oracle=oracle, refusing=refusing)
 
 
 def small(oracle: int) -> str:

@@ -63,8 +63,10 @@ def test_a_401_says_how_to_authenticate(client: Client, key: str, code: str) -> 
 def test_a_402_says_where_to_pay(client: Client) -> None:
     plain, openai = call(client, "/v1/x", "sk-wire-poor-0001"), call(client, "/openai/x", "sk-wire-poor-0001")
     assert (plain.status, openai.status) == (402, 402)
-    assert assert_problem(plain, "insufficient_balance")["top_up_url"] == TOP_UP
-    assert assert_openai(openai, "insufficient_balance", "insufficient_quota")["top_up_url"] == TOP_UP
+    problem = assert_problem(plain, "insufficient_balance")
+    error = assert_openai(openai, "insufficient_balance", "insufficient_quota")
+    for said in (problem, error):
+        assert (said["top_up_url"], said["price"], said["available"]) == (TOP_UP, "0.001", "0.0009")
     assert plain.all("retry-after") == []
 
 

@@ -13,9 +13,9 @@
 #
 # reserved - released is therefore never below this row's part of `committed`. When a worker dies, it held at most
 # reserved - released - captured, and that is still claimed by its row: nobody else takes it out of `committed`, and who
-# recovers takes it out once (account_claim_take), when all that all rows claim is seen to be there. Between its two
-# stores it may have claimed what is not there (account_claim_shrink). All are functions of what is in memory: whoever
-# recovers can be killed as well, and the next goes on.
+# recovers takes it out once (account_claim_take), when all that all rows claim is seen to be there (account_surplus).
+# Between its two stores it may have claimed what is not there (cell_claim_shrink). All are functions of what is in
+# memory: whoever recovers can be killed as well, and the next goes on.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastgw.kernels.atomics cimport add_i64, cas_i64, fence_full, load_i64, load_u64, store_i64, store_u8
@@ -124,49 +124,27 @@ cdef inline bint account_surplus(const account_t* account, const cell_t* cells, 
     return first == second and rows == 1 + load_u64(workers)
 
 
-cdef inline bint account_claim_take(account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
-                                    const uint64_t* workers) noexcept nogil:
-    """Take all that `mine` claims out of `committed`, if that is in it; false: it is not, or somebody was at it.
+cdef inline void account_claim_take(account_t* account, cell_t* mine) noexcept nogil:
+    """Take all that `mine` claims out of `committed`, after a surplus ≥ 0 has been seen with that claim.
 
-    The claims of all rows are in `committed` together, so nobody else's is touched, even where supervisor and keeper
-    do this at once, each by a row of its own: the dead worker's, and the keeper's.
+    The claims of all rows were in `committed` together then, and nobody takes out what another claims. So supervisor
+    and keeper can do this at once, each by a row of its own: the dead worker's, and the keeper's.
     """
-    cdef int64_t surplus
-    if not account_surplus(account, cells, stride, workers, &surplus) or surplus < 0:
-        return False
     add_i64(&account.committed, -cell_claim(mine))
     store_i64(&mine.released, mine.reserved - mine.captured)
-    return True
 
 
-cdef inline bint account_claim_shrink(const account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
-                                      const uint64_t* workers) noexcept nogil:
-    """Give up that part of the claim of `mine` that is not in `committed`; false: somebody was at it, ask again.
+cdef inline void cell_claim_shrink(cell_t* mine, int64_t nanos) noexcept nogil:
+    """Give up that many nanos of a claim, or all of it, without touching `committed`: they are not there.
 
-    The dead owner had not come to put it there, or had taken it out already. Others may only seem to be missing some
-    as well, while they are just holding, so this is for when they have had time enough.
+    The dead owner had not come to put them there, or had taken them out already. A surplus < 0 says how many, once
+    others, who may be just holding, have had time enough.
     """
     cdef int64_t claim = cell_claim(mine)
-    cdef int64_t surplus
-    if not account_surplus(account, cells, stride, workers, &surplus):
-        return False
-    if surplus < 0:
-        store_i64(&mine.released, mine.released + (claim if claim < -surplus else -surplus))
-    return True
+    store_i64(&mine.released, mine.released + (nanos if nanos < claim else claim))
 
 
-cdef inline int64_t account_claim_excess(const account_t* account, cell_t* mine, const cell_t* cells, uint64_t stride,
-                                         const uint64_t* workers) noexcept nogil:
-    """Claim by `mine` what is in `committed` and no row claims; the nanos. `account_claim_take` takes it then, or
-    `account_claim_undo` gives the claim up: two may have claimed the same."""
-    cdef int64_t surplus
-    if not account_surplus(account, cells, stride, workers, &surplus) or surplus <= 0:
-        return 0
-    store_i64(&mine.reserved, mine.reserved + surplus)
+cdef inline void cell_claim_add(cell_t* mine, int64_t nanos) noexcept nogil:
+    """Claim what nobody claims, because a surplus > 0 was seen. Another one may have claimed the same: look again."""
+    store_i64(&mine.reserved, mine.reserved + nanos)
     fence_full()
-    return surplus
-
-
-cdef inline void account_claim_undo(cell_t* mine) noexcept nogil:
-    """Give up a claim; `committed` stays as it is."""
-    store_i64(&mine.released, mine.reserved - mine.captured)

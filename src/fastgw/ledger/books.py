@@ -148,6 +148,7 @@ class Books:
 
             with contextlib.suppress(LedgerUnavailable):  # then it is in the segment, where the next one finds it
                 self.writer.call(end)
+        self.writer.error = "the gateway ends"  # whoever comes late is told so, and is not the disk's failure
         self.close()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from .._segment import Segment, account_digest
+from ..states import AccountStatus
 from .roster import NAMES, Kind, Roster
 from .store import Store
 from .views import MeterView
@@ -83,6 +84,7 @@ class Meters:
             self.window_of[index] = number
         self.limits[index] = limit
         self.segment.set_granted(index, self.bases[index] + limit)
+        self._show_end(index)
         if period and self.segment.account(index)["captured"] > self.bases[index]:
             self.windows[number].active.add(index)
 
@@ -103,8 +105,9 @@ class Meters:
             now = self.windows[self.window_of[index]]
             ends_s = self.rolling.get(index, now.ends_s)
             rows.append((*self._row(index), captured, self.bases[index], ends_s))
-            if now.period:
+            if now.period and index not in now.active:
                 now.active.add(index)
+                self._show_end(index)
         turn.store.executemany(SAVE, rows)
 
     def _row(self, index: int) -> tuple[str, int]:
@@ -139,8 +142,14 @@ class Meters:
                 del self.rolling[index]
                 self.bases[index] = captured
                 self.segment.set_granted(index, captured + self.limits[index])
+                self._show_end(index)
 
         turn.then(grant)
+
+    def _show_end(self, index: int) -> None:
+        """Let refusals say when the meter's window ends."""
+        ends_s = self.windows[self.window_of[index]].ends_s
+        self.segment.set_terms(index, credit=0, status=AccountStatus.ACTIVE, plan=0, expires_s=ends_s, day=-1, month=-1)
 
     # Looking
 
