@@ -324,12 +324,13 @@ class Connection(ClientEnd):
             self.plane.wheel.arm(self, LINGER_MS)
 
     def _next(self) -> None:
-        """Go on with what came ahead, or wait for the next request."""
+        """Go on with what came ahead, or wait for the next request: the client has been told that it may send one. When
+        the worker drains, the answer to that says that it is the last, and `drain` closes who sends none."""
         self._read(True)
         if self.stash:
             self._serve(self.stash)
         if self.exchange is None and not self.closing and not self.stash:
-            if self.half_closed or self.plane.draining:
+            if self.half_closed:
                 self.transport.close()
             else:
                 self.plane.wheel.arm(self, self.plane.bounds.idle_ms)
