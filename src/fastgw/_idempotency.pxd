@@ -22,6 +22,7 @@ cdef class Idempotency:
     cdef _restore(self, uint64_t number, uint64_t request, uint64_t last)
     cpdef int find(self, Gate gate, bytes route, bytes key)
     cpdef int take(self, Gate gate, bytes route, bytes key)
+    cpdef Ticket paid_ticket(self, Gate gate)
     cpdef keep(self, Ticket ticket, unsigned long long number, bytes fingerprint, bytes head, bytes body, bint dated,
                long long window_ms)
     cpdef end(self, unsigned long long number, bint done)

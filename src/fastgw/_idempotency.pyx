@@ -27,6 +27,7 @@ from fastgw.kernels.atomics cimport (
     CLOCK_MONOTONIC, cas_u64, clock_ns, fence_acquire, fence_release, load_u64, store_u64,
 )
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
+from fastgw.kernels.claim cimport claim_nothing
 from fastgw.kernels.head cimport field_t
 from fastgw.kernels.idempotency cimport (
     IDEM_BUSY, IDEM_FULL, IDEM_IN_FLIGHT, IDEM_KEPT, IDEM_LEVELS, IDEM_NEW, IDEM_PAGE, IDEM_VERSION, IDEM_WANTED,
@@ -231,6 +232,11 @@ cdef class Idempotency:
             self.number = found.number
             self.word = found.word
         return result
+
+    cpdef Ticket paid_ticket(self, Gate gate):
+        """The ticket of a request that `gate` has refused for want of money: nothing was taken for it, nor is held."""
+        claim_nothing(&gate.claim)
+        return gate.ticket()
 
     # The call that has it
 

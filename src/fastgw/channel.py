@@ -7,6 +7,7 @@ inside (unix(7), SCM_RIGHTS). The supervisor's end never blocks: what a child do
 import contextlib
 import os
 import socket
+from array import array
 from collections import deque
 from collections.abc import Sequence
 
@@ -15,8 +16,9 @@ from msgspec import Struct
 
 MESSAGE_MAX = 65_536  # bytes
 DESCRIPTORS_MAX = 128  # in one message; Linux allows 253
+RIGHTS_BYTES = socket.CMSG_SPACE(DESCRIPTORS_MAX * array("i").itemsize)
 LINES_MAX = 50  # of a text that tells an outcome
-LINE_MAX = 500
+LINE_MAX = 300  # characters, of up to four bytes
 
 
 class Closed(Exception):
@@ -152,7 +154,8 @@ class Channel:
 
     def _sent(self, data: bytes, descriptors: Sequence[int]) -> bool:
         try:
-            socket.send_fds(self._end, [data], list(descriptors), socket.MSG_NOSIGNAL)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+            self._end.sendmsg([data], rights, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             return False
         except (BrokenPipeError, ConnectionError):
@@ -165,15 +168,15 @@ class Channel:
         Raises Closed, or ChannelError.
         """
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._end, MESSAGE_MAX, DESCRIPTORS_MAX, socket.MSG_CMSG_CLOEXEC
-            )
+            # Not socket.recv_fds, which has no use for its flags.
+            data, rights, flags, _ = self._end.recvmsg(MESSAGE_MAX, RIGHTS_BYTES, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except ConnectionError:
             raise Closed from None
         if not data:
             raise Closed
+        descriptors = [descriptor for _, _, rest in rights for descriptor in array("i", rest)]
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise ChannelError("a message came incomplete")

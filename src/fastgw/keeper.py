@@ -185,6 +185,7 @@ def replace(keeper: Keeper, ending: Ending) -> str:
 
 def main(argv: list[str]) -> int:
     segment_path, config_fd, lifeline, ready = argv[0], int(argv[1]), int(argv[2]), int(argv[3])
+    os.umask(0o077)  # whatever is written here, by whichever library, is nobody else's
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):  # they reach the whole group, for the supervisor
         signal.signal(number, signal.SIG_IGN)
     ending = Ending(lifeline)

@@ -226,7 +226,8 @@ def test_a_worker_that_cannot_start_is_retried_with_pauses_and_then_given_up(gat
     assert gateway.wait(30) == 2
     assert 1.0 < time.monotonic() - start < 15
     said = gateway.log()
-    assert said.count("ImportError: this machine has no uvloop") == 5
+    assert "ImportError: this machine has no uvloop" in said
+    assert said.count("fastgw: worker 0 ended with 1; starting another") == 4
     assert said.splitlines()[-1] == (
         "fastgw: error: worker 0 ended with 1, for the 5th time in a row before it was ready"
     )

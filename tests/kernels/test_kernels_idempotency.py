@@ -292,7 +292,7 @@ def test_workers_that_are_killed_leave_no_key_behind(segment: Segment) -> None:
             if table.take(gate, b"api", b"%d" % (n % 50)) == NEW:
                 table.end(table.number, False)
 
-    for kill in range(30):
+    for kill in range(12):
         pids = []
         for worker in (1, 2):
             pid = os.fork()

@@ -89,10 +89,13 @@ def test_a_client_that_leaves_before_the_answer_pays_only_where_all_that_is_sent
 ) -> None:
     before = terms.captured("rich")
     with oracle.script(silent) as name:
-        with terms.connect() as client:
-            client.send(request(f"POST /{route}/{name} HTTP/1.1".encode(), b"Content-Length: 0"))
-            oracle.wait_for(name)
+        client = terms.connect()
+        client.send(request(f"POST /{route}/{name} HTTP/1.1".encode(), b"Content-Length: 0"))
+        oracle.wait_for(name)
+        start = time.monotonic()
+        client.reset()
         assert terms.captured("rich") == before + price
+        assert time.monotonic() - start < 0.5  # it was not the call's own deadline
 
 
 @pytest.mark.parametrize(

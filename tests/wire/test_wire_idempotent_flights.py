@@ -116,6 +116,7 @@ def test_who_cannot_pay_for_another_call_still_gets_the_answer_of_the_one_that_i
         assert code(ask(other, call(f"once/{name}", new_key(), caller=poor))) == "insufficient_balance"
         assert code(ask(other, call(f"once/{name}", b'"', caller=poor))) == "insufficient_balance"
         assert code(ask(other, call(f"v1/{name}", key, caller=poor))) == "insufficient_balance"
+        assert terms.account("lean")["committed"] == before + PRICE
     assert terms.captured("lean") == before + PRICE
 
 

@@ -63,7 +63,8 @@ def open_call(plane: Plane, client: ClientEnd, service: Service, verdict: int) -
         return Opening(Exchange(plane, client, gate.ticket(), service, service.upstream.pick()), 0, None)
     found = calls.find(gate, service.name, key) if verdict else calls.take(gate, service.name, key)
     if found == KEPT:
-        return Opening(Repetition(plane, client, gate.ticket(), service, NO_TARGET), 0, None)
+        ticket = calls.paid_ticket(gate) if verdict else gate.ticket()
+        return Opening(Repetition(plane, client, ticket, service, NO_TARGET), 0, None)
     if verdict:
         return Opening(None, Refusal.IDEMPOTENCY_IN_FLIGHT, None) if found == BUSY else refused
     if found in (BUSY, FULL):

@@ -171,8 +171,8 @@ cdef inline uint64_t idem_group(uint64_t level, const uint64_t* digest) noexcept
 
 cdef inline idem_result_t idem_look(table_t* t, const uint64_t* digest, int64_t now, bint wanted, uint64_t own,
                                     spot_t* found, spot_t* empty) noexcept nogil:
-    """Look for the key: BUSY or KEPT with where it is, or NEW with an entry that can be had (number NOWHERE: none); FULL
-    without memory to look at.
+    """Look for the key: BUSY or KEPT with where it is, or NEW with an entry that can be had (number NOWHERE: none);
+    FULL without memory to look at.
 
     With `wanted`, what is no more than a wish for the key is undone, but for the entry `own`; else it counts as BUSY.
     A call in flight is known by its tag alone: of two keys in a group with the same forty bits, one waits.
