@@ -32,7 +32,9 @@ COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG 
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
     COMMAND: {"__main__", "cli", "commands", "demo"},
-    SUPERVISOR: {"supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "upgrade", "workers"},
+    SUPERVISOR: {
+        "supervisor", "children", "events", "keeping", "listeners", "opening", "rollout", "upgrade", "workers",
+    },
     PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},

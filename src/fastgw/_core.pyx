@@ -19,7 +19,9 @@ from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.claim cimport POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take
+from fastgw.kernels.claim cimport (
+    POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take,
+)
 from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
