@@ -187,7 +187,10 @@ def status_line(segment: Segment) -> str:
     """What has been decided so far: calls by status, the median of the decisions, what the rich account has left."""
     counts: dict[str, int] = {}
     for slot in range(-1, len(segment.routes())):
-        totals = [sum(column) for column in zip(*(segment.counters(w, slot) for w in range(2)), strict=True)]
+        totals = [
+            sum(column)
+            for column in zip(*(segment.counters(w, slot) for w in range(segment.worker_slots)), strict=True)
+        ]
         for refusal, row in TABLE.items():
             counts[str(row.status)] = counts.get(str(row.status), 0) + totals[refusal]
         for hundreds in range(2, 6):
@@ -195,7 +198,9 @@ def status_line(segment: Segment) -> str:
         counts["in all"] = counts.get("in all", 0) + sum(totals[: max(Refusal) + 1])
     shown = [f"{counts.pop('in all')} decided"]
     shown += [f"{status}: {number}" for status, number in sorted(counts.items()) if number]
-    histogram = [sum(column) for column in zip(*(segment.histogram(w, 0) for w in range(2)), strict=True)]
+    histogram = [
+        sum(column) for column in zip(*(segment.histogram(w, 0) for w in range(segment.worker_slots)), strict=True)
+    ]
     if sum(histogram):
         shown.append(f"median {_median_us(histogram):.0f} µs")
     rich = segment.account(segment.account_numbers()[account_digest("rich")])

@@ -22,7 +22,7 @@ def check(segment_path: str, config_fd: int, next_fd: int, handover: int) -> tup
         import_module(f"fastgw.{name}")
     from . import __version__
     from ._segment import Segment, SegmentError
-    from .upgrade import HANDOVER_VERSION
+    from .supervision.upgrade import HANDOVER_VERSION
 
     if handover != HANDOVER_VERSION:
         raise ValueError(f"version {__version__} cannot take over from the running one: restart instead")
@@ -69,7 +69,7 @@ def _write(config: Any, source: Any, descriptor: int) -> None:
 def main(argv: list[str]) -> int:
     segment_path, config_fd, next_fd, report_fd, handover = argv[0], *map(int, argv[1:5])
     from .channel import shortened
-    from .upgrade import Verdict
+    from .supervision.upgrade import Verdict
 
     try:
         version, workers = check(segment_path, config_fd, next_fd, handover)

@@ -15,17 +15,17 @@ from collections.abc import Callable
 from . import __version__, published
 from ._segment import Segment, SegmentError
 from .channel import Publish, Served
-from .children import inherit_nothing, say
-from .events import Events
 from .instance import Occupied, lock_state
-from .keeping import READY, Keeper
-from .listeners import Listeners
 from .model import Config
-from .opening import open_segment
 from .published import Source
-from .rollout import Rollout
 from .secret import SecretError
-from .upgrade import (
+from .supervision.children import inherit_nothing, say
+from .supervision.events import Events
+from .supervision.keeping import READY, Keeper
+from .supervision.listeners import Listeners
+from .supervision.opening import open_segment
+from .supervision.rollout import Rollout
+from .supervision.upgrade import (
     HANDOVER_VERSION,
     Handover,
     Probe,
@@ -35,7 +35,7 @@ from .upgrade import (
     received,
     release_signals,
 )
-from .workers import KILL_AFTER_S, Shared, StartError, Workers
+from .supervision.workers import KILL_AFTER_S, Shared, StartError, Workers
 
 START_TIMEOUT_S = 30.0
 START_CHECK_S = 0.1

@@ -150,6 +150,6 @@ def _plain(value: float) -> str:
 
 
 def format_money(nanos: int) -> str:
-    """Nanos as a decimal string with no trailing zeros: 1_000_000 → "0.001"."""
-    units, rest = divmod(nanos, NANOS_PER_UNIT)
-    return f"{units}.{rest:09d}".rstrip("0").rstrip(".")
+    """Nanos as a decimal string with no trailing zeros: 1_000_000 → "0.001", -1_500_000_000 → "-1.5"."""
+    units, rest = divmod(abs(nanos), NANOS_PER_UNIT)
+    return "-" * (nanos < 0) + f"{units}.{rest:09d}".rstrip("0").rstrip(".")

@@ -11,6 +11,8 @@ import pytest
 from gateway import Gateway, account, alive, connects, eventually, key
 from load import request
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 
 def serve(gateway: Gateway) -> None:
     gateway.write(account(balance="1"), key(), price="0.001")

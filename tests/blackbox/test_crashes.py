@@ -14,6 +14,8 @@ from gateway import NANOS, Gateway, account, alive, connects, eventually, key
 from load import Hammering, Tally, hammer, request
 from sampler import Sampler
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 KEY = "sk-acme-0001"
 PRICE = NANOS // 1000
 SEED = random.SystemRandom().randrange(1 << 30)

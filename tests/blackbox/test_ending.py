@@ -12,6 +12,8 @@ from conftest import Upstream
 from gateway import NANOS, Gateway, account, alive, connects, eventually, key
 from load import Hammering, hammer, request
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 KEY = "sk-acme-0001"
 
 

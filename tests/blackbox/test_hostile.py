@@ -17,6 +17,8 @@ from conftest import Upstream
 from gateway import Gateway, account, connects, eventually, get, key
 from load import hammer, request
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 KEY = "sk-acme-0001"
 
 

@@ -12,6 +12,8 @@ from test_ending import Call
 
 from fastgw.states import WorkerState
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 KEY = "sk-acme-0001"
 # A connection for each call: whatever is accepted, queued or handed over at the moment must be served.
 ONCE = request(KEY).replace(b"Content-Type", b"Connection: close\r\nContent-Type")

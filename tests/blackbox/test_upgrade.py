@@ -14,6 +14,8 @@ from test_reload import KEY, ONCE, captured, ready_workers, reload, write
 
 from fastgw import __version__
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 
 def upgrade(gateway: Gateway, says: str = f"upgraded to {__version__}; ", within_s: float = 15) -> str:
     """SIGUSR2; what it has said of it, once that contains `says`."""

@@ -142,6 +142,7 @@ def test_other_amounts_are_refused(written: object, rule: str) -> None:
 @pytest.mark.parametrize("nanos", [0, 1, 1_000_000, 100 * 10**9, 9 * 10**18, 123_456_789_012])
 def test_a_shown_amount_reads_back_as_itself(nanos: int) -> None:
     assert units.parse_money_nanos(units.format_money(nanos)) == nanos
+    assert units.format_money(-nanos) == ("-" if nanos else "") + units.format_money(nanos)
 
 
 @pytest.mark.parametrize(

@@ -1,102 +1,27 @@
-"""A call's account, plan, quotas, budget and balance are decided together: all or none, in a fixed order, and a quote
-finds what the decision finds."""
+"""A call's account, plan, quotas, budget and balance are decided together: all or none, in a fixed order."""
 
-import time
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import _kernels
-import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from kernel_build import gate_tables, make_gate, money, scratch_segment
+from kernel_build import gate_tables, make_gate, money
+from shop import ACME, BUDGET, DAY, HOUR_NS, MONTH, PEER, REQUEST, SOON, Shop, decide, refused
 
-from fastgw._call import Peer
+import fastgw
 from fastgw._core import Gate
-from fastgw._segment import Segment, account_digest
+from fastgw._segment import Segment
 from fastgw.model import Rate
-from fastgw.refusals import TABLE, Refusal
+from fastgw.refusals import Number, Refusal
 from fastgw.rows import PlanRow
 from fastgw.states import AccountStatus, KeyStatus
-
-PEER = Peer("192.0.2.1", 4711)
-HOUR_NS = 3600 * 10**9
-REQUEST = b"POST / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer sk\r\n\r\n"
-ACME, BUDGET, DAY, MONTH = range(4)  # the account and its meters, as `Shop` makes them
-SOON = int(time.time()) + 3600
-
-
-class Shop:
-    """An account with everything that can be had, changed by the tests: plan, quotas, a key with a budget."""
-
-    def __init__(self, segment: Segment, **row: Any) -> None:
-        self.segment = segment
-        for name, granted in (("acme", 100), ("key_1/budget", 100), ("acme/day", 100), ("acme/month", 100)):
-            segment.add_account(account_digest(name), granted, 0)
-        self.plan = segment.plan_slot("gold")
-        self.plans: list[PlanRow] = [PlanRow(self.plan, None, 100, 100)]
-        self.row = {"price_nanos": 30} | row
-        self.spoiled: dict[str, int] = {}
-        self.key = segment.add_key(segment.digest(b"sk"), ACME, 0, KeyStatus.ACTIVE, 0)
-
-    def gate(self, worker: int = 0) -> Gate:
-        return make_gate(self.segment, worker, self.row, plans=self.plans)
-
-    def terms(self, **terms: int) -> None:
-        self.segment.set_terms(ACME, **({"plan": self.plan} | terms))
-
-    def spoil(self, **terms: int) -> None:
-        """Add to what is wrong with the account; its day has no calls left."""
-        self.segment.set_granted(DAY, 0)
-        self.spoiled |= terms
-        self.terms(**self.spoiled)
-
-    def expire(self) -> None:
-        self.segment.set_key(self.key, ACME, 0, KeyStatus.ACTIVE, 1, BUDGET)
-
-    def budget(self, nanos: int, expires_s: int = 0) -> None:
-        self.segment.set_granted(BUDGET, nanos)
-        self.segment.set_terms(BUDGET, expires_s=expires_s)
-        self.segment.set_key(self.key, ACME, self.segment.key(self.key)["limit"], KeyStatus.ACTIVE, 0, BUDGET)
-
-    def quotas(self, day: int = 100, month: int = 100, resets_s: int = SOON) -> None:
-        """Of the window, whatever has been captured before."""
-        for meter, limit in ((DAY, day), (MONTH, month)):
-            self.segment.set_granted(meter, limit)
-            self.segment.set_terms(meter, expires_s=resets_s)
-        self.plans = [PlanRow(self.plan, self.plans[0].rate, day, month)]
-        self.terms(day=DAY, month=MONTH)
-
-    def books(self) -> Any:
-        return (
-            [money(self.segment, index) for index in range(4)],
-            _kernels.bucket_words(self.segment, 0, self.key),
-            _kernels.account_bucket(self.segment, ACME),
-        )
 
 
 @pytest.fixture
 def shop(segment: Segment) -> Shop:
     return Shop(segment)
-
-
-def decide(gate: Gate) -> Refusal:
-    assert gate.begin(REQUEST, 0, len(REQUEST)) == 0
-    return Refusal(gate.decide(PEER))
-
-
-def body(gate: Gate, verdict: Refusal) -> dict[str, Any]:
-    document: dict[str, Any] = orjson.loads(gate.refuse(verdict, False).partition(b"\r\n\r\n")[2])
-    return document
-
-
-def refused(gate: Gate, verdict: Refusal) -> dict[str, Any]:
-    """The body's numbers, once the call was refused like that."""
-    assert decide(gate) is verdict
-    document = body(gate, verdict)
-    assert document["code"] == verdict.name.lower()
-    return {number.name.lower(): document[number.name.lower()] for number in TABLE[verdict].numbers}
 
 
 # One thing after the other
@@ -328,6 +253,55 @@ def test_a_killed_worker_s_holds_of_every_kind_are_found(shop: Shop) -> None:
     assert [money(shop.segment, index)["committed"] for index in range(4)] == [0, 0, 0, 0]
 
 
+def spend_until_refused(shop: Shop, worker: int) -> None:
+    """Call until a refusal is final; every third call is not charged, all others in full."""
+    gate = shop.gate(worker)
+    number = 0
+    while True:
+        verdict = decide(gate)
+        if verdict is Refusal.ADMITTED:
+            number += 1
+            gate.settle(gate.ticket(), 0, 200, number % 3 != 0, -1, 0, 0, 1)
+        elif verdict is not Refusal.BALANCE_HELD and not any(money(shop.segment, i)["held"] for i in range(4)):
+            return
+
+
+@pytest.mark.parametrize("scarce", ["balance", "budget", "day", "month", "plan's rate", "route's rate"])
+def test_workers_that_race_for_the_last_of_one_thing_take_all_of_the_others_with_it(shop: Shop, scarce: str) -> None:
+    calls, plenty = 8000, 10**6
+    shop.segment.set_granted(ACME, 30 * (calls if scarce == "balance" else plenty) + 29)
+    shop.budget(30 * (calls if scarce == "budget" else plenty) + 29)
+    tight, loose = Rate(1, HOUR_NS, calls), Rate(10**9, 10**9, 10**9)
+    shop.row["rate"] = tight if scarce == "route's rate" else loose
+    shop.plans = [PlanRow(shop.plan, tight if scarce == "plan's rate" else loose, 0, 0)]
+    shop.quotas(calls if scarce == "day" else plenty, calls if scarce == "month" else plenty)
+    children = []
+    for worker in range(3):
+        pid = os.fork()
+        if pid == 0:
+            spend_until_refused(shop, worker)
+            os._exit(0)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
+    account, budget, day, month = (money(shop.segment, index) for index in range(4))
+    assert [each["held"] for each in (account, budget, day, month)] == [0, 0, 0, 0]
+    assert account["captured"] == budget["captured"] == 30 * day["captured"] == 30 * month["captured"]
+    if "rate" in scarce:  # which counts what is not charged, too
+        assert calls // 2 < day["captured"] <= calls
+    else:
+        assert day["captured"] == calls
+
+
+def test_what_refuses_has_the_numbers_of_the_table() -> None:
+    kernels = Path(fastgw.__file__).parent / "kernels"
+    verdicts = re.findall(r"CLAIM_(\w+) = (\d+)", (kernels / "claim.pxd").read_text())
+    assert {name: int(value) for name, value in verdicts} == {
+        "GRANTED": 0, **{name: Refusal[name].value for name, _ in verdicts if name != "GRANTED"},
+    }  # fmt: skip
+    numbers = re.findall(r"NUMBER_(\w+) = (\d+)", (kernels / "template.pxd").read_text())
+    assert {name: int(value) for name, value in numbers} == {number.name: number.value for number in Number}
+
+
 # Reloading
 
 
@@ -367,87 +341,3 @@ def test_a_reload_changes_the_limits_of_a_head(shop: Shop) -> None:
         data = own % length
         assert gate.begin(data, 0, len(data)) == 0
         assert gate.decide(PEER) == verdict
-
-
-# Quotes
-
-
-def test_a_quote_of_a_key_that_nobody_names_or_a_route_that_needs_none(shop: Shop) -> None:
-    assert shop.gate().quote(0, -1)["verdict"] is Refusal.MISSING_KEY
-    shop.row |= {"needs_key": False}
-    free = shop.gate().quote(0, -1)
-    assert (free["verdict"], free["price"], free["available"]) == (Refusal.ADMITTED, 0, None)
-    with pytest.raises(IndexError):
-        shop.gate().quote(1, -1)
-    shop.row |= {"needs_key": True}
-    with pytest.raises(IndexError):
-        shop.gate().quote(0, shop.key + 1)
-
-
-NOW = int(time.time())
-MONEY = st.sampled_from([-40, 0, 29, 30, 45, 60, 10**9])
-CALLS = st.integers(0, 3)
-EXPIRY = st.sampled_from([0, 0, 0, NOW - 1, NOW + 3600])
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    balance=MONEY, budget=st.none() | MONEY, day=st.none() | CALLS, month=st.none() | CALLS, price=st.integers(0, 31),
-    plan_price=st.none() | st.sampled_from([0, 15, 45]), plan=st.booleans(), plan_rate=st.booleans(),
-    rate=st.booleans(), key_rate=st.booleans(), stopped=st.booleans(),
-    status=st.sampled_from([*[AccountStatus.ACTIVE] * 9, AccountStatus.SUSPENDED, AccountStatus.CLOSED]),
-    expires=EXPIRY, key_expires=EXPIRY,
-    calls=st.integers(0, 4), settled=st.integers(0, 4),
-)  # fmt: skip
-def test_a_quote_is_what_the_decision_is(
-    balance: int, budget: int | None, day: int | None, month: int | None, price: int, plan_price: int | None,
-    plan: bool, plan_rate: bool, rate: bool, key_rate: bool, stopped: bool, status: AccountStatus, expires: int,
-    key_expires: int, calls: int, settled: int,
-) -> None:  # fmt: skip
-    hourly = Rate(1, HOUR_NS, 3)
-    segment = scratch_segment()
-    shop = Shop(segment, price_nanos=price, rate=hourly if rate else None)
-    shop.row["plan_prices"] = {} if plan_price is None else {shop.plan: plan_price}
-    shop.plans = [PlanRow(shop.plan, hourly if plan_rate else None, day or 0, month or 0)]
-    gate = shop.gate()
-    tickets = [gate.ticket() for _ in range(calls) if decide(gate) is Refusal.ADMITTED]
-    for ticket in tickets[:settled]:
-        gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)
-    segment.set_granted(ACME, balance)
-    shop.terms(
-        plan=shop.plan if plan else 0, status=status, expires_s=expires,
-        day=-1 if day is None else DAY, month=-1 if month is None else MONTH,
-    )  # fmt: skip
-    for meter, limit in ((DAY, day), (MONTH, month), (BUDGET, budget)):
-        segment.set_granted(meter, limit or 0)
-    segment.set_key(
-        shop.key, ACME, segment.limit(1, HOUR_NS, 2) if key_rate else 0, KeyStatus.ACTIVE, key_expires,
-        -1 if budget is None else BUDGET,
-    )  # fmt: skip
-    segment.stop_money(stopped)
-
-    before = shop.books()
-    quote = gate.quote(0, shop.key)
-    assert shop.books() == before
-    assert segment.journal_written(0) == len(tickets[:settled])
-    verdict = decide(gate)
-    assert quote["verdict"] is verdict
-    assert (quote["wait_ns"] > 0) == (verdict is Refusal.RATE_LIMITED) == (quote["policy"] != "")
-    if verdict is Refusal.ADMITTED:
-        held = gate.ticket().held_nanos
-        assert quote["price"] == held
-        assert quote["available"] is None if held == 0 else quote["available"] >= held
-    else:
-        assert shop.books() == before
-        document = body(gate, verdict)
-        for number in TABLE[verdict].numbers:
-            name = number.name.lower()
-            assert document[name] == said(name, quote[name])
-
-
-def said(name: str, value: Any) -> Any:
-    if name in {"price", "available"}:
-        return _kernels.money(value).decode()
-    if name in {"resets_at", "expired_at"}:
-        return _kernels.timestamp(value).decode() if value else None
-    return value

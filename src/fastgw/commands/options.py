@@ -39,7 +39,7 @@ class Amount(click.ParamType[str]):
             self.fail(f'"-{digits}" must not be negative', param, ctx)
         if nanos == 0 and self.least != "zero":
             self.fail(f'"{value}" must not be 0', param, ctx)
-        return f"-{units.format_money(nanos)}" if negative else units.format_money(nanos)
+        return units.format_money(-nanos if negative else nanos)
 
 
 class Moment(click.ParamType[str]):

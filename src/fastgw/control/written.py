@@ -47,7 +47,7 @@ Money = Annotated[
 
 def money(nanos: int) -> str:
     """Nanos as a decimal string: -1_500_000_000 → "-1.5"."""
-    return f"-{units.format_money(-nanos)}" if nanos < 0 else units.format_money(nanos)
+    return units.format_money(nanos)
 
 
 def nanos_of(amount: str) -> int:

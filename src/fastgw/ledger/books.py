@@ -123,7 +123,8 @@ class Books:
     def _make_room(self, config: Config) -> None:
         limited = any(route.rate is not None for route in config.routes)
         routes = len(self.parts.segment.routes()) if limited else 0
-        room = Room(self.parts.segment, workers=config.server.workers, routes=routes)
+        workers = max(config.server.workers, self.parts.segment.worker_slots)  # more slots than workers, once upgraded
+        room = Room(self.parts.segment, workers=workers, routes=routes)
         room.need(keys=1, accounts=1)
         self.parts.roster.room = room
 

@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from .channel import Channel
+from ..channel import Channel
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR2)
 

@@ -7,15 +7,15 @@ whom it belongs to, is then in the ledger; only the state of rate limits begins 
 import glob
 import os
 
-from . import published
-from ._idempotency import table_path
-from ._segment import Segment, SegmentError
+from .. import published
+from .._idempotency import table_path
+from .._segment import Segment, SegmentError
+from ..instance import segment_path
+from ..model import Config
+from ..published import Source
+from ..room import claim
+from ..secret import read_secret
 from .children import Process, how_it_ended, orphan, say
-from .instance import segment_path
-from .model import Config
-from .published import Source
-from .room import claim
-from .secret import read_secret
 
 DRAINED = "ready"  # what a run of `draining` says when all is well
 

@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from .channel import Channel
+from ..channel import Channel
+from ..instance import command_line
 from .events import SIGNALS
-from .instance import command_line
 
 RETRY_S = 0.25  # before another try after a second early death; twice that after the next, and so on
 RETRY_MAX_S = 5.0
@@ -21,7 +22,7 @@ def environment() -> dict[str, str]:
 
     They run with -P, so what was found through the first entry of this process's path must be on PYTHONPATH.
     """
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = str(Path(os.path.abspath(__file__)).parents[2])
     first = os.path.abspath(sys.path[0]) if sys.path else ""
     if first != root or sys.flags.safe_path:
         return dict(os.environ)

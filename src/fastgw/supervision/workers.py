@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from ._idempotency import recover as free_calls
-from ._segment import WORKERS, Segment, SegmentError
-from .channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
+from .._idempotency import recover as free_calls
+from .._segment import WORKERS, Segment, SegmentError
+from ..channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
+from ..room import STEP, claim
+from ..states import WorkerState
 from .children import Child, Process, how_it_ended, orphan, say
 from .events import Events
 from .listeners import Listeners
-from .room import STEP, claim
-from .states import WorkerState
 
 EARLY_DEATHS_MAX = 5  # of one worker in a row, at start, before it was ever ready
 KILL_AFTER_S = 5.0  # beyond the drain timeout

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from .channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload
+from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload
 from .children import Child, Process, how_it_ended, say
 from .events import Events
 from .workers import Shared

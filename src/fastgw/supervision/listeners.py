@@ -7,7 +7,7 @@ gateway serves. Each worker has one of its own; those that are nobody's are ever
 import socket
 from collections.abc import Iterable, Sequence
 
-from .instance import BACKLOG, open_listeners, share_listener
+from ..instance import BACKLOG, open_listeners, share_listener
 
 
 class Listeners:

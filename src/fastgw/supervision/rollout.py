@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from .channel import Configure, Configured
+from ..channel import Configure, Configured
 from .workers import Worker, Workers
 
 Done = Callable[[str, bool], None]
