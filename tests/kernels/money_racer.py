@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import kernel_build
 import numpy as np
@@ -23,6 +24,30 @@ from fastgw._segment import RECORD_BYTES, Segment
 FOREVER = 2**62
 WORKERS = 2
 NUMBER, TIME, COST, BYTES_IN, BYTES_OUT, FLAGS, COST_SUM = 0, 1, 4, 5, 6, 13, 15  # words of a record
+
+
+def check_whole(rows: Any, following: int) -> None:
+    """The records, of 8-byte words, are those before number `following`, each as `_money.race_calls` has written it."""
+    wanted = np.arange(following - len(rows), following, dtype=np.uint64)
+    assert (rows[:, NUMBER] == wanted + 1).all()
+    assert (rows[:, BYTES_IN] == wanted).all()
+    assert (rows[:, BYTES_OUT] == ~wanted).all()
+    assert (rows[:, TIME] == rows[:, COST]).all()
+
+
+def read_the_oldest(segment: Segment, worker: int, until_ns: int) -> dict[str, int]:
+    """Read again and again the records that are about to be overwritten."""
+    size = segment.capacity["journal_records"]
+    buffer = np.zeros((size, RECORD_BYTES // 8), np.uint64)
+    reads = copied = lost = 0
+    while time.monotonic_ns() < until_ns:
+        first = max(0, segment.journal_written(worker) - size)
+        got, following, gone = segment.journal_into(worker, first, buffer.data)
+        check_whole(buffer[:got], following)
+        reads += 1
+        copied += got
+        lost += gone
+    return {"reads": reads, "copied": copied, "lost": lost}
 
 
 class Drained:
@@ -45,11 +70,7 @@ class Drained:
         copied, following, lost = self.segment.journal_into(worker, first, self.buffer.data)
         rows = self.buffer[:copied]
         assert copied + lost == following - first
-        wanted = np.arange(following - copied, following, dtype=np.uint64)
-        assert (rows[:, NUMBER] == wanted + 1).all()
-        assert (rows[:, BYTES_IN] == wanted).all()
-        assert (rows[:, BYTES_OUT] == ~wanted).all()
-        assert (rows[:, TIME] == rows[:, COST]).all()
+        check_whole(rows, following)
         if copied:
             before = self.cost_sum[worker] if not lost else int(rows[0, COST_SUM] - rows[0, COST])
             assert before >= self.cost_sum[worker]
@@ -202,6 +223,8 @@ def main(argv: list[str]) -> None:
         result: object = _money.race_calls(segment, int(kind[5:]), accounts, seed, FOREVER, until_ns)
     elif kind == "keep":
         result = keep(segment, accounts, until_ns, seed)
+    elif kind == "oldest":
+        result = read_the_oldest(segment, 0, until_ns)
     elif kind == "bursts":
         result = bursts(segment, accounts, until_ns, seed)
     else:

@@ -90,6 +90,13 @@ def test_a_keeper_that_reads_at_any_time_misses_no_charge(new_segment: NewSegmen
     assert result["reads"] > result["rounds"]
 
 
+def test_a_reader_of_what_is_being_overwritten_gets_whole_records_only(new_segment: NewSegment) -> None:
+    segment = with_accounts(new_segment(journal_records=1 << 8), 2, PLENTY)
+    _, read = race(segment, "calls0", "oldest", accounts=2, ms=500, seed=3)
+    assert read["copied"] > read["reads"] > 1000
+    assert read["lost"] > read["reads"], "the writer came round meanwhile"
+
+
 def check_after_kills(segment: Segment, result: dict[str, Any], accounts: int) -> None:
     assert result["kills"] > 10
     assert (result["over"], result["below"]) == (0, 0)
