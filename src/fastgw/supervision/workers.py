@@ -320,7 +320,7 @@ class Workers:
             say(f"error: the idempotent calls of worker {slot} stay in flight: {error}")
         segment.worker_set(slot, 0, WorkerState.ABSENT)
         if voided or surplus:
-            say(f"gave back {max(voided, surplus) / 1e9:.9f} that worker {slot} held when it died")
+            say(f"gave back what calls in flight held when worker {slot} died")
 
     def end(self) -> None:
         """Kill them all, and give back what they held."""
