@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fastgw import __version__
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 
 @pytest.fixture
 def serving(gateway: Gateway) -> Gateway:

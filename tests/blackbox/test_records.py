@@ -13,6 +13,8 @@ from gateway import NANOS, Gateway, account, eventually, key, run
 
 from fastgw.states import AccountStatus
 
+pytestmark = pytest.mark.slow  # whole gateways, one a test
+
 
 def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> str:
     """Write one JSON object per line; the path as text."""
