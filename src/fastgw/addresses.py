@@ -2,16 +2,22 @@
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import NamedTuple
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _DOTTED_DIGITS = re.compile(r"[0-9.]+")
 _PORT = re.compile(r"[0-9]{1,5}")
-_SCHEME = "http://"
+_PORTS = {"http": 80, "https": 443}
+_SOCKET = re.compile(r"/[!-~]+")
+SOCKET_PATH_MAX = 107  # sockaddr_un of Linux, without the final NUL
 _LISTEN_RULE = (
     'must be host:port with a port from 1 to 65535, like "127.0.0.1:8080", "[::1]:8080" or ":8080" for all interfaces'
 )
-_TARGET_RULE = 'must be http:// with a host and at most a port, no path, like "http://127.0.0.1:9001"'
+_TARGET_RULE = (
+    'must be http:// or https:// with a host and at most a port, no path, like "http://127.0.0.1:9001", '
+    'or "unix:/run/app.sock", or "srv+http://_http._tcp.example.com"'
+)
 
 
 def parse_host(text: str) -> str | None:
@@ -72,20 +78,38 @@ def overlap(a: str, b: str) -> bool:
     return port_a == port_b and (host_a == host_b or bool({host_a, host_b} & everywhere))
 
 
-def split_target(value: object) -> tuple[str, int, str]:
-    """(host without brackets, port, authority as written) of an upstream target `http://host[:port]`.
+class TargetUrl(NamedTuple):
+    """The parts of a target; `host` has no brackets, and is "" for a Unix socket, whose path is `socket`."""
 
-    The port is 80 where none is written. Raises `ValueError` with the form that is allowed.
+    host: str
+    port: int
+    authority: str
+    tls: bool = False
+    socket: str = ""
+    srv: bool = False
+
+
+def split_target(value: object) -> TargetUrl:
+    """The parts of `http://host[:port]`, `https://host[:port]`, `unix:/path`, or `srv+http://name` (or `srv+https`).
+
+    The port is the scheme's where none is written, and 0 for SRV records, which have their own; `authority` is as
+    written, "localhost" for a socket. Raises `ValueError` with the forms that are allowed.
     """
-    if not isinstance(value, str) or not value.lower().startswith(_SCHEME):
+    scheme, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    scheme = scheme.lower()
+    if scheme == "unix" and _SOCKET.fullmatch(rest) and len(rest.encode()) <= SOCKET_PATH_MAX:
+        return TargetUrl("", 0, "localhost", socket=rest)
+    authority = rest.removeprefix("//")
+    srv = scheme.startswith("srv+")
+    standard = _PORTS.get(scheme.removeprefix("srv+"), 0)
+    if not colon or authority == rest or not standard:
         raise ValueError(_TARGET_RULE)
-    authority = value[len(_SCHEME) :]
     if authority.endswith("]") or ":" not in authority:
-        host_text, port = authority, 80
+        host_text, port = authority, standard
     else:
         host_text, _, port_text = authority.rpartition(":")
         port = _parse_port(port_text) or 0
     host = parse_host(host_text)
-    if host is None or not port:
+    if host is None or not port or (srv and (host != authority.lower() or not host.startswith("_"))):
         raise ValueError(_TARGET_RULE)
-    return host, port, authority
+    return TargetUrl(host, 0 if srv else port, authority, standard == _PORTS["https"], srv=srv)

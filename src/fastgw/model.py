@@ -39,16 +39,82 @@ class Rate(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """One server of an upstream; `host` has no brackets, `authority` is for Host (RFC 9112 §3.2)."""
+    """One entry of an upstream's targets; `host` has no brackets, `authority` is for Host (RFC 9112 §3.2).
+
+    `tls` says that it is spoken to in HTTPS. `socket` is the path of a Unix socket, and `host` then empty. With `srv`,
+    `host` names SRV records (RFC 2782) and each of them is a server; with `expand`, each address of `host` is one.
+    """
 
     host: str
     port: int
     authority: str
+    weight: int = 1
+    tls: bool = False
+    socket: str = ""
+    srv: bool = False
+    expand: bool = False
+
+
+class Ejection(Struct, frozen=True):
+    """When a target is passed over because calls to it fail: after `failures` in a row, for `duration_ms`, each time
+    in a row longer, up to `duration_max_ms`; never more than `share_percent` of the targets at once, nor the last."""
+
+    failures: int = 5
+    duration_ms: int = 10_000
+    duration_max_ms: int = 300_000
+    share_percent: int = 50
+
+
+class HealthCheck(Struct, frozen=True):
+    """A GET of `path` every `interval_ms`; a target is down after `unhealthy_after` answers in a row that are not below
+    400, or that take longer than `timeout_ms`, and up again after `healthy_after` good ones."""
+
+    path: str
+    interval_ms: int = 5_000
+    timeout_ms: int = 2_000
+    unhealthy_after: int = 3
+    healthy_after: int = 2
+
+
+class UpstreamTls(Struct, frozen=True):
+    """How HTTPS targets are verified: by the CAs of the file `ca`, or of the system; `server_name` stands for the
+    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    server_name: str = ""
+    verify: bool = True
 
 
 class Upstream(Struct, frozen=True):
+    """A named group of servers, and how calls are spread over them.
+
+    `balance` is "round_robin", "least_connections", "latency" or "hash", the last by `hash_by`: "key", or the name of
+    a request's header in lower case. `connections_max` and `requests_max` hold for one target and all workers together,
+    0 for no limit; calls beyond wait, at most `pending_max` in each worker, each at most `pending_timeout_ms`.
+
+    A call is tried `retries_max` more times, at another target if there is one: where nothing has been sent, and, if
+    its method is idempotent, on what `retry_on` names: "reset", "timeout", or the status "502", "503" or "504".
+    Retries are at most `retry_budget_percent` of the calls, beside a few a second.
+    """
+
     name: str
     targets: tuple[Target, ...]
+    targets_file: str = ""
+    balance: str = "round_robin"
+    hash_by: str = "key"
+    slow_start_ms: int = 0
+    connections_max: int = 0
+    requests_max: int = 0
+    pending_max: int = 128
+    pending_timeout_ms: int = 1_000
+    retries_max: int = 2
+    retry_budget_percent: int = 20
+    retry_on: tuple[str, ...] = ("reset",)
+    ejection: Ejection | None = Ejection()
+    health: HealthCheck | None = None
+    tls: UpstreamTls = UpstreamTls()
 
 
 class Route(Struct, frozen=True):

@@ -207,15 +207,30 @@ def test_addresses_meet_on_one_port_where_one_is_every_host(a: str, b: str, meet
     ],
 )
 def test_a_target_is_a_host_with_its_authority_as_written(written: str, parts: tuple[str, int, str]) -> None:
+    assert addresses.split_target(written) == (*parts, False, "", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "parts"),
+    [
+        ("https://api.example.com", ("api.example.com", 443, "api.example.com", True, "", False)),
+        ("HTTPS://[::1]:8443", ("::1", 8443, "[::1]:8443", True, "", False)),
+        ("unix:/run/app.sock", ("", 0, "localhost", False, "/run/app.sock", False)),
+        ("srv+http://_http._tcp.a.example", ("_http._tcp.a.example", 0, "_http._tcp.a.example", False, "", True)),
+        ("srv+https://_api._tcp.b", ("_api._tcp.b", 0, "_api._tcp.b", True, "", True)),
+    ],
+)
+def test_a_target_may_be_https_a_socket_or_srv_records(written: str, parts: tuple[object, ...]) -> None:
     assert addresses.split_target(written) == parts
 
 
 @pytest.mark.parametrize(
     "written",
     [
-        "https://a", "127.0.0.1:9001", "http://", "http://a/", "http://a/v1", "http://a:0", "http://a:70000",
+        "https://", "127.0.0.1:9001", "http://", "http://a/", "http://a/v1", "http://a:0", "http://a:70000",
         "http://a:", "http://a?x", "http://-a", "http://1.2.3.400", "http://a..b", "http://[::1",
-        "http://a\n", 9001,
+        "http://a\n", 9001, "ftp://a", "unix:app.sock", "unix:/" + 107 * "a", "srv+http://a", "srv+http://_a:1",
+        "http:a",
     ],
 )  # fmt: skip
 def test_other_targets_are_refused(written: object) -> None:

@@ -1,6 +1,7 @@
 """Decides how one field of a table is read, refused by its place, and shown in the refusal."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, time
@@ -26,10 +27,14 @@ class HoldsSecretError(ValueError):
 
 
 class Report:
-    """Collects problems; `locate` turns a path of the document into "fastgw.toml:12" or "--price"."""
+    """Collects problems; `locate` turns a path of the document into "fastgw.toml:12" or "--price".
 
-    def __init__(self, locate: Callable[[Path], str]) -> None:
+    `base` is the folder that paths of files are relative to, "" for the current one.
+    """
+
+    def __init__(self, locate: Callable[[Path], str], base: str = "") -> None:
         self.locate = locate
+        self.base = base
         self.problems: list[Problem] = []
 
     def refuse(self, path: Path, rule: str, value: object = None) -> None:
@@ -91,6 +96,11 @@ class Fields:
         if name not in self.raw and self.is_table:
             self.report.refuse((*self.path, name), "is missing")
         return self.take(name, convert, stand_in, secret)
+
+    def file(self, name: str) -> str:
+        """The absolute path of the file that `name` holds, "" where it is absent or refused."""
+        path = self.take(name, _parse_file, "")
+        return os.path.abspath(os.path.join(self.report.base, path)) if path else ""
 
     def each(self, name: str, convert: Convert[T]) -> tuple[T, ...]:
         """The converted elements of an array without the refused ones; a repeated one is refused."""
@@ -173,6 +183,23 @@ def missing(noun: str, names: Collection[str]) -> str:
     """The rule that refuses a name of something that is not there."""
     known = ", ".join(sorted(names)) if len(names) <= _NAMES_SHOWN else f"{len(names)} others"
     return f"no {noun} has this name; there is {known or 'none'}"
+
+
+def _parse_file(value: Any) -> str:
+    if isinstance(value, str) and 1 <= len(value) <= 4096 and value.isprintable():
+        return value
+    raise ValueError("must be the path of a file")
+
+
+def integer(low: int, high: int) -> Convert[int]:
+    """Takes integers within these bounds."""
+
+    def convert(value: Any) -> int:
+        if type(value) is int and low <= value <= high:
+            return value
+        raise ValueError(f"must be an integer from {low} to {high}")
+
+    return convert
 
 
 def parse_boolean(value: Any) -> bool:

@@ -53,7 +53,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
 
     problems: list[Problem] = []
     document, locate_in_file, is_readable = _read_file(path, problems)
-    report = Report(locate_in_file)
+    report = Report(locate_in_file, os.path.dirname(os.path.abspath(path)) if path else "")
     _refuse_strangers(document, report)
     values, origins = _settings(document.get("server", {}), path, report, flags, environ)
     given = route_flags.collect(flags, environ, problems)
@@ -77,7 +77,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
 
 
 def _continued(report: Report, locate: Callable[[Path], str]) -> Report:
-    later = Report(locate)
+    later = Report(locate, report.base)
     later.problems = report.problems
     return later
 

@@ -10,11 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 from .. import addresses, units
-from ..model import Account, Key, Plan, Route, Secret, Target, Upstream
+from ..model import Account, Key, Plan, Route, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .fields import (
     Fields,
-    HoldsSecretError,
     Report,
     existing,
     one_of,
@@ -30,6 +29,7 @@ from .fields import (
 )
 from .plans import read_plans
 from .toml_lines import Path
+from .upstreams import read_upstream
 
 ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans")
 
@@ -38,12 +38,6 @@ _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RF
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _FIELD_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # RFC 9110 §5.5, ASCII only
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def _target(value: Any) -> Target:
-    if isinstance(value, str) and "@" in value:
-        raise HoldsSecretError("must not hold credentials; send them with a route's set_headers")
-    return Target(*addresses.split_target(value))
 
 
 def _route_path(value: Any) -> str:
@@ -90,7 +84,7 @@ def read_tables(
     With `accounts_elsewhere` a file that is not read here has accounts: a key's account is not looked up.
     """
     tables = {name: _array(document, name, report) for name in ARRAYS}
-    upstreams = tuple(_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
+    upstreams = tuple(read_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
     upstream_names = _names(report, "upstreams", tables["upstreams"])
     _names(report, "routes", tables["routes"])
     routes = tuple(_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"]))
@@ -128,14 +122,6 @@ def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
                 report.refuse(path, f"is already taken at {report.locate(first[name])}", name)
             first.setdefault(name, path)
     return frozenset(first)
-
-
-def _upstream(report: Report, index: int, raw: Any) -> Upstream:
-    fields = Fields(report, ("upstreams", index), raw, ("name", "targets"))
-    name = fields.require("name", parse_slug, "")
-    if fields.is_table and fields.raw.get("targets", []) == []:
-        report.refuse(("upstreams", index, "targets"), 'needs at least one target, like ["http://127.0.0.1:9001"]')
-    return Upstream(name, fields.each("targets", _target))
 
 
 _ROUTE_FIELDS = (
