@@ -9,10 +9,10 @@ from msgspec import Struct
 from .. import addresses
 from ..model import Certificate, Listener
 from .fields import Fields, Report, array_of_tables, one_of, parse_boolean, show
+from .manual import CERTIFICATES, LISTENERS
 from .toml_lines import Path
 
 ARRAYS = ("listeners", "certificates")
-_FIELDS = ("address", "tls", "proxy_protocol", "client_certificates")
 
 
 class Front(Struct, frozen=True):
@@ -40,7 +40,7 @@ def read_front(document: Mapping[str, Any], report: Report, server: Mapping[str,
 
 
 def _listener(report: Report, index: int, raw: Any) -> Listener:
-    fields = Fields(report, ("listeners", index), raw, _FIELDS)
+    fields = Fields(report, ("listeners", index), raw, LISTENERS.names)
     return Listener(
         address=fields.require("address", addresses.parse_door, ""),
         tls=fields.take("tls", parse_boolean, False),
@@ -51,8 +51,8 @@ def _listener(report: Report, index: int, raw: Any) -> Listener:
 
 def _certificate(report: Report, index: int, raw: Any) -> Certificate:
     path: Path = ("certificates", index)
-    fields = Fields(report, path, raw, ("certificate", "key"))
-    found = {name: fields.file(name) for name in ("certificate", "key")}
+    fields = Fields(report, path, raw, CERTIFICATES.names)
+    found = {name: fields.file(name) for name in CERTIFICATES.names}
     for name, file in found.items():
         if fields.is_table and name not in fields.raw:
             report.refuse((*path, name), "is missing")
