@@ -202,6 +202,24 @@ def integer(low: int, high: int) -> Convert[int]:
     return convert
 
 
+def duration(low_ms: int, high_ms: int, zero: bool = False) -> Convert[int]:
+    """Takes durations within these bounds, in milliseconds, and 0 where that means off."""
+    low, high = units.format_duration(low_ms), units.format_duration(high_ms)
+    off = ", or 0 (off)" if zero else ""
+    rule = f"must be a duration from {low} to {high}{off}, {units.DURATION_FORM}"
+
+    def convert(value: Any) -> int:
+        try:
+            ms = units.parse_duration_ms(value)
+        except ValueError:
+            raise ValueError(rule) from None
+        if low_ms <= ms <= high_ms or (zero and ms == 0):
+            return ms
+        raise ValueError(rule)
+
+    return convert
+
+
 def parse_boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value

@@ -28,9 +28,7 @@ class UpstreamConnection(UpstreamEnd):
     # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.descriptor = transport.get_extra_info("socket").fileno()
-        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
+        self.attach(transport)
         self.deadline = 0
         self.pool.gate.count(0, 1, 0)
         if self.exchange is None:
@@ -77,10 +75,7 @@ class UpstreamConnection(UpstreamEnd):
         if self.closed or held == self.held:
             return
         self.held = held
-        if held:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
+        self.hold_transport(held)
 
     def expect(self, within_ms: int) -> None:
         self.pool.plane.wheel.arm(self, within_ms)
