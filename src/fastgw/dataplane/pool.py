@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..model import Target, Upstream
+from ..model import Target
 from ..refusals import Refusal
 from ..settings import Server
 from .ends import Lender, UpstreamEnd
@@ -173,30 +173,3 @@ class Pool(Lender):
         self.closed = True
         for connection in list(self.idle):
             connection.close()
-
-
-class Balancer:
-    """Decides which target of an upstream gets the next call: each in turn.
-
-    It takes over the pools of `former` for the targets that have stayed what and where they were.
-    """
-
-    def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
-        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = [
-            known.get((number, target)) or Pool(plane, target, number, server)
-            for number, target in enumerate(upstream.targets, 1)
-        ]
-        self.turn = 0
-
-    def pick(self) -> Pool:
-        if len(self.pools) == 1:
-            return self.pools[0]
-        self.turn = (self.turn + 1) % len(self.pools)
-        return self.pools[self.turn]
-
-    def leave(self, later: Balancer | None) -> None:
-        """Close the pools that `later` has not taken over."""
-        for pool in self.pools:
-            if later is None or pool not in later.pools:
-                pool.close()
