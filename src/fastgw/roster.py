@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .addresses import join_listen
 from .model import Config, Target, Upstream
@@ -21,7 +22,8 @@ class Endpoint(Struct, frozen=True):
     "10.0.0.1:9000", "api.example.com:443", "unix:/run/app.sock". `addresses` are IP literals without brackets, to be
     tried in this order (RFC 8305), none for a Unix socket, whose path is `socket`. `authority` is for Host,
     `server_name` for SNI and the certificate, "" where it is not `tls`. With `weight` 0 it gets no new calls; `up` is
-    what active checks say.
+    what active checks say. `number` counts from 1 over all upstreams and stays the same, too: it stands for the server
+    where there is no room for a name, in records of calls and in tables that are shared.
     """
 
     name: str
@@ -33,6 +35,10 @@ class Endpoint(Struct, frozen=True):
     server_name: str
     weight: int = 1
     up: bool = True
+    number: int = 0
+
+
+NUMBER_MAX = 65_535  # of an endpoint, which a record of a call has two octets for
 
 
 class Roster(Struct, frozen=True):
@@ -43,7 +49,7 @@ class Roster(Struct, frozen=True):
 
 
 def endpoint(upstream: Upstream, target: Target, name: str, addresses: tuple[str, ...], port: int) -> Endpoint:
-    """A server that a target of this upstream stands for, or one of several."""
+    """A server that a target of this upstream stands for, or one of several; without its number."""
     service = service_of(target)
     return Endpoint(
         name=name,
@@ -70,7 +76,10 @@ def service_of(target: Target) -> str:
 
 
 def known(upstream: Upstream) -> tuple[Endpoint, ...]:
-    """Those of its targets that can be reached without asking anybody where they are: addresses and Unix sockets."""
+    """Those of its targets that can be reached without asking anybody where they are: addresses and Unix sockets.
+
+    Without their numbers.
+    """
     found = []
     for target in upstream.targets:
         if target.socket:
@@ -92,7 +101,26 @@ def is_address(host: str) -> bool:
 
 def initial(config: Config) -> Roster:
     """What is known without asking anybody; a name has no endpoint yet."""
-    return Roster({upstream.name: known(upstream) for upstream in config.upstreams})
+    return numbered({upstream.name: known(upstream) for upstream in config.upstreams}, Roster({}))
+
+
+def numbered(upstreams: dict[str, tuple[Endpoint, ...]], former: Roster) -> Roster:
+    """The next roster: who has been in the former one keeps its number, another gets the least that is free.
+
+    Beyond NUMBER_MAX they are 0, which is nobody's.
+    """
+    numbers = {(name, each.name): each.number for name, endpoints in former.upstreams.items() for each in endpoints}
+    here = [(name, each.name) for name, endpoints in upstreams.items() for each in endpoints]
+    taken = {numbers[place] for place in here if place in numbers}
+    free = (number for number in range(1, NUMBER_MAX + 1) if number not in taken)
+    for place in here:
+        if place not in numbers:
+            numbers[place] = next(free, 0)
+    given = {
+        name: tuple(replace(each, number=numbers[name, each.name]) for each in endpoints)
+        for name, endpoints in upstreams.items()
+    }
+    return Roster(given, former.generation + 1)
 
 
 def publish(roster: Roster) -> int:
