@@ -44,8 +44,8 @@ GROUPS = {
     VALUES: {"model", "published", "roster", "rows"},
     BASE: {
         "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire",
-        "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
-        "channel",
+        "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance", "room",
+        "secret", "channel",
     },
 }  # fmt: skip
 ARROWS = {

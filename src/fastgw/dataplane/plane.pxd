@@ -14,6 +14,9 @@ cdef class Plane:
     cdef public Bounds bounds
     cdef public set clients
     cdef public bint draining
+    cdef public bint parting
+    cdef public bint shedding
+    cdef public object pressure
     cdef public list services
     cdef public Idempotency calls
     cdef public dict upstreams

@@ -16,11 +16,14 @@ from .admission import build_gate, reload_gate
 from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
+from .pressure import Level, Pressure
 from .service import Service
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .idempotent import Nobody
+
+QUIET_MS = 1000  # without a request, after which a connection is closed where memory is short
 
 
 def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
@@ -43,7 +46,10 @@ class Plane:
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
         self.clients: set[Connection | Nobody] = set()
+        self.pressure = Pressure(f"worker {worker}")
         self.draining = False
+        self.parting = False  # the next answer on a connection is the last
+        self.shedding = False  # what is new is refused
         self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config)
         self.services = services(config, self.upstreams)
@@ -61,7 +67,25 @@ class Plane:
         if second != self._second:
             self._second = second
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
+            self._mind_memory()
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
+
+    def _mind_memory(self) -> None:
+        """Take on less while there is too little."""
+        level = self.pressure.look(self.bounds.memory_max)
+        self.parting = self.draining or level >= Level.SHORT
+        self.shedding = level is Level.FULL
+        self.gate.strain(self.pressure.used, level, self._close_quiet() if level else 0)
+
+    def _close_quiet(self) -> int:
+        """Close the connections that have waited for a request for a while, not those that may have one on its way."""
+        quiet = self.wheel.tick + (self.bounds.idle_ms - QUIET_MS) // self.wheel.tick_ms
+        waiting = [client for client in self.clients if client.exchange is None and 0 < client.deadline <= quiet]
+        return sum(bool(client.drain()) for client in waiting)
+
+    def drain(self) -> None:
+        """From now on every answer is the last of its connection."""
+        self.draining = self.parting = True
 
     def _upstreams(self, config: Config) -> dict[str, Upstream]:
         """By name; the pools of targets that there are already stay."""
@@ -98,5 +122,6 @@ class Plane:
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""
         self._timer.cancel()
+        self.pressure.close()
         for upstream in self.upstreams.values():
             upstream.leave(None)
