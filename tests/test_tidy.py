@@ -45,7 +45,7 @@ GROUPS = {
     BASE: {
         "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire",
         "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
-        "channel",
+        "channel", "pem",
     },
 }  # fmt: skip
 ARROWS = {

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from config_files import Accept
+from config_files import Accept, write_pem
 from msgspec.structs import fields
 
 import fastgw.config
@@ -52,8 +52,8 @@ def beside(table: Table, row: Row) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path) -> None:
-    for name in ("ca.pem", "fullchain.pem", "privkey.pem"):
-        (tmp_path / name).write_text("")
+    write_pem(tmp_path / "fullchain.pem", tmp_path / "privkey.pem")
+    write_pem(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
