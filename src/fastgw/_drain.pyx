@@ -82,7 +82,7 @@ cdef class Drain(Mapping):
         self._worker(index)
         w = &self.s.workers[<int>index]
         return {"pid": w.pid, "state": load_u64(&w.state), "clients": w.clients, "upstreams": w.upstreams,
-                "exchanges": w.exchanges, "accepted": w.accepted,
+                "exchanges": w.exchanges, "tunnels": w.tunnels, "accepted": w.accepted,
                 "heartbeat_ms": (clock_ns(CLOCK_MONOTONIC) - <int64_t>w.heartbeat_ns) // 1_000_000}
 
     def counters(self, index: int, route: int) -> list[int]:

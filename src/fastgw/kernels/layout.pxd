@@ -76,7 +76,8 @@ cdef struct worker_t:               # 128 bytes
     uint64_t upstreams
     uint64_t exchanges              # calls in flight
     uint64_t accepted               # connections ever
-    uint64_t spare[8]
+    uint64_t tunnels                # of the calls in flight
+    uint64_t spare[7]
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
