@@ -55,4 +55,5 @@ cdef class Gate:
                       long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
     cpdef void count_tunnels(self, int tunnels) noexcept
+    cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..model import Target, Upstream
+from ..model import Target
 from ..refusals import Refusal
 from ..settings import Server
 from .ends import Lender, UpstreamEnd
@@ -28,9 +28,7 @@ class UpstreamConnection(UpstreamEnd):
     # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.descriptor = transport.get_extra_info("socket").fileno()
-        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
+        self.attach(transport)
         self.deadline = 0
         self.pool.gate.count(0, 1, 0)
         if self.exchange is None:
@@ -77,10 +75,7 @@ class UpstreamConnection(UpstreamEnd):
         if self.closed or held == self.held:
             return
         self.held = held
-        if held:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
+        self.hold_transport(held)
 
     def expect(self, within_ms: int) -> None:
         self.pool.plane.wheel.arm(self, within_ms)
@@ -178,30 +173,3 @@ class Pool(Lender):
         self.closed = True
         for connection in list(self.idle):
             connection.close()
-
-
-class Balancer:
-    """Decides which target of an upstream gets the next call: each in turn.
-
-    It takes over the pools of `former` for the targets that have stayed what and where they were.
-    """
-
-    def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
-        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = [
-            known.get((number, target)) or Pool(plane, target, number, server)
-            for number, target in enumerate(upstream.targets, 1)
-        ]
-        self.turn = 0
-
-    def pick(self) -> Pool:
-        if len(self.pools) == 1:
-            return self.pools[0]
-        self.turn = (self.turn + 1) % len(self.pools)
-        return self.pools[self.turn]
-
-    def leave(self, later: Balancer | None) -> None:
-        """Close the pools that `later` has not taken over."""
-        for pool in self.pools:
-            if later is None or pool not in later.pools:
-                pool.close()

@@ -1,0 +1,7 @@
+from fastgw.dataplane.pool cimport Pool
+
+
+cdef class Upstream:
+    cdef public list pools
+    cdef public Py_ssize_t turn
+    cpdef Pool pick(self)

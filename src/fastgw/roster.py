@@ -1,0 +1,139 @@
+"""Decides what is known of the servers of each upstream: where each is, how it is spoken to, and whether it is up.
+
+The keeper finds it out, the supervisor passes it on, and the workers send calls by it: an anonymous file in memory,
+like the configuration. A roster is never changed, only followed by another.
+"""
+
+import os
+from ipaddress import ip_address
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .addresses import join_listen
+from .model import Config, Target, Upstream
+
+
+class Endpoint(Struct, frozen=True):
+    """One server that calls can be sent to.
+
+    `name` is unique within its upstream, stays the same as long as the server does, and is shown to people:
+    "10.0.0.1:9000", "api.example.com:443", "unix:/run/app.sock". `addresses` are IP literals without brackets, to be
+    tried in this order (RFC 8305), none for a Unix socket, whose path is `socket`. `authority` is for Host,
+    `server_name` for SNI and the certificate, "" where it is not `tls`. With `weight` 0 it gets no new calls; `up` is
+    what active checks say. `number` counts from 1 over all upstreams and stays the same, too: it stands for the server
+    where there is no room for a name, in records of calls and in tables that are shared.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    port: int
+    socket: str
+    authority: str
+    tls: bool
+    server_name: str
+    weight: int = 1
+    up: bool = True
+    number: int = 0
+
+
+NUMBER_MAX = 65_535  # of an endpoint, which a record of a call has two octets for
+
+
+class Roster(Struct, frozen=True):
+    """The endpoints of each upstream by its name, each with another name; `generation` grows with every change."""
+
+    upstreams: dict[str, tuple[Endpoint, ...]]
+    generation: int = 0
+
+
+def endpoint(upstream: Upstream, target: Target, name: str, addresses: tuple[str, ...], port: int) -> Endpoint:
+    """A server that a target of this upstream stands for, or one of several; without its number."""
+    service = service_of(target)
+    return Endpoint(
+        name=name,
+        addresses=addresses,
+        port=port,
+        socket=target.socket,
+        authority=service if target.srv else target.authority,
+        tls=target.tls,
+        server_name=(upstream.tls.server_name or service) if target.tls else "",
+        weight=target.weight,
+    )
+
+
+def service_of(target: Target) -> str:
+    """Whose name its servers go by: what was written, never what DNS answered, which anybody may have forged.
+
+    Of SRV records it is the domain that has them (RFC 6125 §6.2.1): example.com for _http._tcp.example.com.
+    """
+    if not target.srv:
+        return target.host
+    labels = target.host.split(".")
+    domain = [label for label in labels if not label.startswith("_")]
+    return ".".join(domain) or target.host
+
+
+def known(upstream: Upstream) -> tuple[Endpoint, ...]:
+    """Those of its targets that can be reached without asking anybody where they are: addresses and Unix sockets.
+
+    Without their numbers.
+    """
+    found = []
+    for target in upstream.targets:
+        if target.socket:
+            found.append(endpoint(upstream, target, f"unix:{target.socket}", (), 0))
+        elif not target.srv and is_address(target.host):
+            name = join_listen(target.host, target.port)
+            found.append(endpoint(upstream, target, name, (target.host,), target.port))
+    return tuple(found)
+
+
+def is_address(host: str) -> bool:
+    """Whether a host, without brackets, is an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def initial(config: Config) -> Roster:
+    """What is known without asking anybody; a name has no endpoint yet."""
+    return numbered({upstream.name: known(upstream) for upstream in config.upstreams}, Roster({}))
+
+
+def numbered(upstreams: dict[str, tuple[Endpoint, ...]], former: Roster) -> Roster:
+    """The next roster: who has been in the former one keeps its number, another gets the least that is free.
+
+    Beyond NUMBER_MAX they are 0, which is nobody's.
+    """
+    numbers = {(name, each.name): each.number for name, endpoints in former.upstreams.items() for each in endpoints}
+    here = [(name, each.name) for name, endpoints in upstreams.items() for each in endpoints]
+    taken = {numbers[place] for place in here if place in numbers}
+    free = (number for number in range(1, NUMBER_MAX + 1) if number not in taken)
+    for place in here:
+        if place not in numbers:
+            numbers[place] = next(free, 0)
+    given = {
+        name: tuple(replace(each, number=numbers[name, each.name]) for each in endpoints)
+        for name, endpoints in upstreams.items()
+    }
+    return Roster(given, former.generation + 1)
+
+
+def publish(roster: Roster) -> int:
+    """Write it to a new anonymous file; the descriptor, to be passed on."""
+    descriptor = os.memfd_create("fastgw-roster", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(msgspec.msgpack.encode(roster))
+    return descriptor
+
+
+def read(descriptor: int) -> Roster:
+    """The roster that `publish` wrote; may be read any number of times. Raises msgspec.MsgspecError."""
+    data = bytearray()
+    while part := os.pread(descriptor, 1 << 20, len(data)):
+        data += part
+    return msgspec.msgpack.decode(data, type=Roster)
