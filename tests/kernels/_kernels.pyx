@@ -480,3 +480,20 @@ def time_admit(Gate gate, Peer peer, bytes data, int64_t turns):
             refused += 1
     start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
     return start, refused
+
+
+def time_extend(Gate gate, Peer peer, bytes data, int64_t turns):
+    """Let the hold of one call in flight grow; also what refused it at last."""
+    cdef Ticket ticket
+    cdef int64_t _turn
+    cdef int verdict = 0
+    cdef int64_t start
+    gate.begin(data, 0, PyBytes_GET_SIZE(data))
+    gate.decide(peer)
+    ticket = gate.ticket()
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for _turn in range(turns):
+        verdict |= gate.extend(ticket, 7)
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    gate.settle(ticket, 0, 200, True, 0, 0, 0, 1)
+    return start, verdict
