@@ -11,6 +11,7 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._core cimport Gate
 from fastgw._idempotency cimport Idempotency
 from fastgw._segment cimport Segment
+from fastgw._targets cimport Tally
 from fastgw.kernels.account cimport (
     account_capture, account_hold, account_surplus, account_t, account_why, cell_t, hold_result_t,
 )
@@ -362,6 +363,22 @@ def race_idempotency(Idempotency table, const uint64_t[:, ::1] digests, uint8_t[
                 owners[key[slot]] = 0
                 idem_end(&table.t, number[slot], False)
     return twice, taken
+
+
+def race_targets(Tally tally, uint8_t[:] inside, unsigned int most, int64_t until_ns):
+    """Count calls in and out at a target until then: how often there was room, and how often more than `most` were in.
+
+    `inside` is a word that all racers count in."""
+    cdef int64_t* word = <int64_t*>&inside[0]
+    cdef int64_t entered = 0
+    cdef int64_t over = 0
+    while clock_ns(CLOCK_MONOTONIC) < until_ns:
+        if tally.enter(most):
+            entered += 1
+            over += add_i64(word, 1) >= most
+            add_i64(word, -1)
+            tally.leave()
+    return entered, over
 
 
 def time_nothing(int64_t turns):
