@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any
 
+from .. import roster, upstream_tls
+from .._wire import is_quiet
 from ..model import Target, Upstream
 from ..refusals import Refusal
 from ..settings import Server
+from .connecting import Connector, refusal_of
 from .ends import Lender, UpstreamEnd
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ class UpstreamConnection(UpstreamEnd):
         self.exchange: Exchange | None = exchange
         self.connecting: Any = None
         self.closed = False
+        self.idle_since = 0  # the tick
 
     # asyncio.Protocol
 
@@ -47,7 +52,9 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.answer_ended()
         return False  # whatever it still wants to read, the exchange has no use for it
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and self.secured:
+            self.pool.connector.lost(error)
         self.pool.gate.count(0, -1, 0)
         self.descriptor = -1
         self.closed = True
@@ -89,14 +96,27 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.upstream_late()
 
     def give_back(self, reusable: bool) -> None:
+        pool = self.pool
         self.exchange = None
-        if reusable and self.descriptor >= 0 and not self.closed and not self.pool.closed:
-            self.reused = True
+        idle_ms = pool.idle_ms if self.idle_ms < 0 else min(self.idle_ms, pool.idle_ms)
+        # What is not all written is not all read, and the next request would wait behind it.
+        if reusable and self.descriptor >= 0 and self.writable and idle_ms and not self.closed and not pool.closed:
+            if not self.reused:
+                self.reused = True
+                pool.connector.settled(self.transport)
             self.hold_input(False)  # the next exchange must hear its answer, and the pool the end of the connection
-            self.pool.idle.append(self)
-            self.pool.plane.wheel.arm(self, self.pool.idle_ms)
+            self.idle_since = pool.plane.wheel.tick
+            pool.idle.append(self)
+            pool.plane.wheel.arm(self, idle_ms)
         else:
             self.close()
+
+    def is_usable(self) -> bool:
+        """Whether it has neither ended nor said anything while it was idle, as far as this machine has heard."""
+        if self.closed or self.transport.is_closing():
+            return False
+        # Where it has just been used the event loop would know. It takes requests and ends in the order of its own.
+        return self.idle_since == self.pool.plane.wheel.tick or is_quiet(self.descriptor)
 
     def close(self) -> None:
         """Cut it: what is still to be written or read is of no use to anybody."""
@@ -113,8 +133,9 @@ class UpstreamConnection(UpstreamEnd):
 class Pool(Lender):
     """The connections of one worker to one target. `open` counts those made or being made."""
 
-    def __init__(self, plane: Plane, target: Target, number: int, server: Server) -> None:
+    def __init__(self, plane: Plane, target: Target, number: int, server: Server, connector: Connector) -> None:
         super().__init__(number, b"Host: %b\r\n" % target.authority.encode())
+        self.connector = connector
         self.plane = plane
         self.gate = plane.gate
         self.target = target
@@ -133,9 +154,10 @@ class Pool(Lender):
     def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
         while self.idle and not fresh:
             connection = self.idle.pop()
-            if not connection.closed and not connection.transport.is_closing():
+            if connection.is_usable():
                 connection.exchange = exchange
                 return connection
+            connection.close()
         if self.open >= self.most:
             exchange.unserved(Refusal.OVERLOADED)
             return None
@@ -151,12 +173,12 @@ class Pool(Lender):
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
             factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.plane.loop.create_connection(factory, self.target.host, self.target.port)
+            await self.connector.connect(factory, self.connect_ms)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
-        except OSError:
-            pass
+        except OSError as error:
+            refusal = refusal_of(error)
         connection.closed = True
         connection.deadline = 0
         self.open -= 1
@@ -182,12 +204,25 @@ class Balancer:
     """
 
     def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
+        self.upstream = upstream
+        self.context: ssl.SSLContext | None = None
+        if any(target.tls for target in upstream.targets):
+            same = former is not None and former.context is not None and former.upstream.tls == upstream.tls
+            self.context = former.context if former is not None and same else upstream_tls.context(upstream.tls)
         known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = [
-            known.get((number, target)) or Pool(plane, target, number, server)
-            for number, target in enumerate(upstream.targets, 1)
-        ]
+        self.pools: list[Pool] = []
+        for number, target in enumerate(upstream.targets, 1):
+            pool = known.get((number, target))
+            if pool is None or (target.tls and pool.connector.context is not self.context):
+                pool = Pool(plane, target, number, server, self._connector(plane, target))
+            self.pools.append(pool)
         self.turn = 0
+
+    def _connector(self, plane: Plane, target: Target) -> Connector:
+        name = f"unix:{target.socket}" if target.socket else f"{target.host}:{target.port}"
+        addresses = () if target.socket else (target.host,)
+        endpoint = roster.endpoint(self.upstream, target, name, addresses, target.port)
+        return Connector(plane.loop, self.upstream.name, endpoint, self.context)
 
     def pick(self) -> Pool:
         if len(self.pools) == 1:
