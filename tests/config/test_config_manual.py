@@ -30,12 +30,17 @@ def written(table: Table, values: dict[str, str]) -> str:
         "accounts": {"name": '"acme"'},
         "keys": {"account": '"acme"', "key": '"sk-acme-0002"'},
     }
+    if inline.get("tls") == "true":
+        tables["certificates"] = {"certificate": '"fullchain.pem"', "key": '"privkey.pem"'}
+    if name == "certificates":
+        tables["listeners"] = {"address": '":8443"', "tls": "true"}
     if outer:
         said = "{ " + ", ".join(f"{field} = {value}" for field, value in inline.items()) + " }"
         tables[outer[0]][name] = f"[{said}]" if table.is_array else said
     else:
         tables.setdefault(name, {}).update(inline)
-    return "".join(
+    server = '[server]\ntrusted_proxies = ["10.0.0.0/8"]\nclient_ca = "ca.pem"\n'
+    return server + "".join(
         f"[[{name}]]\n" + "".join(f"{field} = {value}\n" for field, value in said.items())
         for name, said in tables.items()
     )
@@ -43,6 +48,12 @@ def written(table: Table, values: dict[str, str]) -> str:
 
 def beside(table: Table, row: Row) -> dict[str, str]:
     return {other.name: other.example for other in table.rows if other.name in row.needs}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    for name in ("ca.pem", "fullchain.pem", "privkey.pem"):
+        (tmp_path / name).write_text("")
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any
 
-from .. import roster, upstream_tls
 from .._wire import is_quiet
-from ..model import Target, Upstream
+from ..model import Target
 from ..refusals import Refusal
 from ..settings import Server
 from .connecting import Connector, refusal_of
@@ -195,43 +193,3 @@ class Pool(Lender):
         self.closed = True
         for connection in list(self.idle):
             connection.close()
-
-
-class Balancer:
-    """Decides which target of an upstream gets the next call: each in turn.
-
-    It takes over the pools of `former` for the targets that have stayed what and where they were.
-    """
-
-    def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
-        self.upstream = upstream
-        self.context: ssl.SSLContext | None = None
-        if any(target.tls for target in upstream.targets):
-            same = former is not None and former.context is not None and former.upstream.tls == upstream.tls
-            self.context = former.context if former is not None and same else upstream_tls.context(upstream.tls)
-        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = []
-        for number, target in enumerate(upstream.targets, 1):
-            pool = known.get((number, target))
-            if pool is None or (target.tls and pool.connector.context is not self.context):
-                pool = Pool(plane, target, number, server, self._connector(plane, target))
-            self.pools.append(pool)
-        self.turn = 0
-
-    def _connector(self, plane: Plane, target: Target) -> Connector:
-        name = f"unix:{target.socket}" if target.socket else f"{target.host}:{target.port}"
-        addresses = () if target.socket else (target.host,)
-        endpoint = roster.endpoint(self.upstream, target, name, addresses, target.port)
-        return Connector(plane.loop, self.upstream.name, endpoint, self.context)
-
-    def pick(self) -> Pool:
-        if len(self.pools) == 1:
-            return self.pools[0]
-        self.turn = (self.turn + 1) % len(self.pools)
-        return self.pools[self.turn]
-
-    def leave(self, later: Balancer | None) -> None:
-        """Close the pools that `later` has not taken over."""
-        for pool in self.pools:
-            if later is None or pool not in later.pools:
-                pool.close()
