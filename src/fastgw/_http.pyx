@@ -9,9 +9,9 @@ from fastgw.kernels.amount cimport amount_nanos, amount_of_units
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
     FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_KEEP_FOR,
-    KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEEP_ALIVE, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER, KIND_REQUEST_ID, KIND_TRANSFER_ENCODING,
-    METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t,
-    head_end, keep_alive_s, path_climbs, request_scan, response_scan,
+    KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEEP_ALIVE, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER,
+    KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
+    SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, keep_alive_s, path_climbs, request_scan, response_scan,
 )
 from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport put_bytes, put_hex
