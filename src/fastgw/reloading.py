@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from . import published
+from . import published, upstream_tls
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
 from .config.certificates import warnings
@@ -158,6 +158,7 @@ class Reloading:
         server = config.server
         files = [self._source.config_file, server.keys_file, server.accounts_file, server.client_ca]
         files += [file for shown in config.certificates for file in (shown.certificate, shown.key)]
+        files += [file for upstream in config.upstreams for file in upstream_tls.files(upstream.tls)]
         prints: list[tuple[int, int, int] | None] = []
         for file in files:
             try:
