@@ -78,13 +78,15 @@ class HealthCheck(Struct, frozen=True):
 
 class UpstreamTls(Struct, frozen=True):
     """How HTTPS targets are verified: by the CAs of the file `ca`, or of the system; `server_name` stands for the
-    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own."""
+    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own. `stamp` tells
+    one state of the files from another."""
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
     server_name: str = ""
     verify: bool = True
+    stamp: str = ""
 
 
 class Upstream(Struct, frozen=True):
@@ -202,13 +204,37 @@ class Plan(Struct, frozen=True):
     prices: tuple[tuple[str, int], ...] = ()
 
 
+class Listener(Struct, frozen=True):
+    """Where clients connect, and how: `address` is as `addresses.parse_door` writes it.
+
+    With `proxy_protocol` every connection begins with a PROXY header, versions 1 and 2. `client_certificates` is "off",
+    "optional" or "required", and needs `tls`.
+    """
+
+    address: str
+    tls: bool = False
+    proxy_protocol: bool = False
+    client_certificates: str = "off"
+
+
+class Certificate(Struct, frozen=True):
+    """PEM files of a certificate with its chain, for the names that it has itself (RFC 6125), and of its key."""
+
+    certificate: str
+    key: str
+
+
 class Config(Struct, frozen=True):
+    """All of it; `listeners` has that of `server.listen_address` first, unless that is off."""
+
     server: Server
     upstreams: tuple[Upstream, ...]
     routes: tuple[Route, ...]
     accounts: tuple[Account, ...]
     keys: tuple[Key, ...]
     plans: tuple[Plan, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 class Problem(Struct, frozen=True):

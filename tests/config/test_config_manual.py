@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import trustme
 from config_files import Accept
 from msgspec.structs import fields
 
@@ -17,6 +18,8 @@ READERS = sorted(Path(fastgw.config.__file__).parent.glob("*.py"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 ROWS = [pytest.param(table, row, id=f"{table.name}.{row.name}") for table in TABLES for row in table.rows]
 ENVIRON = {"PROVIDER_KEY": "sk-provider"}
+AUTHORITY = trustme.CA()
+ISSUED = AUTHORITY.issue_cert("api.example.com")
 
 
 def written(table: Table, values: dict[str, str]) -> str:
@@ -30,12 +33,17 @@ def written(table: Table, values: dict[str, str]) -> str:
         "accounts": {"name": '"acme"'},
         "keys": {"account": '"acme"', "key": '"sk-acme-0002"'},
     }
+    if inline.get("tls") == "true":
+        tables["certificates"] = {"certificate": '"fullchain.pem"', "key": '"privkey.pem"'}
+    if name == "certificates":
+        tables["listeners"] = {"address": '":8443"', "tls": "true"}
     if outer:
         said = "{ " + ", ".join(f"{field} = {value}" for field, value in inline.items()) + " }"
         tables[outer[0]][name] = f"[{said}]" if table.is_array else said
     else:
         tables.setdefault(name, {}).update(inline)
-    return "".join(
+    server = '[server]\ntrusted_proxies = ["10.0.0.0/8"]\nclient_ca = "ca.pem"\n'
+    return server + "".join(
         f"[[{name}]]\n" + "".join(f"{field} = {value}\n" for field, value in said.items())
         for name, said in tables.items()
     )
@@ -43,6 +51,14 @@ def written(table: Table, values: dict[str, str]) -> str:
 
 def beside(table: Table, row: Row) -> dict[str, str]:
     return {other.name: other.example for other in table.rows if other.name in row.needs}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
+    for certificate, key in (("fullchain.pem", "privkey.pem"), ("gateway.pem", "gateway-key.pem")):
+        (tmp_path / certificate).write_bytes(ISSUED.cert_chain_pems[0].bytes())
+        (tmp_path / key).write_bytes(ISSUED.private_key_pem.bytes())
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)

@@ -72,6 +72,15 @@ def unknown(name: str, allowed: Sequence[str]) -> str:
     return f"unknown, did you mean {close[0]}?" if close else f"unknown, allowed are {', '.join(allowed)}"
 
 
+def array_of_tables(document: Mapping[str, Any], name: str, report: Report) -> list[Any]:
+    """What is written under [[name]], nothing where that is no array."""
+    value = document.get(name, [])
+    if isinstance(value, list):
+        return value
+    report.refuse((name,), f"must be an array of tables, written [[{name}]]")
+    return []
+
+
 class Fields:
     """One table being read."""
 

@@ -42,6 +42,23 @@ class Table(Struct, frozen=True):
         return f"[[{self.name}]]" if self.is_array else f"[{self.name}]"
 
 
+LISTENERS = Table("listeners", "Where clients connect, where `listen` does not say enough.", (
+    Row("address", "A port, of all interfaces where no host is named; `[::]` is those of IPv6. A Unix socket has the "
+        "mode 0660. `systemd` is every socket that systemd passes and no other listener names.",
+        example='"[::]:8443"'),
+    Row("tls", "Whether it is HTTPS, with a certificate of `[[certificates]]`.", "false", "true"),
+    Row("proxy_protocol", "Whether every connection begins with a PROXY header, version 1 or 2, of a proxy among "
+        "`trusted_proxies`, or of anyone on a Unix socket.", "false", "true"),
+    Row("client_certificates", "Whether clients may, or must, show a certificate issued by one of `client_ca`.",
+        '"off"', '"required"', ("tls",)),
+), restart=True)  # fmt: skip
+
+CERTIFICATES = Table("certificates", "What clients of `tls` listeners are shown, by the name that they ask for; the "
+                     "first one where none of them has it.", (
+    Row("certificate", "The file of the certificate and its chain, in PEM.", example='"fullchain.pem"'),
+    Row("key", "The file of its key.", example='"privkey.pem"'),
+))  # fmt: skip
+
 UPSTREAMS = Table("upstreams", "A named group of servers, and how calls are spread over them.", (
     Row("name", "What routes call it.", example='"billing"'),
     Row("targets", "The servers: URLs, or tables of a URL and what is said of that server alone. `https://` is "
@@ -170,5 +187,5 @@ PLANS = Table("plans", "What accounts have in common.", (
 ))  # fmt: skip
 
 TABLES: tuple[Table, ...] = (
-    UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS,
+    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS,
 )  # fmt: skip

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import time
 from typing import Any
 
+from msgspec import structs
+
 from .. import units
-from ..settings import GROUPS, SETTINGS, Setting
+from ..settings import GROUPS, SETTINGS, Setting, defaults
 from .fields import Report, dotted
+from .listeners import read_front
 from .manual import TABLES, Row, Table
 from .tables import read_tables
 
@@ -73,6 +76,8 @@ def _written(row: Setting) -> str:
             return row.show_default()
         case "switch":
             return "true" if row.default else "false"
+        case "networks":
+            return "[]"
         case _:
             return f'"{row.show_default()}"'
 
@@ -137,6 +142,7 @@ def rules(table: Table) -> dict[str, str]:
         document = {outer[0]: [{name: [asked] if table.is_array else asked}]}
         place = f"{outer[0]}[0].{name}"
     asking = _Asked()
+    read_front(document, asking, structs.asdict(defaults({})))
     read_tables(document, asking, {}, accounts_elsewhere=True)
     return dict(asking.answers(place))
 

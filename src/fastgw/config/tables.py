@@ -15,6 +15,7 @@ from ..settings import CONNECTION_FIELDS, TOKEN
 from .fields import (
     Fields,
     Report,
+    array_of_tables,
     duration,
     existing,
     one_of,
@@ -85,7 +86,7 @@ def read_tables(
 
     With `accounts_elsewhere` a file that is not read here has accounts: a key's account is not looked up.
     """
-    tables = {name: _array(document, name, report) for name in ARRAYS}
+    tables = {name: array_of_tables(document, name, report) for name in ARRAYS}
     upstreams = tuple(read_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
     upstream_names = _names(report, "upstreams", tables["upstreams"])
     _names(report, "routes", tables["routes"])
@@ -103,14 +104,6 @@ def read_tables(
     if not report.problems:
         _refuse_costs_without_hold(report, routes, plans)
     return Tables(upstreams, routes, accounts, keys, plans)
-
-
-def _array(document: Mapping[str, Any], name: str, report: Report) -> list[Any]:
-    value = document.get(name, [])
-    if isinstance(value, list):
-        return value
-    report.refuse((name,), f"must be an array of tables, written [[{name}]]")
-    return []
 
 
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:

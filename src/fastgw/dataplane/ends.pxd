@@ -9,6 +9,9 @@ cdef class End(Timed):
     cdef public object transport
     cdef public int descriptor
     cdef public bint writable
+    cdef public bint secured
+    cpdef attach(self, object transport)
+    cpdef hold_transport(self, bint held)
     @cython.locals(sent=Py_ssize_t)
     cpdef send(self, bytes data)
     cpdef unsendable(self)
@@ -24,6 +27,7 @@ cdef class ClientEnd(End):
 cdef class UpstreamEnd(End):
     cdef public bint reused
     cdef public bint held
+    cdef public long long idle_ms
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)
     cpdef give_back(self, bint reusable)

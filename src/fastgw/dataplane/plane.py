@@ -13,17 +13,17 @@ from .._idempotency import Idempotency
 from .._segment import Segment
 from ..model import Config
 from .admission import build_gate, reload_gate
+from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
 from .service import Service
-from .upstream import Balancer
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .idempotent import Nobody
 
 
-def services(config: Config, upstreams: dict[str, Balancer]) -> list[Service]:
+def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
     """What each route leads to, in the routes' order; `upstreams` by name."""
     priced = {name for plan in config.plans for name, price in plan.prices if price}
     return [
@@ -44,7 +44,7 @@ class Plane:
         self.bounds = Bounds(config.server)
         self.clients: set[Connection | Nobody] = set()
         self.draining = False
-        self.upstreams: dict[str, Balancer] = {}
+        self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config)
         self.services = services(config, self.upstreams)
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
@@ -55,6 +55,7 @@ class Plane:
     def _turn(self) -> None:
         """The one repeating timer of a worker."""
         now = time.monotonic()
+        self.gate.beat()
         self.wheel.turn(int(now * 1000))
         second = int(time.time())
         if second != self._second:
@@ -62,10 +63,10 @@ class Plane:
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
 
-    def _upstreams(self, config: Config) -> dict[str, Balancer]:
+    def _upstreams(self, config: Config) -> dict[str, Upstream]:
         """By name; the pools of targets that there are already stay."""
         return {
-            upstream.name: Balancer(self, upstream, config.server, self.upstreams.get(upstream.name))
+            upstream.name: Upstream(self, upstream, config.server, self.upstreams.get(upstream.name))
             for upstream in config.upstreams
         }
 
