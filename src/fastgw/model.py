@@ -78,13 +78,15 @@ class HealthCheck(Struct, frozen=True):
 
 class UpstreamTls(Struct, frozen=True):
     """How HTTPS targets are verified: by the CAs of the file `ca`, or of the system; `server_name` stands for the
-    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own."""
+    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own. `stamp` tells
+    one state of the files from another."""
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
     server_name: str = ""
     verify: bool = True
+    stamp: str = ""
 
 
 class Upstream(Struct, frozen=True):
@@ -216,14 +218,23 @@ class Listener(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """PEM files of a certificate with its chain, for the names that it has itself (RFC 6125), and of its key."""
+    """PEM files of a certificate with its chain, and of its key.
+
+    The rest is what was read there: chain and key together, the names that it is for (RFC 6125), in lower case, and
+    from when and until when it holds, Unix time in seconds.
+    """
 
     certificate: str
     key: str
+    pem: Secret = Secret("")
+    names: tuple[str, ...] = ()
+    begins_s: int = 0
+    ends_s: int = 0
 
 
 class Config(Struct, frozen=True):
-    """All of it; `listeners` has that of `server.listen_address` first, unless that is off."""
+    """All of it; `listeners` has that of `server.listen_address` first, unless that is off. `client_ca` is what the
+    file of that name holds."""
 
     server: Server
     upstreams: tuple[Upstream, ...]
@@ -233,6 +244,7 @@ class Config(Struct, frozen=True):
     plans: tuple[Plan, ...] = ()
     listeners: tuple[Listener, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    client_ca: str = ""
 
 
 class Problem(Struct, frozen=True):

@@ -85,6 +85,8 @@ class SegmentCollector(Collector):
         yield connections
         yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished: holds that are open",
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
+        yield GaugeMetricFamily("fastgw_tunnels", "Of the calls in flight, those that are upgraded connections",
+                                value=sum(row["tunnels"] for row in rows))  # fmt: skip
         memory = GaugeMetricFamily("fastgw_worker_memory_bytes", "Memory of its own", labels=["worker"])
         short = GaugeMetricFamily(
             "fastgw_worker_memory_pressure", "0; short of memory, 1 where clients are parted from, 2 where refused",
