@@ -101,7 +101,13 @@ def is_address(host: str) -> bool:
 
 def initial(config: Config) -> Roster:
     """What is known without asking anybody; a name has no endpoint yet."""
-    return numbered({upstream.name: known(upstream) for upstream in config.upstreams}, Roster({}))
+    return numbered({each.name: known(each) for each in config.upstreams}, Roster({}))
+
+
+def completed(roster: Roster, config: Config) -> Roster:
+    """The same with the upstreams that it does not know: what is known of them without asking anybody."""
+    others = {each.name: known(each) for each in config.upstreams if each.name not in roster.upstreams}
+    return numbered({**roster.upstreams, **others}, roster) if others else roster
 
 
 def numbered(upstreams: dict[str, tuple[Endpoint, ...]], former: Roster) -> Roster:

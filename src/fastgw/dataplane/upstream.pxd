@@ -17,7 +17,7 @@ cdef class UpstreamConnection(UpstreamEnd):
 cdef class Pool(Lender):
     cdef public Plane plane
     cdef public Gate gate
-    cdef public object target
+    cdef public object endpoint
     cdef public list idle
     cdef public Py_ssize_t open
     cdef public Py_ssize_t most
@@ -31,6 +31,8 @@ cdef class Pool(Lender):
 
 
 cdef class Balancer:
+    cdef public Plane plane
+    cdef public object server
     cdef public list pools
     cdef public Py_ssize_t turn
     cpdef Pool pick(self)

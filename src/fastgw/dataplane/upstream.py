@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..model import Target, Upstream
 from ..refusals import Refusal
+from ..roster import Endpoint
 from ..settings import Server
 from .ends import Lender, UpstreamEnd
 
@@ -116,13 +116,13 @@ class UpstreamConnection(UpstreamEnd):
 
 
 class Pool(Lender):
-    """The connections of one worker to one target. `open` counts those made or being made."""
+    """The connections of one worker to one endpoint. `open` counts those made or being made."""
 
-    def __init__(self, plane: Plane, target: Target, number: int, server: Server) -> None:
-        super().__init__(number, b"Host: %b\r\n" % target.authority.encode())
+    def __init__(self, plane: Plane, endpoint: Endpoint, server: Server) -> None:
+        super().__init__(endpoint.number, b"Host: %b\r\n" % endpoint.authority.encode())
         self.plane = plane
         self.gate = plane.gate
-        self.target = target
+        self.endpoint = endpoint
         self.idle: list[UpstreamConnection] = []
         self.open = 0
         self.bound(server)
@@ -156,7 +156,10 @@ class Pool(Lender):
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
             factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.plane.loop.create_connection(factory, self.target.host, self.target.port)
+            if self.endpoint.socket:
+                await self.plane.loop.create_unix_connection(factory, self.endpoint.socket)
+            else:
+                await self._connect_to_one(factory)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
@@ -167,6 +170,16 @@ class Pool(Lender):
         self.open -= 1
         if connection.exchange is not None:
             connection.exchange.unserved(refusal)
+
+    async def _connect_to_one(self, factory: Any) -> None:
+        refused = OSError("there is nowhere to connect to")
+        for address in self.endpoint.addresses:
+            try:
+                await self.plane.loop.create_connection(factory, address, self.endpoint.port)
+                return
+            except OSError as error:
+                refused = error
+        raise refused
 
     def forget(self, connection: UpstreamConnection) -> None:
         self.open -= 1
@@ -180,19 +193,42 @@ class Pool(Lender):
             connection.close()
 
 
-class Balancer:
-    """Decides which target of an upstream gets the next call: each in turn.
+NOBODY = Endpoint("", (), 0, "", "", False, "")  # what is asked where there is nobody
 
-    It takes over the pools of `former` for the targets that have stayed what and where they were.
+
+def place_of(endpoint: Endpoint) -> tuple[object, ...]:
+    """What makes a connection to it the same as another: all but its weight and how it is."""
+    return (*(getattr(endpoint, field) for field in Endpoint.__struct_fields__ if field not in ("weight", "up")),)
+
+
+class Balancer:
+    """Decides which endpoint of an upstream gets the next call: each in turn.
+
+    It takes over the pools of `former` for the endpoints that have stayed what and where they were.
     """
 
-    def __init__(self, plane: Plane, upstream: Upstream, server: Server, former: Balancer | None = None) -> None:
-        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = [
-            known.get((number, target)) or Pool(plane, target, number, server)
-            for number, target in enumerate(upstream.targets, 1)
-        ]
+    def __init__(
+        self, plane: Plane, endpoints: tuple[Endpoint, ...], server: Server, former: Balancer | None = None
+    ) -> None:
+        self.plane = plane
+        self.server = server
         self.turn = 0
+        self.pools: list[Pool] = [] if former is None else former.pools
+        self.pools = self._pools(endpoints)
+
+    def _pools(self, endpoints: tuple[Endpoint, ...]) -> list[Pool]:
+        used = [each for each in endpoints if each.weight]
+        up = [each for each in used if each.up] or used or [NOBODY]
+        known = {place_of(pool.endpoint): pool for pool in self.pools}
+        return [known.get(place_of(each)) or Pool(self.plane, each, self.server) for each in up]
+
+    def retarget(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """These from now on."""
+        former, self.pools = self.pools, self._pools(endpoints)
+        self.turn = 0
+        for pool in former:
+            if pool not in self.pools:
+                pool.close()
 
     def pick(self) -> Pool:
         if len(self.pools) == 1:
