@@ -1,7 +1,7 @@
-"""Decides what counts as a host, a port, a listening address and an upstream target."""
+"""Decides what counts as a host, a port, a listening address, a network and an upstream target."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from typing import NamedTuple
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -14,6 +14,13 @@ SOCKET_PATH_MAX = 107  # sockaddr_un of Linux, without the final NUL
 _LISTEN_RULE = (
     'must be host:port with a port from 1 to 65535, like "127.0.0.1:8080", "[::1]:8080" or ":8080" for all interfaces'
 )
+_DOOR_RULE = (
+    'must be host:port like "[::]:8443" or ":8080", or "unix:/path" with a path of at most 107 bytes, or "systemd" or '
+    '"systemd:NAME" for sockets that systemd passes'
+)
+_NETWORK_RULE = 'must be a network like "10.0.0.0/8" or "2001:db8::/32", an address, or "unix" for Unix sockets'
+_NAMED = re.compile(r"systemd(?::[!-9;-~]{1,255})?")  # FileDescriptorName= of systemd.socket(5)
+UNIX, PASSED = "unix", "systemd"
 _TARGET_RULE = (
     'must be http:// or https:// with a host and at most a port, no path, like "http://127.0.0.1:9001", '
     'or "unix:/run/app.sock", or "srv+http://_http._tcp.example.com"'
@@ -71,11 +78,67 @@ def join_listen(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def parse_door(value: object) -> str:
+    """The written form of the address of a listener: what `split_listen` takes, a Unix socket, or one of systemd's.
+
+    Raises `ValueError` with the forms that are allowed.
+    """
+    text = value if isinstance(value, str) else ""
+    if path := socket_path(text):
+        if _SOCKET.fullmatch(path) and len(path.encode()) <= SOCKET_PATH_MAX:
+            return text
+    elif _NAMED.fullmatch(text):
+        return text
+    elif not text.startswith((f"{UNIX}:", f"{PASSED}:")):
+        try:
+            return join_listen(*split_listen(text))
+        except ValueError:
+            pass
+    raise ValueError(_DOOR_RULE)
+
+
+def socket_path(address: str) -> str:
+    """The path of a listener's Unix socket; "" for a listener of another kind."""
+    return address.removeprefix(f"{UNIX}:") if address.startswith(f"{UNIX}:") else ""
+
+
+def passed_name(address: str) -> str | None:
+    """The name of systemd's sockets that a listener accepts on, "" for all without a listener of their own; None for a
+    listener of another kind."""
+    kind, _, name = address.partition(":")
+    return name if kind == PASSED else None
+
+
+def is_port(address: str) -> bool:
+    """Whether a listener's address is a host and a port."""
+    return not socket_path(address) and passed_name(address) is None
+
+
 def overlap(a: str, b: str) -> bool:
-    """Whether two listening addresses would meet on one port (an unspecified host meets every other)."""
+    """Whether two listeners cannot both be: the same, or on one port (an unspecified host meets all of its family)."""
+    if not (is_port(a) and is_port(b)):
+        return a == b
     (host_a, port_a), (host_b, port_b) = split_listen(a), split_listen(b)
-    everywhere = {"", "0.0.0.0", "::"}
-    return port_a == port_b and (host_a == host_b or bool({host_a, host_b} & everywhere))
+    return port_a == port_b and (host_a == host_b or _covers(host_a, host_b) or _covers(host_b, host_a))
+
+
+def _covers(host: str, other: str) -> bool:
+    """Whether `host` is an unspecified one that `other` is part of; a name may be of either family."""
+    if host == "0.0.0.0":
+        return ":" not in other
+    if host == "::":
+        return not _DOTTED_DIGITS.fullmatch(other)
+    return host == ""
+
+
+def parse_network(value: object) -> str:
+    """The written form of a network, or of one address; "unix" stands for all peers on Unix sockets. Raises
+    `ValueError`."""
+    try:
+        text = value if isinstance(value, str) and "%" not in value else ""
+        return UNIX if text == UNIX else str(ip_network(text))
+    except ValueError:
+        raise ValueError(_NETWORK_RULE) from None
 
 
 class TargetUrl(NamedTuple):

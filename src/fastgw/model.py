@@ -202,13 +202,37 @@ class Plan(Struct, frozen=True):
     prices: tuple[tuple[str, int], ...] = ()
 
 
+class Listener(Struct, frozen=True):
+    """Where clients connect, and how: `address` is as `addresses.parse_door` writes it.
+
+    With `proxy_protocol` every connection begins with a PROXY header, versions 1 and 2. `client_certificates` is "off",
+    "optional" or "required", and needs `tls`.
+    """
+
+    address: str
+    tls: bool = False
+    proxy_protocol: bool = False
+    client_certificates: str = "off"
+
+
+class Certificate(Struct, frozen=True):
+    """PEM files of a certificate with its chain, for the names that it has itself (RFC 6125), and of its key."""
+
+    certificate: str
+    key: str
+
+
 class Config(Struct, frozen=True):
+    """All of it; `listeners` has that of `server.listen_address` first, unless that is off."""
+
     server: Server
     upstreams: tuple[Upstream, ...]
     routes: tuple[Route, ...]
     accounts: tuple[Account, ...]
     keys: tuple[Key, ...]
     plans: tuple[Plan, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 class Problem(Struct, frozen=True):

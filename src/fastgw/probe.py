@@ -42,6 +42,7 @@ def next_configuration(config_fd: int) -> tuple[Any, Any]:
     """
     from .config.changes import reload_report
     from .config.load import read_again
+    from .model import Listener
     from .published import Source
     from .settings import SETTINGS
 
@@ -51,7 +52,9 @@ def next_configuration(config_fd: int) -> tuple[Any, Any]:
     loaded = read_again(source)
     fixed = [row.attribute for row in SETTINGS if not row.reloadable and row.attribute in running["server"]]
     server = msgspec.structs.replace(loaded.config.server, **{name: running["server"][name] for name in fixed})
-    config = msgspec.structs.replace(loaded.config, server=server)
+    listeners = tuple(msgspec.convert(row, Listener) for row in running.get("listeners", ()))
+    listeners = listeners or (Listener(server.listen_address),)
+    config = msgspec.structs.replace(loaded.config, server=server, listeners=listeners)
     reload_report(config, config)  # there is room in what was made at the start
     return config, msgspec.structs.replace(source, origins=dict(loaded.origins))
 

@@ -25,10 +25,12 @@ Kind = Literal[
     "text",
     "url",
     "header-name",
+    "networks",
     "switch",
 ]
 Environ = Mapping[str, str]
-Default = str | int | Callable[[Environ], str | int]
+Value = str | int | tuple[str, ...]
+Default = Value | Callable[[Environ], Value]
 
 # Fields of one connection (RFC 9110 §7.6.1) or of the framing, which no setting may name.
 CONNECTION_FIELDS = frozenset(
@@ -42,6 +44,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 §5.6.2, bo
 _SECOND, _HOUR, _DAY = 1_000, 3_600_000, 86_400_000
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _RECORDS_MAX = 1 << 26
+_NETWORKS_MAX = 256
 _TEXT = re.compile(r"[ !#-\[\]-~]*")  # what a quoted-string holds without escapes, RFC 9110 §5.6.4
 _URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escape in JSON, HTML or a header
 _SUFFIX = {"address": "_address", "duration": "_ms", "size": "_bytes"}
@@ -52,6 +55,7 @@ _METAVAR = {
     "url": "URL",
     "path": "DIR",
     "file": "FILE",
+    "networks": "NETWORKS",
     "switch": "on|off",
 }
 
@@ -124,6 +128,8 @@ class Setting(Struct, frozen=True):
                 return "must name an end-to-end header, not Authorization or x-api-key, which always count"
             case "address":
                 return "must be an address"
+            case "networks":
+                return f"must be at most {self.high} networks, with commas between them, in a file an array"
             case "switch":
                 return "must be on or off, in a file true or false"
 
@@ -132,10 +138,12 @@ class Setting(Struct, frozen=True):
         if self.kind == "switch":
             switch = units.switch_in(text)
             return text if switch is None else switch
+        if self.kind == "networks":
+            return [part.strip() for part in text.split(",")]
         number = units.integer_in(text) if self.is_number else None
         return text if number is None else number
 
-    def parse(self, value: object) -> str | int:
+    def parse(self, value: object) -> Value:
         """The attribute's value from what TOML holds, or `from_text` gave; `ValueError` with the rule."""
         if self.kind == "switch":
             if isinstance(value, bool):
@@ -144,9 +152,11 @@ class Setting(Struct, frozen=True):
         if self.is_number:
             return self._parse_number(value)
         if self.kind == "address":
-            if self.name == "admin" and value == "off":
-                return ""
-            return addresses.join_listen(*addresses.split_listen(value))
+            return "" if value == "off" else addresses.join_listen(*addresses.split_listen(value))
+        if self.kind == "networks":
+            if isinstance(value, list | tuple) and len(value) <= self.high:
+                return tuple(dict.fromkeys(map(addresses.parse_network, value)))
+            raise ValueError(self.rule)
         if isinstance(value, str) and self._accepts(value):
             return value.lower() if self.kind == "header-name" else value
         raise ValueError(self.rule)
@@ -174,8 +184,10 @@ class Setting(Struct, frozen=True):
                 taken = text.lower() in CONNECTION_FIELDS or text.lower() in ("authorization", "x-api-key")
                 return text == "" or (TOKEN.fullmatch(text) is not None and not taken)
 
-    def show(self, value: str | int) -> str:
+    def show(self, value: Value) -> str:
         """An attribute's value as the user writes it."""
+        if isinstance(value, tuple):
+            return ", ".join(value)
         match self.kind:
             case "duration":
                 return units.format_duration(int(value))
@@ -194,7 +206,7 @@ class Setting(Struct, frozen=True):
             return self.default_help
         return self.show(self.default)
 
-    def default_value(self, environ: Environ) -> str | int:
+    def default_value(self, environ: Environ) -> Value:
         return self.default(environ) if callable(self.default) else self.default
 
 
@@ -245,7 +257,8 @@ def _timeout(name: str, default_ms: int, text: str, zero: str = "") -> Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", "Server", "address", "127.0.0.1:8080", 0, 0, False,
-            "Where clients connect; \":8080\" is port 8080 on all interfaces."),
+            "Where clients connect; \":8080\" is port 8080 on all interfaces. \"off\" where there are [[listeners]], "
+            "unless it is said.", default_help="127.0.0.1:8080"),
     Setting("workers", "Server", "integer", _default_workers, 1, 64, True,
             "Processes that serve clients; more than the cores only costs.", default_help="one per core"),
     Setting("admin", "Server", "address", "127.0.0.1:8081", 0, 0, False,
@@ -257,10 +270,17 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the shared memory of the processes is a file; use memory-backed storage."),
     Setting("drain_timeout", "Server", "duration", 120 * _SECOND, 0, _HOUR, True,
             "How long SIGTERM waits for requests in flight before it cuts them."),
+    Setting("watchdog_timeout", "Server", "duration", 10 * _SECOND, _SECOND, _HOUR, True,
+            "How long a worker or the keeper may do nothing at all before it is killed and replaced.", zero="off"),
     Setting("keys_file", "Server", "file", "", 0, 0, True,
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
             "Further accounts, one JSON object per line with the fields of [[accounts]]."),
+    Setting("trusted_proxies", "Server", "networks", (), 0, _NETWORKS_MAX, True,
+            "Networks of proxies whose word on a client's address counts: PROXY protocol and X-Forwarded-For; \"unix\" "
+            "for those on Unix sockets."),
+    Setting("client_ca", "Server", "file", "", 0, 0, True,
+            "Certificates (PEM) of those who may issue certificates of clients."),
     Setting("watch", "Server", "switch", False, 0, 0, True,
             "Load the file, and those of keys and accounts, again whenever one of them changes."),
 
@@ -332,8 +352,11 @@ class Server(Struct, frozen=True, kw_only=True):
     state_dir: str
     segment_dir: str
     drain_timeout_ms: int
+    watchdog_timeout_ms: int
     keys_file: str
     accounts_file: str
+    trusted_proxies: tuple[str, ...]
+    client_ca: str
     watch: bool
     url_max_bytes: int
     head_max_bytes: int

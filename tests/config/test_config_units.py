@@ -183,6 +183,47 @@ def test_other_listening_addresses_are_refused(written: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "address", "path", "name"),
+    [
+        (":8080", ":8080", "", None),
+        ("[0:0::1]:443", "[::1]:443", "", None),
+        ("unix:/run/fastgw.sock", "unix:/run/fastgw.sock", "/run/fastgw.sock", None),
+        (f"unix:/{'a' * 106}", f"unix:/{'a' * 106}", f"/{'a' * 106}", None),
+        ("systemd", "systemd", "", ""),
+        ("systemd:web", "systemd:web", "", "web"),
+    ],
+)
+def test_a_listener_is_on_a_port_or_a_unix_socket_or_one_of_systemds(
+    written: str, address: str, path: str, name: str | None
+) -> None:
+    assert addresses.parse_door(written) == address
+    assert (addresses.socket_path(address), addresses.passed_name(address)) == (path, name)
+    assert addresses.is_port(address) is (path == "" and name is None)
+
+
+@pytest.mark.parametrize(
+    "written", ["unix:", "unix:run", "unix:80", f"unix:/{'a' * 107}", "unix:/a b", "systemd:", "systemd:a:b", "a", 80]
+)
+def test_other_listeners_are_refused(written: object) -> None:
+    with pytest.raises(ValueError, match=r"must be host:port like .* or .unix:/path. with a path of at most 107"):
+        addresses.parse_door(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "network"),
+    [("10.0.0.0/8", "10.0.0.0/8"), ("10.0.0.1", "10.0.0.1/32"), ("2001:DB8::/32", "2001:db8::/32"), ("unix", "unix")],
+)
+def test_a_network_is_written_with_its_length(written: str, network: str) -> None:
+    assert addresses.parse_network(written) == network
+
+
+@pytest.mark.parametrize("written", ["", "10.0.0.1/8", "example.com", "10.0.0.0/33", "::1%lo", 10, None])
+def test_other_networks_are_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="must be a network"):
+        addresses.parse_network(written)
+
+
+@pytest.mark.parametrize(
     ("a", "b", "meet"),
     [
         ("127.0.0.1:80", "127.0.0.1:80", True),
@@ -190,6 +231,14 @@ def test_other_listening_addresses_are_refused(written: object) -> None:
         ("[::]:80", "[::1]:80", True),
         ("127.0.0.1:80", "127.0.0.2:80", False),
         (":80", ":81", False),
+        (":80", "0.0.0.0:80", True),
+        ("[::]:80", "0.0.0.0:80", False),
+        ("[::]:80", "127.0.0.1:80", False),
+        ("[::]:80", "localhost:80", True),
+        ("0.0.0.0:80", "[::1]:80", False),
+        ("unix:/a", "unix:/a", True),
+        ("unix:/a", ":80", False),
+        ("systemd", "systemd:a", False),
     ],
 )
 def test_addresses_meet_on_one_port_where_one_is_every_host(a: str, b: str, meet: bool) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .. import units
-from ..model import Config, ConfigError, Key, Problem, Rate
+from ..model import Config, ConfigError, Key, Listener, Problem, Rate
 from ..settings import BY_NAME, SETTINGS
 from .fields import show
 
@@ -63,6 +63,7 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
         else:
             restart.append(line)
             kept[row.attribute] = before
+    restart += _differences("listeners", _besides(old), _besides(new), attrgetter("address"), None)
     _refuse_without_room(old, new)
     for noun, before, after in (
         ("upstreams", old.upstreams, new.upstreams),
@@ -72,8 +73,15 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
         changes += _differences(noun, before, after, _NAME, _describe)
     changes += _differences("accounts", old.accounts, new.accounts, _NAME, None)
     changes += _differences("keys", old.keys, new.keys, _secret, None)
+    changes += _differences("certificates", old.certificates, new.certificates, attrgetter("certificate"), None)
     server = msgspec.structs.replace(new.server, **kept)
-    return ReloadReport(msgspec.structs.replace(new, server=server), tuple(changes), tuple(restart))
+    config = msgspec.structs.replace(new, server=server, listeners=old.listeners)
+    return ReloadReport(config, tuple(changes), tuple(restart))
+
+
+def _besides(config: Config) -> list[Listener]:
+    """The listeners other than that of server.listen, which is a setting."""
+    return [listener for listener in config.listeners if listener.address != config.server.listen_address]
 
 
 def _secret(key: Key) -> Hashable:

@@ -72,6 +72,15 @@ def unknown(name: str, allowed: Sequence[str]) -> str:
     return f"unknown, did you mean {close[0]}?" if close else f"unknown, allowed are {', '.join(allowed)}"
 
 
+def array_of_tables(document: Mapping[str, Any], name: str, report: Report) -> list[Any]:
+    """What is written under [[name]], nothing where that is no array."""
+    value = document.get(name, [])
+    if isinstance(value, list):
+        return value
+    report.refuse((name,), f"must be an array of tables, written [[{name}]]")
+    return []
+
+
 class Fields:
     """One table being read."""
 
@@ -198,6 +207,24 @@ def integer(low: int, high: int) -> Convert[int]:
         if type(value) is int and low <= value <= high:
             return value
         raise ValueError(f"must be an integer from {low} to {high}")
+
+    return convert
+
+
+def duration(low_ms: int, high_ms: int, zero: bool = False) -> Convert[int]:
+    """Takes durations within these bounds, in milliseconds, and 0 where that means off."""
+    low, high = units.format_duration(low_ms), units.format_duration(high_ms)
+    off = ", or 0 (off)" if zero else ""
+    rule = f"must be a duration from {low} to {high}{off}, {units.DURATION_FORM}"
+
+    def convert(value: Any) -> int:
+        try:
+            ms = units.parse_duration_ms(value)
+        except ValueError:
+            raise ValueError(rule) from None
+        if low_ms <= ms <= high_ms or (zero and ms == 0):
+            return ms
+        raise ValueError(rule)
 
     return convert
 

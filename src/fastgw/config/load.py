@@ -14,6 +14,8 @@ from ..published import Source
 from ..settings import BY_NAME, SETTINGS, Server, Setting
 from . import route_flags
 from .fields import Report, show, unknown
+from .listeners import ARRAYS as FRONT
+from .listeners import read_front
 from .tables import ARRAYS, read_tables
 from .toml_lines import Lines, Path
 
@@ -56,6 +58,9 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     report = Report(locate_in_file, os.path.dirname(os.path.abspath(path)) if path else "")
     _refuse_strangers(document, report)
     values, origins = _settings(document.get("server", {}), path, report, flags, environ)
+    if document.get("listeners") and origins["listen"] == DEFAULT:
+        values["listen_address"] = ""
+    front = read_front(document, report, values)
     given = route_flags.collect(flags, environ, problems)
     tables: Mapping[str, Any] = document
     misuse = _refuse_mixture(given, document, path) if is_readable else None
@@ -67,7 +72,10 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
         tables = route_flags.document(given, problems)
         report = _continued(report, route_flags.locator(given))
     found = read_tables(tables, report, environ, bool(values["accounts_file"]))
-    config = Config(Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans)
+    config = Config(
+        Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans,
+        front.listeners, front.certificates,
+    )  # fmt: skip
     problems += report.problems
     if not problems:
         problems = _contradictions(config, origins, path or "")
@@ -157,8 +165,8 @@ def _refuse_strangers(document: Mapping[str, Any], report: Report) -> None:
     for name in document:
         if name in BY_NAME:
             report.refuse((name,), "belongs under [server]")
-        elif name not in ("server", *ARRAYS):
-            report.refuse((name,), unknown(name, ("server", *ARRAYS)))
+        elif name not in (known := ("server", *ARRAYS, *FRONT)):
+            report.refuse((name,), unknown(name, known))
 
 
 def _refuse_mixture(
@@ -234,11 +242,14 @@ def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> li
     """Settings that are each allowed but not together, or not with the tables."""
     server = config.server
     found: list[tuple[str, str]] = []
-    if server.admin_address and addresses.overlap(server.listen_address, server.admin_address):
+    if not config.listeners:
+        found.append(("listen", "nobody could connect: give an address, or add [[listeners]]"))
+    listen, admin = server.listen_address, server.admin_address
+    if listen and admin and addresses.overlap(listen, admin):
         name, other = ("listen", "admin") if origins["admin"] == DEFAULT else ("admin", "listen")
         address = getattr(server, BY_NAME[other].attribute)
         found.append((name, f"meets server.{other} = {show(address)} on one port"))
-    for name in ("keys_file", "accounts_file"):
+    for name in ("keys_file", "accounts_file", "client_ca"):
         file = getattr(server, name)
         if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
             found.append((name, "is not a file that can be read"))
@@ -257,5 +268,6 @@ def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> li
         row = BY_NAME[name]
         where = path or row.flag if origins[name] == DEFAULT else origins[name]
         value = getattr(server, row.attribute)
+        value = row.show(value) if row.kind == "address" else value
         problems.append(Problem(where, f"server.{name} = {show(value)}: {rule}"))
     return problems

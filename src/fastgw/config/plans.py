@@ -9,13 +9,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from .. import units
 from ..model import Plan, Route
 from .fields import Fields, Report, existing, parse_slug, parse_table
+from .manual import PLANS
 
 PLANS_MAX = 1024  # names that the segment has room for
 QUOTA_MAX = 1_000_000_000_000
-
-_FIELDS = (
-    "name", "rate", "burst", "requests_per_day", "requests_per_month", "timezone", "allowance", "prices",
-)  # fmt: skip
 
 
 def read_plans(report: Report, tables: list[Any], routes: Mapping[str, Route]) -> tuple[Plan, ...]:
@@ -26,7 +23,7 @@ def read_plans(report: Report, tables: list[Any], routes: Mapping[str, Route]) -
 
 
 def _plan(report: Report, index: int, raw: Any, routes: Mapping[str, Route]) -> Plan:
-    fields = Fields(report, ("plans", index), raw, _FIELDS)
+    fields = Fields(report, ("plans", index), raw, PLANS.names)
     return Plan(
         name=fields.require("name", parse_slug, ""),
         rate=fields.rate(),

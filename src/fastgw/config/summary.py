@@ -11,6 +11,7 @@ def ok_line(loaded: Loaded, counts: Counts) -> str:
     """ "OK: 1 upstream, 2 routes, 1 account, 1 key", the records of files included."""
     config = loaded.config
     parts = (
+        *((_count(len(config.listeners), "listener"),) if len(config.listeners) > 1 else ()),
         _count(len(config.upstreams), "upstream"),
         _count(len(config.routes), "route"),
         _count(counts.accounts, "account"),

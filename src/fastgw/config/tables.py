@@ -15,6 +15,8 @@ from ..settings import CONNECTION_FIELDS, TOKEN
 from .fields import (
     Fields,
     Report,
+    array_of_tables,
+    duration,
     existing,
     one_of,
     parse_account_name,
@@ -27,6 +29,7 @@ from .fields import (
     parse_slug,
     parse_table,
 )
+from .manual import ACCOUNTS, KEYS, ROUTES
 from .plans import read_plans
 from .toml_lines import Path
 from .upstreams import read_upstream
@@ -83,7 +86,7 @@ def read_tables(
 
     With `accounts_elsewhere` a file that is not read here has accounts: a key's account is not looked up.
     """
-    tables = {name: _array(document, name, report) for name in ARRAYS}
+    tables = {name: array_of_tables(document, name, report) for name in ARRAYS}
     upstreams = tuple(read_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
     upstream_names = _names(report, "upstreams", tables["upstreams"])
     _names(report, "routes", tables["routes"])
@@ -103,14 +106,6 @@ def read_tables(
     return Tables(upstreams, routes, accounts, keys, plans)
 
 
-def _array(document: Mapping[str, Any], name: str, report: Report) -> list[Any]:
-    value = document.get(name, [])
-    if isinstance(value, list):
-        return value
-    report.refuse((name,), f"must be an array of tables, written [[{name}]]")
-    return []
-
-
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
     """All names written in an array, each refused where it is there a second time."""
     first: dict[str, Path] = {}
@@ -124,19 +119,13 @@ def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
     return frozenset(first)
 
 
-_ROUTE_FIELDS = (
-    "name", "path", "hosts", "methods", "upstream", "auth", "price", "rate", "burst", "dialect",
-    "forward_key", "preserve_host", "set_headers", "charge", "cost_header", "units_header", "unit_price", "idempotency",
-)  # fmt: skip
 _CHARGING = ("price", "rate", "burst", "charge", "cost_header", "units_header", "unit_price", "idempotency")
-_ACCOUNT_FIELDS = ("name", "balance", "credit", "plan", "expires", "suspended")
-_KEY_FIELDS = ("account", "key", "name", "rate", "burst", "expires", "revoked", "budget", "budget_period")
-_WINDOW_MIN_MS, _WINDOW_MAX_MS = 1_000, 7 * 86_400_000
+_WINDOW_MAX_MS = 7 * 86_400_000
 
 
 def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], environ: Mapping[str, str]) -> Route:
     path: Path = ("routes", index)
-    fields = Fields(report, path, raw, _ROUTE_FIELDS)
+    fields = Fields(report, path, raw, ROUTES.names)
     route = Route(
         name=fields.require("name", parse_slug, ""),
         path=fields.require("path", _route_path, ""),
@@ -154,7 +143,7 @@ def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], envi
         cost_header=fields.take("cost_header", _answer_header, ""),
         units_header=fields.take("units_header", _answer_header, ""),
         unit_price_nanos=fields.take("unit_price", parse_amount, 0),
-        idempotency_window_ms=fields.take("idempotency", _window_ms, 0),
+        idempotency_window_ms=fields.take("idempotency", duration(1_000, _WINDOW_MAX_MS, zero=True), 0),
     )
     _refuse_two_costs(fields)
     if route.auth == "none":
@@ -169,14 +158,6 @@ def _answer_header(value: Any) -> str:
     if isinstance(value, str) and TOKEN.fullmatch(value) and value.lower() not in CONNECTION_FIELDS:
         return value.lower()
     raise ValueError('must be the name of an end-to-end header of the upstream\'s answer, like "x-cost"')
-
-
-def _window_ms(value: Any) -> int:
-    window = units.parse_duration_ms(value)
-    if window and not _WINDOW_MIN_MS <= window <= _WINDOW_MAX_MS:
-        low, high = map(units.format_duration, (_WINDOW_MIN_MS, _WINDOW_MAX_MS))
-        raise ValueError(f"must be a duration from {low} to {high}, or 0 (off)")
-    return window
 
 
 def _refuse_two_costs(fields: Fields) -> None:
@@ -255,7 +236,7 @@ def _refuse_overlaps(report: Report, routes: tuple[Route, ...]) -> None:
 
 
 def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Account:
-    fields = Fields(report, ("accounts", index), raw, _ACCOUNT_FIELDS)
+    fields = Fields(report, ("accounts", index), raw, ACCOUNTS.names)
     account = Account(
         name=fields.require("name", parse_account_name, ""),
         balance_nanos=fields.take("balance", units.parse_money_nanos, 0),
@@ -279,7 +260,7 @@ def check_account(account: Account) -> Account:
 
 
 def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) -> Key:
-    fields = Fields(report, ("keys", index), raw, _KEY_FIELDS)
+    fields = Fields(report, ("keys", index), raw, KEYS.names)
 
     def declared(value: Any) -> str:
         if accounts is None or not isinstance(value, str) or value in accounts:

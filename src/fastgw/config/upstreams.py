@@ -3,17 +3,23 @@
 import re
 from typing import Any
 
-from .. import addresses, units
+from .. import addresses
 from ..model import Ejection, HealthCheck, Target, Upstream, UpstreamTls
 from ..settings import TOKEN
-from .fields import Fields, HoldsSecretError, Report, integer, one_of, parse_boolean, parse_slug, parse_table
+from .fields import (
+    Fields,
+    HoldsSecretError,
+    Report,
+    duration,
+    integer,
+    one_of,
+    parse_boolean,
+    parse_slug,
+    parse_table,
+)
+from .manual import EJECTION, HEALTH, TARGETS, TLS, UPSTREAMS
 from .toml_lines import Path
 
-_FIELDS = (
-    "name", "targets", "targets_file", "balance", "hash_by", "slow_start", "connections_max", "requests_max",
-    "pending_max", "pending_timeout", "retries", "retry_budget", "retry_on", "ejection", "health", "tls",
-)  # fmt: skip
-_TARGET_FIELDS = ("url", "weight", "expand")
 _HOUR_MS = 3_600_000
 _HEALTH_PATH = re.compile(r'/[!"$-~]{0,1023}')
 DEFAULT = Upstream("", ())
@@ -22,7 +28,7 @@ DEFAULT = Upstream("", ())
 def read_upstream(report: Report, index: int, raw: Any) -> Upstream:
     """One table of [[upstreams]], problems going to `report`."""
     path: Path = ("upstreams", index)
-    fields = Fields(report, path, raw, _FIELDS)
+    fields = Fields(report, path, raw, UPSTREAMS.names)
     upstream = Upstream(
         name=fields.require("name", parse_slug, ""),
         targets=_targets(fields),
@@ -58,8 +64,8 @@ def parse_target(value: Any) -> Target:
         raise HoldsSecretError("must not hold credentials; send them with a route's set_headers")
     if not isinstance(value, dict):
         return _target(url)
-    if strangers := sorted(set(value) - set(_TARGET_FIELDS)):
-        raise ValueError(f"{strangers[0]} is unknown, allowed are {', '.join(_TARGET_FIELDS)}")
+    if strangers := sorted(set(value) - set(TARGETS.names)):
+        raise ValueError(f"{strangers[0]} is unknown, allowed are {', '.join(TARGETS.names)}")
     weight, expand = value.get("weight", 1), value.get("expand", False)
     if type(weight) is not int or not 0 <= weight <= 1_000:
         raise ValueError("weight must be an integer from 0 (no new calls) to 1000")
@@ -89,24 +95,11 @@ def _hash_by(value: Any) -> str:
     raise ValueError('must be "key", or the name of a request header, like "x-session"')
 
 
-def duration(low_ms: int, high_ms: int, zero: bool = False) -> Any:
-    """Takes durations within these bounds, and 0 where that means off."""
-
-    def convert(value: Any) -> int:
-        ms = units.parse_duration_ms(value)
-        if low_ms <= ms <= high_ms or (zero and ms == 0):
-            return ms
-        low, high = units.format_duration(low_ms), units.format_duration(high_ms)
-        raise ValueError(f"must be a duration from {low} to {high}" + (", or 0 (off)" if zero else ""))
-
-    return convert
-
-
 def _ejection(fields: Fields) -> Ejection | None:
     if fields.raw.get("ejection", True) is False:
         return None
     raw: dict[str, Any] = fields.take("ejection", parse_table, {})
-    inner = Fields(fields.report, (*fields.path, "ejection"), raw, ("failures", "duration", "duration_max", "share"))
+    inner = Fields(fields.report, (*fields.path, "ejection"), raw, EJECTION.names)
     usual = Ejection()
     return Ejection(
         failures=inner.take("failures", integer(1, 1_000), usual.failures),
@@ -120,8 +113,7 @@ def _health(fields: Fields) -> HealthCheck | None:
     if "health" not in fields.raw:
         return None
     raw: dict[str, Any] = fields.take("health", parse_table, {})
-    names = ("path", "interval", "timeout", "unhealthy_after", "healthy_after")
-    inner = Fields(fields.report, (*fields.path, "health"), raw, names)
+    inner = Fields(fields.report, (*fields.path, "health"), raw, HEALTH.names)
     usual = HealthCheck("")
     return HealthCheck(
         path=inner.require("path", _health_path, "/"),
@@ -141,7 +133,7 @@ def _health_path(value: Any) -> str:
 def _tls(fields: Fields) -> UpstreamTls:
     raw: dict[str, Any] = fields.take("tls", parse_table, {})
     path = (*fields.path, "tls")
-    inner = Fields(fields.report, path, raw, ("ca", "certificate", "key", "server_name", "verify"))
+    inner = Fields(fields.report, path, raw, TLS.names)
     tls = UpstreamTls(
         ca=inner.file("ca"),
         certificate=inner.file("certificate"),

@@ -54,9 +54,7 @@ class Connection(ClientEnd):
 
     def connection_made(self, transport: Any) -> None:
         plane = self.plane
-        self.transport = transport
-        self.descriptor = transport.get_extra_info("socket").fileno()
-        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
+        self.attach(transport)
         name = transport.get_extra_info("peername")
         self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
         self.gate.count(1, 0, 0)
@@ -248,8 +246,8 @@ class Connection(ClientEnd):
         service = self.plane.services[gate.route_index]
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
-        balancer = service.upstream
-        return self._begin(Exchange(self.plane, self, gate.ticket(), service, balancer.pick()), data, end) - shift
+        upstream = service.upstream
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service, upstream.pick()), data, end) - shift
 
     def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
@@ -338,10 +336,7 @@ class Connection(ClientEnd):
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
             self.reading = wanted
-            if wanted:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
+            self.hold_transport(not wanted)
 
     # ClientEnd
 

@@ -74,7 +74,6 @@ cdef class Repetition(KeyedExchange):
 cdef class Nowhere(UpstreamEnd):
     cdef public Plane plane
     cdef public Exchange exchange
-    cpdef send(self, bytes data)
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)
     cpdef on_deadline(self)
@@ -84,7 +83,6 @@ cdef class Nowhere(UpstreamEnd):
 cdef class Nobody(ClientEnd):
     cdef public Plane plane
     cdef public Exchange exchange
-    cpdef send(self, bytes data)
     cpdef hold_input(self, bint held)
     cpdef finished(self, bint keep)
     cpdef broken(self)

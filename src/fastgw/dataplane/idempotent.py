@@ -239,9 +239,6 @@ class Nowhere(UpstreamEnd):
         self.plane = plane
         self.exchange: Exchange | None = exchange
 
-    def send(self, data: bytes) -> None:
-        pass
-
     def hold_input(self, held: bool) -> None:
         pass
 
@@ -265,9 +262,6 @@ class Nobody(ClientEnd):
         self.plane = plane
         self.exchange: Exchange | None = exchange
         plane.clients.add(self)
-
-    def send(self, data: bytes) -> None:
-        pass
 
     def hold_input(self, held: bool) -> None:
         pass

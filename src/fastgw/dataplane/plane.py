@@ -14,17 +14,17 @@ from .._segment import Segment
 from ..model import Config
 from ..roster import Roster, completed, initial, numbered
 from .admission import build_gate, reload_gate
+from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
 from .service import Service
-from .upstream import Balancer
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .idempotent import Nobody
 
 
-def services(config: Config, upstreams: dict[str, Balancer]) -> list[Service]:
+def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
     """What each route leads to, in the routes' order; `upstreams` by name."""
     priced = {name for plan in config.plans for name, price in plan.prices if price}
     return [
@@ -50,7 +50,7 @@ class Plane:
         self.draining = False
         self.config = config
         self.roster = initial(config)
-        self.upstreams: dict[str, Balancer] = {}
+        self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config, self.roster)
         self.services = services(config, self.upstreams)
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
@@ -61,6 +61,7 @@ class Plane:
     def _turn(self) -> None:
         """The one repeating timer of a worker."""
         now = time.monotonic()
+        self.gate.beat()
         self.wheel.turn(int(now * 1000))
         second = int(time.time())
         if second != self._second:
@@ -68,10 +69,10 @@ class Plane:
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
 
-    def _upstreams(self, config: Config, roster: Roster) -> dict[str, Balancer]:
+    def _upstreams(self, config: Config, roster: Roster) -> dict[str, Upstream]:
         """By name; the pools of endpoints that there are already stay."""
         names = [upstream.name for upstream in config.upstreams]
-        return {name: Balancer(self, roster.upstreams[name], config.server, self.upstreams.get(name)) for name in names}
+        return {name: Upstream(self, roster.upstreams[name], config.server, self.upstreams.get(name)) for name in names}
 
     def _remember(self, config: Config) -> None:
         """Map the table of idempotent calls, if one of the routes needs it."""

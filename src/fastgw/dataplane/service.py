@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..model import Route
 
 if TYPE_CHECKING:
-    from .upstream import Balancer
+    from .balancing import Upstream
 
 SERVED = 0  # the upstream answered below 500
 SUCCEEDED = 1  # it answered 2xx
@@ -23,7 +23,7 @@ class Service:
     a call with an Idempotency-Key is remembered, 0 for not at all.
     """
 
-    def __init__(self, route: Route, upstream: Balancer, priced: bool) -> None:
+    def __init__(self, route: Route, upstream: Upstream, priced: bool) -> None:
         self.name = route.name.encode()
         self.upstream = upstream
         self.priced = priced

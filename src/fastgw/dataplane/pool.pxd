@@ -28,11 +28,3 @@ cdef class Pool(Lender):
     @cython.locals(connection=UpstreamConnection)
     cpdef UpstreamEnd take(self, object exchange, bint fresh)
     cpdef forget(self, UpstreamConnection connection)
-
-
-cdef class Balancer:
-    cdef public Plane plane
-    cdef public object server
-    cdef public list pools
-    cdef public Py_ssize_t turn
-    cpdef Pool pick(self)

@@ -1,0 +1,191 @@
+"""Decides which fields the tables of the file have, and what people read about each, in docs/configuration.md.
+
+The readers take the names they allow from here, so nothing can be known and not described. What a field may hold is
+not written down twice: it is the reader's own rule, which `fastgw.config.reference` asks for.
+"""
+
+from msgspec import Struct
+
+
+class Row(Struct, frozen=True):
+    """One field.
+
+    `default` is what leaving it out means, as the file would say it, or a word in parentheses where no value says it;
+    "" for a field that must be there. `example` is a value that is accepted, beside the examples of the rows that are
+    named by `needs`. `form` stands for the reader's rule where that speaks of the rest of the file.
+    """
+
+    name: str
+    help: str
+    default: str = ""
+    example: str = ""
+    needs: tuple[str, ...] = ()
+    form: str = ""
+
+
+class Table(Struct, frozen=True):
+    """One table: where it stands, `upstreams.health` for `[upstreams.health]` below `[[upstreams]]`; what it is for."""
+
+    name: str
+    about: str
+    rows: tuple[Row, ...]
+    is_array: bool = True
+    restart: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def heading(self) -> str:
+        """As the file has it."""
+        return f"[[{self.name}]]" if self.is_array else f"[{self.name}]"
+
+
+LISTENERS = Table("listeners", "Where clients connect, where `listen` does not say enough.", (
+    Row("address", "A port, of all interfaces where no host is named; `[::]` is those of IPv6. A Unix socket has the "
+        "mode 0660. `systemd` is every socket that systemd passes and no other listener names.",
+        example='"[::]:8443"'),
+    Row("tls", "Whether it is HTTPS, with a certificate of `[[certificates]]`.", "false", "true"),
+    Row("proxy_protocol", "Whether every connection begins with a PROXY header, version 1 or 2, of a proxy among "
+        "`trusted_proxies`, or of anyone on a Unix socket.", "false", "true"),
+    Row("client_certificates", "Whether clients may, or must, show a certificate issued by one of `client_ca`.",
+        '"off"', '"required"', ("tls",)),
+), restart=True)  # fmt: skip
+
+CERTIFICATES = Table("certificates", "What clients of `tls` listeners are shown, by the name that they ask for; the "
+                     "first one where none of them has it.", (
+    Row("certificate", "The file of the certificate and its chain, in PEM.", example='"fullchain.pem"'),
+    Row("key", "The file of its key.", example='"privkey.pem"'),
+))  # fmt: skip
+
+UPSTREAMS = Table("upstreams", "A named group of servers, and how calls are spread over them.", (
+    Row("name", "What routes call it.", example='"billing"'),
+    Row("targets", "The servers: URLs, or tables of a URL and what is said of that server alone. `https://` is "
+        "verified; `unix:/run/app.sock` is a socket; `srv+http://_http._tcp.example.com` are the servers that SRV "
+        "records name.",
+        "[]", '["http://10.0.0.1:9000", { url = "https://api.example.com", weight = 3 }]',
+        form="an array of them"),
+    Row("targets_file", "A file of further targets, one a line or as JSON, read again whenever it changes.",
+        '(none)', '"targets.json"', form="the path of a file"),
+    Row("balance", "Who gets the next call: each in turn by weight; who has the fewest calls in flight; the quicker of "
+        "two picked at random; or always the same one for the same `hash_by`.", '"round_robin"', '"hash"'),
+    Row("hash_by", "What decides with `balance = \"hash\"`: the caller's key, or a header of the request.",
+        '"key"', '"x-session"', ("balance",)),
+    Row("slow_start", "How long a server that is new or back gets less than its share.", "0", '"30s"'),
+    Row("connections_max", "Connections to one server, of all workers together; 0 for no limit but "
+        "`upstream_connections_max`.", "0", "200"),
+    Row("requests_max", "Calls in flight at one server, of all workers together; 0 for no limit.", "0", "100"),
+    Row("pending_max", "Calls of each worker that may wait for a server with room; further ones get 503.", "128", "32"),
+    Row("pending_timeout", "How long each of them may wait.", '"1s"', '"250ms"'),
+    Row("retries", "How often a call is tried again, at another server if there is one, where nothing had been sent or "
+        "the method is idempotent. A POST reaches an upstream once at most.", "2", "1"),
+    Row("retry_budget", "Most retries, in percent of the calls; a few a second are always allowed.", "20", "10"),
+    Row("retry_on", "What is tried again once a request was sent: a connection lost before the answer, a timeout, or "
+        "one of these statuses.", '["reset"]', '["reset", "503"]',
+        form='an array of `"reset"`, `"timeout"`, `"502"`, `"503"`, `"504"`'),
+    Row("ejection", "When a server is passed over because calls to it fail; `false` for never.",
+        "(on, as below)", "{ failures = 3 }", form="a table, see below, or `false`"),
+    Row("health", "Checks beside the calls, and what they ask; without it there are none.",
+        "(none)", '{ path = "/healthz" }', form="a table, see below"),
+    Row("tls", "How `https://` targets are verified.", "(the system's CAs)", '{ ca = "ca.pem" }',
+        form="a table, see below"),
+))  # fmt: skip
+
+TARGETS = Table("upstreams.targets", "One server, where more is to be said of it than its URL.", (
+    Row("url", "Where it is.", example='"http://10.0.0.1:9000"', form="as above"),
+    Row("weight", "Its share beside the others; 0 for no new calls.", "1", "3", form="an integer from 0 to 1000"),
+    Row("expand", "Whether each address that its name has is a server of its own.", "false", "true",
+        form="`true` or `false`"),
+))  # fmt: skip
+
+EJECTION = Table("upstreams.ejection", "When a server is passed over because calls to it fail: refused or lost "
+                 "connections, timeouts, answers of 500 and above.", (
+    Row("failures", "So many in a row.", "5", "3"),
+    Row("duration", "For how long at first; each time in a row it is longer.", '"10s"', '"5s"'),
+    Row("duration_max", "For how long at most.", '"5m"', '"1m"'),
+    Row("share", "Most servers that are passed over at once, in percent; the last one never is.", "50", "30"),
+), is_array=False)  # fmt: skip
+
+HEALTH = Table("upstreams.health", "Checks of each server, made once for all workers: a GET, and any answer below 400 "
+               "is good.", (
+    Row("path", "What is asked for.", example='"/healthz"'),
+    Row("interval", "How often.", '"5s"', '"2s"'),
+    Row("timeout", "How long an answer may take.", '"2s"', '"500ms"'),
+    Row("unhealthy_after", "So many bad ones in a row, and the server gets no new calls.", "3", "2"),
+    Row("healthy_after", "So many good ones in a row, and it gets them again.", "2", "1"),
+), is_array=False)  # fmt: skip
+
+TLS = Table("upstreams.tls", "How servers at `https://` are verified, and who the gateway is to them.", (
+    Row("ca", "A file of the certificates to trust, in PEM, instead of the system's.", "(the system's)", '"ca.pem"'),
+    Row("certificate", "A file with the gateway's own certificate and its chain.", "(none)", '"gateway.pem"', ("key",)),
+    Row("key", "The file of its key.", "(none)", '"gateway-key.pem"', ("certificate",)),
+    Row("server_name", "The name that is asked for by SNI and must be in the certificate.",
+        "(that of the URL)", '"api.example.com"'),
+    Row("verify", "`false` takes any certificate: for a test, never over a network.", "true", "false"),
+), is_array=False)  # fmt: skip
+
+ROUTES = Table("routes", "What a call is for: the longest `path` of the right host and method wins. It says where the "
+               "call goes, what it needs and what it costs.", (
+    Row("name", "In logs, metrics, plans and quotes.", example='"api"'),
+    Row("path", "All paths that begin with it, in whole segments.", example='"/v1/"'),
+    Row("hosts", "Only for these values of Host.", "(any)", '["api.example.com"]',
+        form="an array of host names without port"),
+    Row("methods", "Only for these methods.", "(any)", '["GET", "POST"]', form="an array of methods in upper case"),
+    Row("upstream", "The name of the upstream.", example='"billing"', form="the name of one of `[[upstreams]]`"),
+    Row("auth", "Who may call: who has a key, or everyone, without limits and without cost.", '"key"', '"none"'),
+    Row("price", "Held before the call, and what it costs unless the answer says so.", '"0"', '"0.001"'),
+    Row("rate", "How often each key may call; a key's own and the plan's hold as well.", "(no limit)", '"100/s"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "200", ("rate",)),
+    Row("dialect", "How refusals are worded: RFC 9457, or as the OpenAI API does.", '"problem"', '"openai"'),
+    Row("forward_key", "Whether the upstream sees the caller's key.", "false", "true"),
+    Row("preserve_host", "Whether the upstream sees the caller's Host instead of its own.", "false", "true"),
+    Row("set_headers", "Set on the upstream's request, in place of the caller's; `${NAME}` is from the environment.",
+        "{}", '{ authorization = "Bearer ${PROVIDER_KEY}" }', form="a table of names and values"),
+    Row("charge", "Which calls are charged: those answered below 500, those answered 2xx, or all that were sent.",
+        '"served"', '"2xx"'),
+    Row("cost_header", "The field of the upstream's answer that says the cost, as decimal money, at most the price; "
+        "the caller does not see it.", "(none)", '"x-cost"', ("price",)),
+    Row("units_header", "The field that says a number of units, instead.", "(none)", '"x-units"',
+        ("unit_price", "price")),
+    Row("unit_price", "What one of these costs.", "(none)", '"0.000002"', ("units_header", "price")),
+    Row("idempotency", "How long an Idempotency-Key is remembered: it is charged once.", "0", '"24h"'),
+))  # fmt: skip
+
+ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made by the admin API.", (
+    Row("name", "For people and for the API.", example='"acme"'),
+    Row("balance", "What the file grants in all; `fastgw topup` adds to it.", '"0"', '"100.00"'),
+    Row("credit", "How far below zero it may go.", '"0"', '"10.00"'),
+    Row("plan", "The name of its plan.", "(none)", '"pro"', form="the name of one of `[[plans]]`"),
+    Row("expires", "When its subscription ends.", "(never)", "2027-01-01T00:00:00Z"),
+    Row("suspended", "Whether its calls are refused.", "false", "true"),
+))  # fmt: skip
+
+KEYS = Table("keys", "What callers present. A key is hashed when it is read, and never kept or logged.", (
+    Row("account", "Who pays for it.", example='"acme"', form="the name of an account"),
+    Row("key", "The key itself.", example='"sk-acme-0001"'),
+    Row("name", "What people call it.", "(none)", '"build server"'),
+    Row("rate", "How often it may call.", "(no limit)", '"1000/s"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "50", ("rate",)),
+    Row("expires", "When it ends.", "(never)", "2027-01-01T00:00:00Z"),
+    Row("revoked", "Whether its calls are refused.", "false", "true"),
+    Row("budget", "Most that it may spend of its account.", "(no limit)", '"5.00"'),
+    Row("budget_period", "In each of these calendar windows, in the time zone of the plan.",
+        "(once and for all)", '"month"', ("budget",)),
+))  # fmt: skip
+
+PLANS = Table("plans", "What accounts have in common.", (
+    Row("name", "What accounts call it.", example='"pro"'),
+    Row("rate", "How often all keys of an account together may call.", "(no limit)", '"100/s"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "200", ("rate",)),
+    Row("requests_per_day", "Calls of a calendar day.", "(no limit)", "50_000"),
+    Row("requests_per_month", "Calls of a calendar month.", "(no limit)", "1_000_000"),
+    Row("timezone", "Where days and months begin.", '"UTC"', '"Europe/Madrid"'),
+    Row("allowance", "Given at the start of each month; what is left of it ends with the month.", '"0"', '"20.00"'),
+    Row("prices", "Of a call by the route's name, instead of the route's own.", "{}", '{ api = "0.0005" }',
+        form="a table of route names and amounts"),
+))  # fmt: skip
+
+TABLES: tuple[Table, ...] = (
+    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS,
+)  # fmt: skip
