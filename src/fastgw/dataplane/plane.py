@@ -71,8 +71,10 @@ class Plane:
 
     def _upstreams(self, config: Config, roster: Roster) -> dict[str, Upstream]:
         """By name; the pools of endpoints that there are already stay."""
-        names = [upstream.name for upstream in config.upstreams]
-        return {name: Upstream(self, roster.upstreams[name], config.server, self.upstreams.get(name)) for name in names}
+        return {
+            each.name: Upstream(self, each, roster.upstreams[each.name], config.server, self.upstreams.get(each.name))
+            for each in config.upstreams
+        }
 
     def _remember(self, config: Config) -> None:
         """Map the table of idempotent calls, if one of the routes needs it."""
