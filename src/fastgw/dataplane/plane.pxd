@@ -18,6 +18,8 @@ cdef class Plane:
     cdef public bint parting
     cdef public bint shedding
     cdef public object pressure
+    cdef public object config
+    cdef public object roster
     cdef public list services
     cdef public Idempotency calls
     cdef public dict upstreams
