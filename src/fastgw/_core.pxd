@@ -53,4 +53,5 @@ cdef class Gate:
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
+    cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept

@@ -431,11 +431,21 @@ cdef class Gate:
     # The worker's own state
 
     def tick(self, bytes date_line) -> None:
-        """Once a second: the `Date` line of refusals (whole, or empty), the offset of the wall clock, the heartbeat."""
+        """Once a second: the `Date` line of refusals (whole, or empty), and the offset of the wall clock."""
         self.date_length = min(len(date_line), 60)
         memcpy(self.date, PyBytes_AS_STRING(date_line), self.date_length)
         self.realtime_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)
+
+    cpdef void beat(self) noexcept:
+        """Whenever the loop turns: that it does."""
         store_u64(&self.me.heartbeat_ns, clock_ns(CLOCK_MONOTONIC))
+
+    def strain(self, memory: int, pressure: int, shed: int) -> None:
+        """Say how many bytes the worker has, how short of memory it is, and how many more connections it closed for
+        that."""
+        self.me.memory = memory
+        self.me.pressure = pressure
+        self.me.shed += shed
 
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept:
         """Add to the gauges of open connections and calls in flight; a client that comes is also counted for good."""

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free
 
 from fastgw._mapping cimport Mapping
 from fastgw.kernels.account cimport account_captured
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_i64, load_u64, swap_u8
+from fastgw.kernels.atomics cimport load_i64, load_u64, swap_u8
 from fastgw.kernels.journal cimport journal_copy
 from fastgw.kernels.layout cimport (
     CODES_MAX, DIRTY_ACCOUNTS, LATENCY_BUCKETS, STAGES, layout_cell, layout_counters, layout_histogram, layout_journal,
@@ -77,13 +77,14 @@ cdef class Drain(Mapping):
         return found
 
     def worker(self, index: int) -> dict[str, int]:
-        """pid, state, open connections on both sides, calls in flight, connections accepted, heartbeat (ms ago)."""
+        """pid, state, open connections on both sides, calls in flight, connections accepted, bytes of memory,
+        how short of it, connections closed for that, last heartbeat (ns of the monotonic clock, 0: none yet)."""
         cdef worker_t* w
         self._worker(index)
         w = &self.s.workers[<int>index]
         return {"pid": w.pid, "state": load_u64(&w.state), "clients": w.clients, "upstreams": w.upstreams,
                 "exchanges": w.exchanges, "accepted": w.accepted,
-                "heartbeat_ms": (clock_ns(CLOCK_MONOTONIC) - <int64_t>w.heartbeat_ns) // 1_000_000}
+                "memory": w.memory, "pressure": w.pressure, "shed": w.shed, "beat_ns": load_u64(&w.heartbeat_ns)}
 
     def counters(self, index: int, route: int) -> list[int]:
         """Calls of one worker by code, for route slot `route`, or -1 for requests that met no route."""

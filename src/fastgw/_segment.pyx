@@ -15,7 +15,7 @@ from fastgw.kernels.account cimport (
     account_capture, account_captured, account_claim_take, account_hold, account_surplus, account_t, cell_claim,
     cell_claim_add, cell_claim_shrink, cell_t,
 )
-from fastgw.kernels.atomics cimport load_i64, load_u64, store_i64, store_u64
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.journal cimport journal_finish
@@ -336,10 +336,19 @@ cdef class Segment(Drain):
         self._worker(index)
         w = &self.s.workers[<int>index]
         if state < 2:
-            w.clients = w.upstreams = w.exchanges = 0
+            w.clients = w.upstreams = w.exchanges = w.memory = w.pressure = 0
         store_u64(&w.pid, pid)
         store_u64(&w.state, state)
         layout_claim(&self.s, index)
+
+    def keeper_beat(self) -> None:
+        """By the keeper, about once a second while it lives."""
+        store_u64(&self.s.header.keeper_beat_ns, clock_ns(CLOCK_MONOTONIC))
+
+    @property
+    def keeper_beat_ns(self) -> int:
+        """When the keeper's heart last beat (ns of the monotonic clock)."""
+        return load_u64(&self.s.header.keeper_beat_ns)
 
     def recover(self, index: int) -> tuple[int, int]:
         """Finish the call that the dead worker in slot `index` was settling, void what else it held, and take out of

@@ -6,6 +6,7 @@ keeper that takes the place of another, which serves even when files of keys and
 and waits for a disk that cannot be written.
 """
 
+import faulthandler
 import os
 import select
 import signal
@@ -35,6 +36,7 @@ from .settings import Server
 
 READY = "ready"
 RETRY_S = 0.5
+BEAT_S = 0.5
 
 
 class Keeper:
@@ -185,6 +187,7 @@ def replace(keeper: Keeper, ending: Ending) -> str:
 
 def main(argv: list[str]) -> int:
     segment_path, config_fd, lifeline, ready = argv[0], int(argv[1]), int(argv[2]), int(argv[3])
+    faulthandler.enable()  # the watchdog's SIGABRT has it say where it hangs
     os.umask(0o077)  # whatever is written here, by whichever library, is nobody else's
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):  # they reach the whole group, for the supervisor
         signal.signal(number, signal.SIG_IGN)
@@ -207,7 +210,8 @@ def main(argv: list[str]) -> int:
     if not ending.gently:
         return 1
     keeper.heed(Channel.inherited(int(argv[4]), blocking=True))
-    ending.wait()
+    while not ending.wait(BEAT_S):
+        keeper.segment.keeper_beat()
     keeper.stop()
     return 0
 

@@ -270,6 +270,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the shared memory of the processes is a file; use memory-backed storage."),
     Setting("drain_timeout", "Server", "duration", 120 * _SECOND, 0, _HOUR, True,
             "How long SIGTERM waits for requests in flight before it cuts them."),
+    Setting("watchdog_timeout", "Server", "duration", 10 * _SECOND, _SECOND, _HOUR, True,
+            "How long a worker or the keeper may do nothing at all before it is killed and replaced.", zero="off"),
     Setting("keys_file", "Server", "file", "", 0, 0, True,
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
@@ -350,6 +352,7 @@ class Server(Struct, frozen=True, kw_only=True):
     state_dir: str
     segment_dir: str
     drain_timeout_ms: int
+    watchdog_timeout_ms: int
     keys_file: str
     accounts_file: str
     trusted_proxies: tuple[str, ...]

@@ -79,7 +79,10 @@ class Supervisor:
         for route in config.routes:
             segment.route_slot(route.name)
         lifeline, lifeline_end = os.pipe()
-        shared = Shared(segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms)
+        shared = Shared(
+            segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms,
+            server.watchdog_timeout_ms,
+        )  # fmt: skip
         self = Supervisor(config, shared, listeners, lifeline_end, events)
         self.disposable = is_new
         self.workers.find_orphans()
@@ -94,7 +97,7 @@ class Supervisor:
         listeners = Listeners([socket.socket(fileno=descriptor) for descriptor in handed.listeners])
         shared = Shared(
             Segment.open(handed.segment), handed.config_fd, handed.lifeline, handed.lock,
-            config.server.drain_timeout_ms, handed.generation,
+            config.server.drain_timeout_ms, config.server.watchdog_timeout_ms, handed.generation,
         )  # fmt: skip
         self = Supervisor(config, shared, listeners, handed.lifeline_end, events)
         self.adopted = True
@@ -206,6 +209,7 @@ class Supervisor:
         """It is served: what of it concerns this process."""
         self.config = config
         self.shared.drain_ms = config.server.drain_timeout_ms
+        self.shared.watchdog_ms = config.server.watchdog_timeout_ms
         self.workers.number = config.server.workers
 
     # Upgrade

@@ -5,6 +5,7 @@ hand.
 """
 
 import asyncio
+import faulthandler
 import gc
 import os
 import resource
@@ -213,6 +214,7 @@ class Worker:
 
 
 def main(argv: list[str]) -> int:
+    faulthandler.enable()  # the watchdog's SIGABRT has it say where it hangs
     slot, path = int(argv[0]), argv[1]
     config_fd, lifeline, lock, channel = map(int, argv[2:6])
     # Ctrl-C reaches the whole group, and a terminal that is closed: only the supervisor acts on them.

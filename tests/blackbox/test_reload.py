@@ -199,11 +199,11 @@ def test_a_worker_that_starts_again_serves_what_was_reloaded(gateway: Gateway) -
 
 @pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_replaced_and_the_others_serve_the_new_one(gateway: Gateway) -> None:
-    write(gateway)
+    write(gateway, watchdog_timeout=0)
     gateway.start(workers=2)
     children = gateway.children()
     os.kill(children["worker 1"], signal.SIGSTOP)
-    write(gateway, "0.002")
+    write(gateway, "0.002", watchdog_timeout=0)
     said = reload(gateway, "error: reload: ", within_s=15)
     assert "worker 1 has not answered for 10 s; replaced by another" in said
     eventually(lambda: len(gateway.workers()) == 3)

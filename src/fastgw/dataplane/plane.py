@@ -55,6 +55,7 @@ class Plane:
     def _turn(self) -> None:
         """The one repeating timer of a worker."""
         now = time.monotonic()
+        self.gate.beat()
         self.wheel.turn(int(now * 1000))
         second = int(time.time())
         if second != self._second:

@@ -55,6 +55,7 @@ cdef struct header_t:               # one page
     uint64_t money_stopped          # not 0: the ledger cannot write, so nothing may be charged
     uint64_t identity[2]            # random, of this very file
     uint8_t secret[32]              # of the keys' digests; given from outside
+    uint64_t keeper_beat_ns         # CLOCK_MONOTONIC; 0: a keeper that does not tell
 
 cdef struct key_t:                  # 64 bytes
     uint64_t digest[4]
@@ -76,7 +77,10 @@ cdef struct worker_t:               # 128 bytes
     uint64_t upstreams
     uint64_t exchanges              # calls in flight
     uint64_t accepted               # connections ever
-    uint64_t spare[8]
+    uint64_t memory                 # bytes of its own
+    uint64_t pressure               # 0, or how short of memory it is: pressure_t of dataplane/pressure.py
+    uint64_t shed                   # idle connections ever closed because memory was short
+    uint64_t spare[5]
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size

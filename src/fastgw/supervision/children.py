@@ -15,6 +15,7 @@ from .events import SIGNALS
 
 RETRY_S = 0.25  # before another try after a second early death; twice that after the next, and so on
 RETRY_MAX_S = 5.0
+ABORT_S = 1.0  # in which one that hangs must have said where
 
 
 def environment() -> dict[str, str]:
@@ -134,11 +135,24 @@ class Child:
         self.started_at = 0.0
         self.early_deaths = 0  # in a row
         self.retry_at = 0.0
+        self.kill_at = 0.0  # when it must have ended, of the monotonic clock; 0: it may go on
 
     @property
     def pausing(self) -> bool:
         """Whether nobody is there, and the next one is not to be started yet."""
         return self.process is None and time.monotonic() < self.retry_at
+
+    def beat_of(self, beat_ns: int) -> int:
+        """A heartbeat in this place, 0 if it is of a process that was here before."""
+        return beat_ns if beat_ns > self.started_at * 1e9 else 0
+
+    def abort(self, silent_s: float) -> None:
+        """It hangs: have it say where, if it still can, and end."""
+        kill_at = time.monotonic() + ABORT_S
+        if self.process is not None and not 0 < self.kill_at < kill_at:
+            say(f"error: {self.name} has done nothing for {silent_s:g} s; killing it")
+            self.process.signal(signal.SIGABRT)
+            self.kill_at = kill_at
 
     def ended(self, early: bool) -> float:
         """Its process has ended; in how many seconds to start another.
@@ -146,6 +160,7 @@ class Child:
         The first replacement comes at once; one that fails again and again must not take the processor.
         """
         self.process = None
+        self.kill_at = 0.0
         self.early_deaths = self.early_deaths + 1 if early else 0
         pause_s = 0.0 if self.early_deaths < 2 else min(RETRY_S * 2 ** (self.early_deaths - 2), RETRY_MAX_S)
         self.retry_at = time.monotonic() + pause_s

@@ -1,5 +1,6 @@
 """Decides how the keeper is started and replaced, and what becomes of a reload that it is asked for."""
 
+import math
 import os
 import signal
 import time
@@ -8,10 +9,12 @@ from collections.abc import Callable
 from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload
 from .children import Child, Process, how_it_ended, say
 from .events import Events
+from .watchdog import Watchdog
 from .workers import Shared
 
 EARLY_S = 10.0  # a keeper that ends sooner ended early
 READY = "ready"
+SILENT_LEAST_S = 5.0  # that it may do nothing: its threads share one lock, and some have much to do
 END_S = 10.0  # in which one that is told to end must have written what it has to
 
 
@@ -23,6 +26,7 @@ class Keeper(Child):
         self.shared = shared
         self.events = events
         self.on_publish = on_publish
+        self.watchdog = Watchdog(math.inf)  # while it loads, it may take its time
         self.asked = False  # to reload, and it has not answered
         self.wanted = False  # a reload, as soon as there is a keeper
         self.loaded = ""  # what the first one has said about loading accounts and keys: READY, or what is wrong
@@ -77,11 +81,22 @@ class Keeper(Child):
             if now < self.retry_at:
                 return self.retry_at - now
             self._start(-1)
+        self._watch(now)
         if self.wanted and not self.asked and self.channel is not None:
             self.wanted = False
             self.asked = True
             self.channel.send(Reload())
         return 1.0
+
+    def _watch(self, now: float) -> None:
+        """End it when it hangs."""
+        assert self.process is not None
+        limit_s = max(self.shared.watchdog_ms / 1000, SILENT_LEAST_S) if self.shared.watchdog_ms else 0.0
+        beat_ns = self.beat_of(self.shared.segment.keeper_beat_ns)
+        if self.watchdog.look({self.process.pid: beat_ns}, limit_s):
+            self.abort(limit_s)
+        if self.kill_at and now >= self.kill_at:
+            self.process.signal(signal.SIGKILL)
 
     def _bury(self) -> None:
         assert self.process is not None

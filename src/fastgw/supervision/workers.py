@@ -29,10 +29,12 @@ from ..states import WorkerState
 from .children import Child, Process, how_it_ended, orphan, say
 from .events import Events
 from .listeners import Listeners
+from .watchdog import Watchdog
 
 EARLY_DEATHS_MAX = 5  # of one worker in a row, at start, before it was ever ready
 KILL_AFTER_S = 5.0  # beyond the drain timeout
 ROOM_AT_ONCE = 8  # workers that go to make room for younger ones, where all slots are taken
+START_S = 30.0  # in which the loop of a worker must turn
 CHECK_S = 1.0  # between looks at what tells nobody when it changes
 
 
@@ -48,6 +50,7 @@ class Shared(Struct):
     lifeline: int
     lock: int
     drain_ms: int
+    watchdog_ms: int
     generation: int = 0
 
 
@@ -76,8 +79,7 @@ class Worker(Child):
         self.accepts: set[int] = set()  # what it has said that it accepts on
         self.generation = 0  # of the configuration that it was given last
         self.outdated = False  # to be replaced by a younger one
-        self.leaving = False  # to be gone as soon as others accept on what it accepts on
-        self.kill_at = 0.0  # it has been told to retire
+        self.leaving = False  # to be gone as soon as others accept on what it accepts on; then `kill_at` is set
 
     @property
     def stays(self) -> bool:
@@ -93,6 +95,7 @@ class Workers:
         self.events = events
         self.number = number
         self.by_slot: dict[int, Worker] = {}
+        self.watchdog = Watchdog(START_S)
         self.started = False  # until then, one that dies again and again ends the start
         self.on_configured: Callable[[Worker, Configured], None] = lambda *_: None
         self.on_death: Callable[[Worker, str], None] = lambda *_: None
@@ -182,8 +185,9 @@ class Workers:
                 self._bury(worker)
         self._dismiss()
         self._engage()
+        self._watch()
         now = time.monotonic()
-        waits = [CHECK_S]
+        waits = [CHECK_S, self.shared.watchdog_ms / 4000 or CHECK_S]
         for worker in list(self.by_slot.values()):
             if worker.process is None:
                 if now >= worker.retry_at:
@@ -199,6 +203,14 @@ class Workers:
                     worker.kill_at = now + KILL_AFTER_S
                 waits.append(worker.kill_at - now)
         return max(0.0, min(waits))
+
+    def _watch(self) -> None:
+        """Have those end that hang."""
+        segment, limit_s = self.shared.segment, self.shared.watchdog_ms / 1000
+        living = {worker.process.pid: worker for worker in self.by_slot.values() if worker.process is not None}
+        beats = {pid: worker.beat_of(segment.worker(worker.slot)["beat_ns"]) for pid, worker in living.items()}
+        for pid in self.watchdog.look(beats, limit_s):
+            living[pid].abort(limit_s)
 
     def _dismiss(self) -> None:
         """Have those leave that are too many, and the outdated ones that are not needed any more."""
