@@ -55,3 +55,4 @@ cdef class Gate:
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
     cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept
+    cpdef void turn_away(self) noexcept

@@ -12,7 +12,6 @@ import resource
 import signal
 import socket
 import sys
-from typing import Any
 
 import msgspec
 import uvloop
@@ -21,15 +20,16 @@ from . import published
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
 from .dataplane.connection import Connection
+from .dataplane.doors import Closable, Door, Newcomer
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
-from .instance import BACKLOG
 from .model import Config
 from .states import WorkerState
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
 SPARE_DESCRIPTORS = 32  # of the process itself
+Client = Connection | Nobody | Newcomer
 
 
 def within_descriptors(config: Config) -> Config:
@@ -58,8 +58,8 @@ class Worker:
         self.channel = channel
         self.lifeline = lifeline
         self.lock = lock
-        self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
-        self.quiet: dict[Connection | Nobody, tuple[int, float]] = {}  # the deadline of one that waits, and since when
+        self.servers: dict[int, Closable] = {}  # by the number of the socket
+        self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.done = asyncio.Event()
 
@@ -67,6 +67,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
+        self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone
@@ -101,9 +102,9 @@ class Worker:
 
     async def _heed(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case Listen(listeners):
-                for number, descriptor in zip(listeners, descriptors, strict=True):
-                    await self._listen(number, socket.socket(fileno=descriptor))
+            case Listen(listeners, doors):
+                for number, door, descriptor in zip(listeners, doors, descriptors, strict=True):
+                    await self._listen(number, door, socket.socket(fileno=descriptor))
                 self._say_listening()
             case Unlisten(listeners):
                 for number in listeners:
@@ -116,15 +117,11 @@ class Worker:
             case Retire():
                 self.retire()
 
-    async def _listen(self, number: int, listener: socket.socket) -> None:
+    async def _listen(self, number: int, door: int, listener: socket.socket) -> None:
         if self.plane.draining or number in self.servers:
             listener.close()
-            return
-        factory: Any = self._connection  # a protocol by its methods, not by its base
-        self.servers[number] = await self.loop.create_server(factory, sock=listener, backlog=BACKLOG)
-
-    def _connection(self) -> Connection:
-        return Connection(self.plane)
+        else:
+            self.servers[number] = await self.doors[door].open(listener)
 
     def _say_listening(self) -> None:
         if not self.plane.draining:
@@ -193,7 +190,7 @@ class Worker:
         else:
             self.done.set()
 
-    def _is_quiet(self, client: Connection | Nobody) -> bool:
+    def _is_quiet(self, client: Client) -> bool:
         """Whether the client has waited for its next request for long; its deadline is another after each."""
         now = self.loop.time()
         deadline, since = self.quiet.get(client, (-1, now))

@@ -7,6 +7,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from .._call import Proxies
 from .._core import Gate
 from .._http import ResponseHead
 from .._idempotency import Idempotency
@@ -20,6 +21,7 @@ from .service import Service
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .doors import Newcomer
     from .idempotent import Nobody
 
 
@@ -42,7 +44,8 @@ class Plane:
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
-        self.clients: set[Connection | Nobody] = set()
+        self.proxies = Proxies(config.server.trusted_proxies)
+        self.clients: set[Connection | Nobody | Newcomer] = set()
         self.draining = False
         self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config)
@@ -88,6 +91,7 @@ class Plane:
         reload_gate(self.gate, self.segment, config)
         self.services = services(config, upstreams)
         self.bounds = Bounds(config.server)
+        self.proxies = Proxies(config.server.trusted_proxies)  # connections keep those that they came by
         self.upstreams = upstreams
         for name, upstream in former.items():
             upstream.leave(upstreams.get(name))
