@@ -124,6 +124,13 @@ def core_admit(segment: Segment, worker: int, turns: int) -> float:
     return elapsed
 
 
+def core_extend(segment: Segment, worker: int, turns: int) -> float:
+    gate = kernel_build.make_gate(segment, worker, {"price_nanos": 1000})
+    elapsed, refused = _kernels.time_extend(gate, PEER, HEAD.format(key="sk-1").encode(), turns)
+    assert refused == 0
+    return elapsed
+
+
 PEER = Peer("192.0.2.1", 4711)
 RATE = Rate(10**9, SECOND, 10**9)
 
@@ -168,6 +175,10 @@ class Rival:
         for _ in range(turns):
             self.hold(1000)
             self.capture(1000, 999)
+
+    def extend(self, turns: int) -> None:
+        for _ in range(turns):
+            self.hold(7)
 
     def hold(self, cost: int) -> bool:
         state = self.state
@@ -220,6 +231,7 @@ ROWS: list[tuple[str, Callable[[Segment, int, int], float], str, int]] = [
     ("hash a key of 48 bytes", core_digest, "digest", 1_000_000),
     ("take from a bucket", core_bucket, "bucket", 40_000_000),
     ("hold and capture", core_account, "account", 40_000_000),
+    ("let the hold of a call in flight grow", core_extend, "extend", 20_000_000),
     ("a refusal's bytes, counter and record", core_bytes, "render", 500_000),
     ("refuse: scan, decide, 402, record", core_refuse, "refuse", 200_000),
     ("admit: scan, decide, hold, capture, record", core_admit, "admit", 200_000),

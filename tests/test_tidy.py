@@ -41,9 +41,10 @@ GROUPS = {
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},
     READING: {"config"},
-    VALUES: {"model", "published", "roster", "rows"},
+    VALUES: {"model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire",
+        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
+        "_wire",
         "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
         "channel",
     },

@@ -49,10 +49,12 @@ cdef class Gate:
     cpdef Ticket ticket(self)
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
+    cpdef int extend(self, Ticket ticket, long long nanos) except -1
     cpdef void answered(self, Ticket ticket) noexcept
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)
+    cpdef void count_tunnels(self, int tunnels) noexcept
     cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept
     cpdef void turn_away(self) noexcept

@@ -20,7 +20,7 @@ from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.claim cimport (
-    POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take,
+    POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_more, claim_nothing, claim_t, claim_take,
 )
 from fastgw.kernels.forwarded cimport HOST_MAX, put_host
 from fastgw.kernels.head cimport (
@@ -54,6 +54,8 @@ cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
 
 cdef enum:
     SCRATCH_BYTES = 65536
+    SWITCHING_PROTOCOLS = 101
+    TOTAL_US_MAX = 0xffffffff
 
 
 cdef class Gate:
@@ -388,7 +390,32 @@ cdef class Gate:
         to = put_decimal(put_bytes(to, b"\";r=0;t=", 8), seconds)
         return put_bytes(to, b"\r\n", 2)
 
-    # Afterwards
+    # While it is in flight, and afterwards
+
+    cpdef int extend(self, Ticket ticket, long long nanos) except -1:
+        """Let the hold of a call in flight grow by `nanos` ≥ 0, of its account and of its key's budget, all or none: 0,
+        or the refusal, and nothing has changed.
+
+        0 nanos only ask whether its key and its account may still be used. Whatever steps it grew in, the call has one
+        hold: `settle` captures of all of it. A `fail` right after a refusal tells its numbers. ValueError for a call
+        that is settled, and for money of a call that no key pays for. Not between `begin` and what ends that request.
+        """
+        cdef claim_t* c = &self.claim
+        cdef int verdict
+        if ticket.settled or nanos < 0 or (nanos and ticket.record.key == 0):
+            raise ValueError("a hold grows while its call is in flight, by what its key can pay")
+        if ticket.record.key == 0:
+            return ADMITTED
+        c.time_ns = clock_ns(CLOCK_MONOTONIC) + self.realtime_offset
+        c.key = ticket.record.key - 1
+        c.account = ticket.record.account - 1
+        c.day = 0
+        c.month = 0
+        c.price = nanos
+        verdict = claim_more(self.s, c, &ticket.holds, self.worker)
+        if verdict == ADMITTED:
+            claim_nothing(c)
+        return verdict
 
     cpdef void answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here."""
@@ -412,8 +439,9 @@ cdef class Gate:
             return
         ticket.settled = True
         us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
-        self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
-        r.total_us = <uint32_t>us
+        if status != SWITCHING_PROTOCOLS:           # how long a tunnel was open is nobody's latency
+            self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
+        r.total_us = <uint32_t>us if us < TOTAL_US_MAX else TOTAL_US_MAX
         r.verdict = verdict
         r.status = status
         r.bytes_in = bytes_in
@@ -443,6 +471,10 @@ cdef class Gate:
     cpdef void beat(self) noexcept:
         """Whenever the loop turns: that it does."""
         store_u64(&self.me.heartbeat_ns, clock_ns(CLOCK_MONOTONIC))
+
+    cpdef void count_tunnels(self, int tunnels) noexcept:
+        """Add to the gauge of the calls in flight that are tunnels."""
+        self.me.tunnels += tunnels
 
     def strain(self, memory: int, pressure: int, shed: int) -> None:
         """Say how many bytes the worker has, how short of memory it is, and how many more connections it closed for

@@ -84,7 +84,7 @@ cdef class Drain(Mapping):
         self._worker(index)
         w = &self.s.workers[<int>index]
         return {"pid": w.pid, "state": load_u64(&w.state), "clients": w.clients, "upstreams": w.upstreams,
-                "exchanges": w.exchanges, "accepted": w.accepted,
+                "exchanges": w.exchanges, "tunnels": w.tunnels, "accepted": w.accepted,
                 "memory": w.memory, "pressure": w.pressure, "shed": w.shed, "turned_away": w.turned_away,
                 "beat_ns": load_u64(&w.heartbeat_ns)}
 

@@ -30,6 +30,7 @@ MUTATIONS = {
     "recovery does not finish": "a decided call that is lost",
     "recovery marks nothing": "a charge that the keeper never sees",
     "claims are not compared": "the same money given back twice",
+    "spent before it is held": "a call that grows beyond what there is",
 }
 
 
@@ -257,28 +258,51 @@ def _publish(w: World, row: int) -> Steps:
 
 
 class Call(NamedTuple):
-    """What a call holds of the account and of the quota, and what it is charged in the end."""
+    """What a call holds of the account and of the quota, and what it is charged in the end.
+
+    `more` is by what it grows, step by step; each that there is room for adds as much to its charges.
+    """
 
     held: tuple[int, int]
     charges: tuple[int, int]
+    more: tuple[tuple[int, int], ...] = ()
+
+
+def take(w: World, row: int, held: tuple[int, ...], got: list[bool]) -> Steps:
+    """`holds_take`: all or nothing; appends to `got` which."""
+    open_places: tuple[int, ...] = ()
+    for place in PLACES:
+        one: list[bool] = []
+        if held[place]:
+            yield from hold(w, row, place, held[place], one)
+            if not one[0]:
+                break
+            open_places += (place,)
+    else:
+        got.append(True)
+        return
+    for place in open_places:
+        yield from capture(w, row, place, held[place], 0)
+    got.append(False)
 
 
 def worker(w: World, row: int, calls: tuple[Call, ...]) -> Steps:
-    """One call after the other: hold all or nothing, settle. A call that there is no room for is refused."""
+    """One call after the other: hold all or nothing, grow as far as there is room, settle. A call that there is no room
+    for is refused."""
     for _number, call in enumerate(calls):
-        open_places: tuple[int, ...] = ()
-        for place in PLACES:
-            got: list[bool] = []
-            if call.held[place]:
-                yield from hold(w, row, place, call.held[place], got)
-                if not got[0]:
-                    break
-                open_places += (place,)
-        else:
-            yield from settle(w, row, call.held, call.charges)
+        held, charges = call.held, call.charges
+        got: list[bool] = []
+        yield from take(w, row, held, got)
+        if not got[0]:
             continue
-        for place in open_places:
-            yield from capture(w, row, place, call.held[place], 0)
+        for more in call.more:
+            grown: list[bool] = []
+            yield from take(w, row, more, grown)
+            if not grown[0] and w.mutation != "spent before it is held":
+                break
+            held = (held[MONEY] + more[MONEY], held[CALLS] + more[CALLS])
+            charges = (charges[MONEY] + more[MONEY], charges[CALLS] + more[CALLS])
+        yield from settle(w, row, held, charges)
 
 
 # What is done when somebody has been killed

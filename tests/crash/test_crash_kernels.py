@@ -126,23 +126,30 @@ class Both:
 
     def hold(self, worker: int, held: tuple[int, int]) -> None:
         call = _money.Call([(MONEY, held[MONEY]) if held[MONEY] else None, None, (CALLS, held[CALLS])])
-        refused = call.take(self.segment, worker)
-        done: list[int] = []
-        for place in PLACES:
-            got: list[bool] = []
-            if held[place]:
-                run_alone(model.hold(self.world, worker, place, held[place], got))
-                if not got[0]:
-                    assert refused == (0, 2)[place]
-                    for other in done:
-                        run_alone(model.capture(self.world, worker, other, held[other], 0))
-                    return
-                done.append(place)
-        assert refused == -1
-        self.open.append((worker, Call(held, (0, 0)), call))
+        short = [place for place in PLACES if self.world.committed[place] + held[place] > self.world.granted[place]]
+        assert call.take(self.segment, worker) == ((0, 2)[short[0]] if short else -1)
+        got: list[bool] = []
+        run_alone(model.take(self.world, worker, held, got))
+        assert got == [not short]
+        if got[0]:
+            self.open.append((worker, Call(held, (0, 0)), call))
+
+    def extend(self, number: int, more: tuple[int, int]) -> None:
+        at = number % len(self.open)
+        worker, (held, *_), call = self.open[at]
+        refused = call.extend(
+            self.segment,
+            worker,
+            _money.Call([(MONEY, more[MONEY]) if more[MONEY] else None, None, (CALLS, more[CALLS])]),
+        )
+        got: list[bool] = []
+        run_alone(model.take(self.world, worker, more, got))
+        assert (refused == -1) == got[0]
+        if got[0]:
+            self.open[at] = worker, Call((held[MONEY] + more[MONEY], held[CALLS] + more[CALLS]), (0, 0)), call
 
     def settle(self, number: int, share: float) -> None:
-        worker, (held, _), call = self.open.pop(number % len(self.open))
+        worker, (held, *_), call = self.open.pop(number % len(self.open))
         charges = (int(held[MONEY] * share), int(share > 0))
         run_alone(model.settle(self.world, worker, held, charges))
         call.settle(self.segment, worker, [charges[MONEY], 0, charges[CALLS]])
@@ -184,7 +191,7 @@ def test_the_same_operations_end_in_the_same_words(seed: int) -> None:
     rng = random.Random(seed)
     both = Both((rng.randrange(20, 120), rng.randrange(5, 30)))
     for _ in range(200):
-        match rng.randrange(8):
+        match rng.randrange(9):
             case 0 | 1 | 2:
                 both.hold(rng.randrange(WORKERS), (rng.randrange(20), 1))
             case 3 | 4 if both.open:
@@ -197,6 +204,8 @@ def test_the_same_operations_end_in_the_same_words(seed: int) -> None:
                 both.top_up(rng.randrange(12))
             case 7:
                 both.captures()
+            case 8 if both.open:
+                both.extend(rng.randrange(100), (rng.randrange(9), rng.randrange(1, 3)))
         assert words_in(both.segment, WORKERS) == words_of(both.world)
     both.records()
     assert sum(journal.written for journal in both.world.journals.values()) > 5

@@ -17,6 +17,8 @@ WHOLE = Call((5, 0), (5, 0))
 VOID = Call((6, 1), (0, 0))
 FULL = Call((7, 1), (7, 1))
 FREE = Call((0, 1), (0, 1))  # a free route with a quota
+GROWS = Call((3, 1), (2, 1), ((4, 0), (2, 1)))  # as a tunnel or a stream does; its second step is of both
+STARTS = Call((0, 1), (0, 1), ((5, 0),))  # holds no money before it grows
 
 DRAINED = Scenario((20, 5), ((PART,),), (("drain", 0),))
 CONTENDED = Scenario((10, 5), ((PART,), (WHOLE,)), (), kills=0)
@@ -26,6 +28,9 @@ TOPPED_UP = Scenario((5, 5), ((PART,),), (("top up", 3), ("take", 6)))
 TWICE = Scenario((10, 5), ((WHOLE,),), (("take", 6),), kills=2, coarse=True)
 BOTH = Scenario((30, 5), ((WHOLE,), (WHOLE,)), (), kills=2, coarse=True)
 QUOTA = Scenario((10, 1), ((FREE,), (FULL,)), (), killable=(1,))
+GROWING = Scenario((12, 5), ((GROWS,),), (("drain", 0),))
+OUTGROWN = Scenario((8, 5), ((GROWS,), (WHOLE,)), (), killable=(0,))
+STARTED = Scenario((9, 5), ((STARTS,), (GROWS,)), (), killable=(1,), coarse=True)
 REPLACED = Scenario((12, 5), ((PART,),), (), calls_after=(WHOLE,))
 
 SCENARIOS = {
@@ -38,8 +43,11 @@ SCENARIOS = {
     "two workers, any of them killed twice": BOTH,
     "a quota for one call": QUOTA,
     "a worker in the place of a killed one": REPLACED,
+    "a call that grows": GROWING,
+    "a call that grows and one that wants the money": OUTGROWN,
+    "two calls that grow": STARTED,
 }
-LONG = ["two workers, any of them killed twice"]
+LONG = ["two workers, any of them killed twice", "two calls that grow"]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +75,11 @@ def test_supervisor_and_keeper_recover_at_the_same_time(keepers_is_there: bool, 
 def long_history(seed: int, mutation: str = "") -> Scenario:
     return Scenario(
         granted=(seed * 7919 % 41, 6),
-        calls=((PART, VOID, FULL), (WHOLE, PART, FREE), (PART, WHOLE)),
+        calls=((PART, VOID, FULL), (WHOLE, GROWS, FREE), (PART, STARTS, WHOLE)),
         duties=(("drain", 0), ("top up", 5), ("take", 9), ("drain", 0), ("take", 4)),
         kills=3,
         mutation=mutation,
-        calls_after=(WHOLE, VOID),
+        calls_after=(GROWS, VOID),
     )
 
 
@@ -103,6 +111,7 @@ FINDS = {
     "recovery does not finish": (DRAINED, "a call is not recorded"),
     "recovery marks nothing": (DRAINED, "the ledger missed a charge"),
     "claims are not compared": (KILLED, "what is held or charged is not committed"),
+    "spent before it is held": (OUTGROWN, "a hold is left open"),
 }
 
 

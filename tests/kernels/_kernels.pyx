@@ -11,6 +11,7 @@ from fastgw._call cimport Peer, Ticket
 from fastgw._core cimport Gate
 from fastgw._idempotency cimport Idempotency
 from fastgw._segment cimport Segment
+from fastgw._targets cimport Tally
 from fastgw.kernels.account cimport (
     account_capture, account_hold, account_surplus, account_t, account_why, cell_t, hold_result_t,
 )
@@ -364,6 +365,22 @@ def race_idempotency(Idempotency table, const uint64_t[:, ::1] digests, uint8_t[
     return twice, taken
 
 
+def race_targets(Tally tally, uint8_t[:] inside, unsigned int most, int64_t until_ns):
+    """Count calls in and out at a target until then: how often there was room, and how often more than `most` were in.
+
+    `inside` is a word that all racers count in."""
+    cdef int64_t* word = <int64_t*>&inside[0]
+    cdef int64_t entered = 0
+    cdef int64_t over = 0
+    while clock_ns(CLOCK_MONOTONIC) < until_ns:
+        if tally.enter(most):
+            entered += 1
+            over += add_i64(word, 1) >= most
+            add_i64(word, -1)
+            tally.leave()
+    return entered, over
+
+
 def time_nothing(int64_t turns):
     """What a turn of such a loop costs by itself: a random number."""
     cdef uint64_t state = 88172645463325252
@@ -480,3 +497,20 @@ def time_admit(Gate gate, Peer peer, bytes data, int64_t turns):
             refused += 1
     start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
     return start, refused
+
+
+def time_extend(Gate gate, Peer peer, bytes data, int64_t turns):
+    """Let the hold of one call in flight grow; also what refused it at last."""
+    cdef Ticket ticket
+    cdef int64_t _turn
+    cdef int verdict = 0
+    cdef int64_t start
+    gate.begin(data, 0, PyBytes_GET_SIZE(data))
+    gate.decide(peer)
+    ticket = gate.ticket()
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID)
+    for _turn in range(turns):
+        verdict |= gate.extend(ticket, 7)
+    start = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start
+    gate.settle(ticket, 0, 200, True, 0, 0, 0, 1)
+    return start, verdict

@@ -7,8 +7,8 @@ from fastgw._segment cimport Segment
 from fastgw.kernels.account cimport cell_t
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_i64, load_u64
 from fastgw.kernels.journal cimport (
-    hold_kind_t, holds_add, holds_t, holds_take, holds_void, journal_capture, journal_prepare, journal_publish,
-    journal_ring, journal_settle,
+    hold_kind_t, holds_add, holds_extend, holds_t, holds_take, holds_void, journal_capture, journal_prepare,
+    journal_publish, journal_ring, journal_settle,
 )
 from fastgw.kernels.layout cimport HOLDS, journal_t, layout_cell, layout_dirty, layout_journal, record_t
 
@@ -28,6 +28,10 @@ cdef class Call:
     def take(self, Segment segment, int worker):
         """-1 when all is held; else the kind that there was no room for."""
         return holds_take(&segment.s, worker, &self.holds)
+
+    def extend(self, Segment segment, int worker, Call more):
+        """Hold what `more` names as well, and be both: -1; else as `take`."""
+        return holds_extend(&segment.s, worker, &self.holds, &more.holds)
 
     def void(self, Segment segment, int worker):
         holds_void(&segment.s, worker, &self.holds)
@@ -113,8 +117,10 @@ cdef inline uint64_t _random(uint64_t* state) noexcept nogil:
 def race_calls(Segment segment, int worker, int accounts, uint64_t seed, int64_t most, int64_t until_ns):
     """Make up to `most` calls until CLOCK_MONOTONIC is `until_ns`: each holds up to 16 nanos of one of `accounts`
     accounts, as many of a budget and one call of a quota, which are the meters at `accounts` and after it; three calls
-    may be open at once. A quarter is void, the others are charged something and one call. (charged, nanos, refused)."""
+    may be open at once, and grow. A quarter is void, the others are charged something and one call. (charged, nanos,
+    refused)."""
     cdef holds_t[3] holds
+    cdef holds_t more
     cdef int64_t[HOLDS] charges
     cdef record_t record
     cdef uint64_t state = seed | 1
@@ -141,6 +147,11 @@ def race_calls(Segment segment, int worker, int accounts, uint64_t seed, int64_t
                 open += 1
             else:
                 refused += 1
+        elif open and turn <= most and dice & 6 == 6:
+            memset(&more, 0, sizeof(holds_t))
+            holds_add(&more, hold_kind_t.HOLD_ACCOUNT, holds[open - 1].place[0] - 1, 1 + <int64_t>(dice >> 8 & 7))
+            holds_add(&more, hold_kind_t.HOLD_BUDGET, accounts, 1 + <int64_t>(dice >> 8 & 7))
+            refused += holds_extend(&segment.s, worker, &holds[open - 1], &more) >= 0
         elif open:
             open -= 1
             memset(charges, 0, sizeof(charges))

@@ -85,6 +85,8 @@ class SegmentCollector(Collector):
         yield connections
         yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished: holds that are open",
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
+        yield GaugeMetricFamily("fastgw_tunnels", "Of the calls in flight, those that are upgraded connections",
+                                value=sum(row["tunnels"] for row in rows))  # fmt: skip
         accepted = CounterMetricFamily("fastgw_connections_accepted", "Client connections ever", labels=["worker"])
         cpu = CounterMetricFamily("fastgw_worker_cpu_seconds", "CPU time, user and system", labels=["worker"])
         states = GaugeMetricFamily("fastgw_workers", "Workers by state", labels=["state"])

@@ -3,6 +3,7 @@
 # `claim_look` changes nothing and says what refuses; `claim_take` then takes everything, or nothing when others were
 # faster, and one looks again. A dry run is the look alone, and so cannot find what a decision would not. What waiting
 # does not mend is said before what it does: nobody is to wait for calls in flight and then hear that the money is gone.
+# `claim_more` is for a call that is under way: whether it may go on, and the money for that.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -10,7 +11,7 @@ from fastgw.kernels.account cimport HOLD_HELD, account_hold, account_t, account_
 from fastgw.kernels.atomics cimport likely, load_i64, load_u64, prefetch, unlikely
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.journal cimport (
-    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_add, holds_t, holds_take, holds_void,
+    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_add, holds_extend, holds_t, holds_take, holds_void,
 )
 from fastgw.kernels.layout cimport (
     ACCOUNT_ACTIVE, KEEPER, KEY_ACTIVE, account_day, account_expires_s, account_month, account_plan, key_t, layout_cell,
@@ -75,24 +76,28 @@ cdef inline bint _is_over(const claim_t* c, int64_t at_s) noexcept nogil:
     return <int64_t>(<uint64_t>c.time_ns // <uint64_t>1000000000) >= at_s
 
 
-cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index, claim_t* c) noexcept nogil:
-    """Note whose key it is; CLAIM_GRANTED or what refuses the key itself."""
-    cdef const key_t* key = &s.keys[index]
-    cdef uint64_t both = load_u64(<const uint64_t*>&key.account)
-    cdef uint64_t state = load_u64(&key.state)
+cdef inline int _look_at_key(const claim_t* c, const key_t* key, uint64_t state) noexcept nogil:
     cdef int64_t expires_s
-    c.key = index
-    c.account = <uint32_t>both
-    c.limit = both >> 32
-    c.budget = state >> 32
-    prefetch(&s.accounts[c.account])
-    prefetch(&t.bucket[index])
     if unlikely(<uint32_t>state != KEY_ACTIVE):
         return CLAIM_REVOKED_KEY
     expires_s = load_i64(&key.expires_s)
     if unlikely(expires_s != 0) and _is_over(c, expires_s):
         return CLAIM_EXPIRED_KEY
     return CLAIM_GRANTED
+
+
+cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index, claim_t* c) noexcept nogil:
+    """Note whose key it is; CLAIM_GRANTED or what refuses the key itself."""
+    cdef const key_t* key = &s.keys[index]
+    cdef uint64_t both = load_u64(<const uint64_t*>&key.account)
+    cdef uint64_t state = load_u64(&key.state)
+    c.key = index
+    c.account = <uint32_t>both
+    c.limit = both >> 32
+    c.budget = state >> 32
+    prefetch(&s.accounts[c.account])
+    prefetch(&t.bucket[index])
+    return _look_at_key(c, key, state)
 
 
 cdef inline int64_t claim_room(const account_t* account) noexcept nogil:
@@ -106,12 +111,19 @@ cdef inline bint _only_held(const segment_t* s, uint64_t index, int64_t cost) no
                        cost) == HOLD_HELD
 
 
-cdef inline int _look_at_terms(const tariff_t* t, claim_t* c, uint64_t terms) noexcept nogil:
-    """The subscription's end, and what the plan changes."""
+cdef inline bint _has_ended(claim_t* c, uint64_t terms) noexcept nogil:
+    """Whether the subscription has."""
     cdef int64_t expires_s = account_expires_s(terms)
-    cdef uint64_t plan = account_plan(terms)
     if expires_s and _is_over(c, expires_s):
         c.at_s = expires_s
+        return True
+    return False
+
+
+cdef inline int _look_at_terms(const tariff_t* t, claim_t* c, uint64_t terms) noexcept nogil:
+    """The subscription's end, and what the plan changes."""
+    cdef uint64_t plan = account_plan(terms)
+    if _has_ended(c, terms):
         return CLAIM_SUBSCRIPTION_EXPIRED
     if plan < t.plans:
         c.plan = plan
@@ -154,16 +166,17 @@ cdef inline int _look_at_quotas(const segment_t* s, const tariff_t* t, claim_t* 
     return verdict
 
 
-cdef inline int _look_at_money(const segment_t* s, claim_t* c) noexcept nogil:
-    """The key's budget and the account, one of which may be short: by how much, and until when."""
+cdef inline int _look_at_money(const segment_t* s, claim_t* c, int64_t held) noexcept nogil:
+    """The key's budget and the account, one of which may be short: by how much, and until when. What the call itself
+    holds already, `held` of each, is no money that others keep from it."""
     cdef int64_t room = claim_room(&s.accounts[c.account])
     c.available = room
     if c.budget:
         c.available = claim_room(&s.accounts[c.budget - 1])
-        if c.available < c.price and not _only_held(s, c.budget - 1, c.price):
+        if c.available < c.price and not _only_held(s, c.budget - 1, held + c.price):
             c.at_s = account_expires_s(load_u64(&s.accounts[c.budget - 1].terms))
             return CLAIM_BUDGET_EXHAUSTED
-    if room < c.price and not _only_held(s, c.account, c.price):
+    if room < c.price and not _only_held(s, c.account, held + c.price):
         c.available = room
         return CLAIM_INSUFFICIENT_BALANCE
     if room < c.available:
@@ -200,7 +213,7 @@ cdef inline int claim_look(const segment_t* s, const tariff_t* t, claim_t* c) no
         if unlikely(load_u64(&s.header.money_stopped) != 0):
             return CLAIM_LEDGER_UNAVAILABLE
         if unlikely(c.budget != 0) or unlikely(claim_room(account) < c.price):
-            return _look_at_money(s, c)
+            return _look_at_money(s, c, 0)
     return CLAIM_GRANTED
 
 
@@ -272,3 +285,37 @@ cdef inline bint claim_take(const segment_t* s, const tariff_t* t, const claim_t
     if unlikely(not fits):
         _void(s, c, worker)
     return fits
+
+
+cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, int worker) noexcept nogil:
+    """Hold `c.price` nanos (0: none) more for the call in flight of the key `c.key` and the account `c.account`, which
+    holds `h`; CLAIM_GRANTED, or what refuses it, and then `h` is as it was.
+
+    Key and account must be as good as at admission; limits and quotas count calls, and this is no other one. A call
+    stays with the budget that it began to hold from, and has its key's of now where it has held no money yet.
+    """
+    cdef const key_t* key = &s.keys[c.key]
+    cdef const account_t* account = &s.accounts[c.account]
+    cdef uint64_t state = load_u64(&key.state)
+    cdef holds_t more
+    cdef int verdict = _look_at_key(c, key, state)
+    c.budget = h.place[<int>HOLD_BUDGET] if h.place[<int>HOLD_ACCOUNT] else state >> 32
+    if verdict:
+        return verdict
+    if unlikely(load_u64(&account.status) != ACCOUNT_ACTIVE):
+        return CLAIM_ACCOUNT_SUSPENDED
+    if unlikely(_has_ended(c, load_u64(&account.terms))):
+        return CLAIM_SUBSCRIPTION_EXPIRED
+    if c.price == 0:
+        return CLAIM_GRANTED
+    if unlikely(load_u64(&s.header.money_stopped) != 0):
+        return CLAIM_LEDGER_UNAVAILABLE
+    memset(&more, 0, sizeof(holds_t))
+    claim_holds(c, &more)
+    while True:
+        if unlikely(c.budget != 0) or unlikely(claim_room(account) < c.price):
+            verdict = _look_at_money(s, c, h.held[<int>HOLD_ACCOUNT])
+            if verdict:
+                return verdict
+        if holds_extend(s, worker, h, &more) < 0:
+            return CLAIM_GRANTED

@@ -5,6 +5,7 @@
 #     holds_add(&h, HOLD_ACCOUNT, index, nanos)      at admission, once for each thing that is held from; then
 #     holds_take(s, worker, &h)                      all or none
 #     holds_void(s, worker, &h)                      undo, when something later refuses the call
+#     holds_extend(s, worker, &h, &more)             a call in flight holds more, all or none; then `h` is all of it
 #     journal_settle(s, worker, record, &h, charges) the end of an admitted call: captures, and its record
 #     journal_append(s, worker, record)              the end of a call that held nothing: a refusal
 #
@@ -69,6 +70,22 @@ cdef inline void holds_void(const segment_t* s, int worker, const holds_t* h) no
     for kind in range(HOLDS):
         if h.place[kind]:
             _settle_one(s, worker, h.place[kind] - 1, h.held[kind], 0)
+
+
+cdef inline int holds_extend(const segment_t* s, int worker, holds_t* h, const holds_t* more) noexcept nogil:
+    """Hold what `more` names besides what `h` names: -1, and `h` is both; or as `holds_take`, and `h` is as it was.
+
+    To the cells it is one more hold; that one settling ends both needs no word of its own, for what a cell has reserved
+    is a sum. `more` is of the same accounts and meters, wherever `h` holds from any.
+    """
+    cdef int refused = holds_take(s, worker, more)
+    cdef int kind
+    if refused < 0:
+        for kind in range(HOLDS):
+            if more.place[kind]:
+                h.place[kind] = more.place[kind]
+                h.held[kind] += more.held[kind]
+    return refused
 
 
 cdef inline record_t* journal_ring(journal_t* j) noexcept nogil:

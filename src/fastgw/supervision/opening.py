@@ -7,8 +7,7 @@ whom it belongs to, is then in the ledger; only the state of rate limits begins 
 import glob
 import os
 
-from .. import published
-from .._idempotency import table_path
+from .. import _idempotency, _targets, published
 from .._segment import Segment, SegmentError
 from ..instance import segment_path
 from ..model import Config
@@ -74,10 +73,11 @@ def _new_segment(path: str, secret: bytes, capacity: dict[str, int], workers: in
 
 
 def _forget_tables(segment: Segment) -> None:
-    """Remove tables of idempotent calls of an earlier boot, secret or version: no worker will open them any more."""
-    for file in glob.glob(f"{glob.escape(segment.path)}.idempotency-*"):
-        if file != table_path(segment):
-            os.unlink(file)
+    """Remove tables of an earlier boot, secret, segment or version: no worker will open them any more."""
+    for kind, path in (("idempotency", _idempotency.table_path(segment)), ("targets", _targets.table_path(segment))):
+        for file in glob.glob(f"{glob.escape(segment.path)}.{kind}-*"):
+            if file != path:
+                os.unlink(file)
 
 
 def _drain(segment: Segment, config: Config, source: Source, different: list[str]) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from .._idempotency import recover as free_calls
 from .._segment import WORKERS, Segment, SegmentError
+from .._targets import forget_worker
 from ..channel import (
     DESCRIPTORS_MAX,
     Channel,
@@ -346,6 +347,10 @@ class Workers:
             free_calls(segment, slot)
         except (SegmentError, OSError) as error:
             say(f"error: the idempotent calls of worker {slot} stay in flight: {error}")
+        try:
+            forget_worker(segment, slot)
+        except (SegmentError, OSError) as error:
+            say(f"error: what worker {slot} had in flight still counts at its targets: {error}")
         segment.worker_set(slot, 0, WorkerState.ABSENT)
         if voided or surplus:
             say(f"gave back what calls in flight held when worker {slot} died")
