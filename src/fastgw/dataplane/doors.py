@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import sys
 import time
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from .connection import Connection
 from .deadlines import Timed
 from .plane import Plane
 from .proxy_protocol import HEADER_MAX, Malformed, Source, header_end, source
+from .tls_transport import TlsTransport
 
 ACCEPTS = 16  # connections taken in one turn of the event loop
 PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
@@ -37,29 +37,27 @@ class Closable(Protocol):
 class Door:
     """One listener, in one worker."""
 
-    def __init__(self, plane: Plane, listener: Listener, context: ssl.SSLContext | None = None) -> None:
-        """`context` is that of TLS, for a listener that has it."""
-        if listener.tls != (context is not None):
-            raise ValueError(f"{listener.address} needs what TLS needs")
+    def __init__(self, plane: Plane, listener: Listener) -> None:
         self.plane = plane
         self.listener = listener
         self.scheme = "https" if listener.tls else "http"
         self.said_at = -SAY_S
-        self.tls: dict[str, Any] = {}  # what the event loop takes for it
-        if context is not None:
-            self.tls = {"ssl": context, "ssl_handshake_timeout": plane.bounds.head_ms / 1000}
 
     async def open(self, listening: socket.socket) -> Closable:
         """Accept on a socket, which is this object's from now on, until what is returned is closed."""
         if self.listener.proxy_protocol or not is_port(self.listener.address):
             return Acceptor(self, listening)
-        factory: Any = self.connection  # a protocol by its methods, not by its base
-        server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG, **self.tls)
+        factory: Any = self.receiver  # a protocol by its methods, not by its base
+        server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG)
         return server
 
-    def connection(self) -> Connection:
-        """The protocol of a connection that has just come."""
-        return Connection(self.plane, self)
+    def receiver(self, told: Source | None = None) -> Connection | TlsTransport:
+        """What the event loop talks to for a connection that has just come; `told` is whose by its PROXY header."""
+        plane = self.plane
+        connection = Connection(plane, self, told)
+        if self.listener.tls:
+            return TlsTransport(plane, plane.contexts.by_kind[self.listener.client_certificates], connection)
+        return connection
 
     def peer(self, transport: Any, told: Source | None) -> Peer:
         """Who is at the other end; `told` by a PROXY header, if there was one."""
@@ -68,11 +66,11 @@ class Door:
         return Peer(address, port, self.plane.proxies, self.scheme)
 
     async def serve(self, client: socket.socket, told: Source | None) -> None:
-        """Make an accepted socket a connection; a handshake is over when this returns."""
-        factory: Any = lambda: Connection(self.plane, self, told)  # noqa: E731
+        """Make an accepted socket a connection."""
+        factory: Any = lambda: self.receiver(told)  # noqa: E731
         try:
-            await self.plane.loop.connect_accepted_socket(factory, client, **self.tls)
-        except (OSError, ssl.SSLError):  # it is gone, or the handshake has failed
+            await self.plane.loop.connect_accepted_socket(factory, client)
+        except OSError:  # it is gone
             client.close()
 
     def turn_away(self, who: str, why: str) -> None:

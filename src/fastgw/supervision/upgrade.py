@@ -32,11 +32,12 @@ class Verdict(Struct, frozen=True):
 
 
 class Handover(Struct, frozen=True):
-    """All that the next program must know; the numbers are of open descriptors and processes."""
+    """All that the next program must know; the numbers are of open descriptors and processes, -1 for no roster."""
 
     version: int
     segment: str
     config_fd: int
+    roster_fd: int
     generation: int
     lifeline: int
     lifeline_end: int
@@ -49,6 +50,7 @@ class Handover(Struct, frozen=True):
     def descriptors(self) -> list[int]:
         return [
             self.config_fd, self.lifeline, self.lifeline_end, self.lock,
+            *([self.roster_fd] if self.roster_fd >= 0 else []),
             *(listener.descriptor for listener in self.listeners), *(worker.channel for worker in self.workers),
         ]  # fmt: skip
 

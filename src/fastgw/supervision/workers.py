@@ -4,6 +4,7 @@ One that goes hands its listening sockets on first: only when others are known t
 retire. A slot is a place in the segment, no number of a socket: one is used again when its worker is gone.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from ..channel import (
     Listening,
     Message,
     Retire,
+    Targets,
     Unlisten,
 )
 from ..room import STEP, claim
@@ -44,7 +46,10 @@ class StartError(Exception):
 
 
 class Shared(Struct):
-    """What every child is started with; `generation` counts the configurations that have been published."""
+    """What every child is started with; `generation` counts the configurations that have been published.
+
+    `roster_fd` is the newest roster, -1 until the keeper has told one.
+    """
 
     segment: Segment
     config_fd: int
@@ -53,6 +58,13 @@ class Shared(Struct):
     drain_ms: int
     watchdog_ms: int
     generation: int = 0
+    roster_fd: int = -1
+
+    def take_roster(self, descriptor: int) -> None:
+        """It is the newest from now on."""
+        if self.roster_fd >= 0:
+            os.close(self.roster_fd)
+        self.roster_fd = descriptor
 
 
 class HandedWorker(Struct, frozen=True):
@@ -79,6 +91,7 @@ class Worker(Child):
         self.told: set[int] = set()  # what it has been told to accept on
         self.accepts: set[int] = set()  # what it has said that it accepts on
         self.generation = 0  # of the configuration that it was given last
+        self.astray = False  # it has not been sent the newest roster yet
         self.outdated = False  # to be replaced by a younger one
         self.leaving = False  # to be gone as soon as others accept on what it accepts on; then `kill_at` is set
 
@@ -196,6 +209,7 @@ class Workers:
                 else:
                     waits.append(worker.retry_at - now)
         self._assign()
+        self._guide()
         for worker in self.by_slot.values():
             if worker.kill_at and worker.process is not None:
                 if now >= worker.kill_at:
@@ -247,6 +261,9 @@ class Workers:
             worker.process = Process.start("worker", arguments, inherited)
         finally:
             end.close()
+        if shared.roster_fd >= 0:
+            channel.send(Targets(), [shared.roster_fd])
+        worker.astray = False
         self._listen(channel, worker.told)
         self.join(worker, channel)
 
@@ -260,6 +277,21 @@ class Workers:
         """Hear what the worker says."""
         worker.channel = channel
         self.events.attend(channel, lambda: self._hear(worker, channel))
+
+    def retarget(self, descriptor: int) -> None:
+        """Tell all of them the newest roster; one that does not listen just now gets the newest of then."""
+        self.shared.take_roster(descriptor)
+        for worker in self.by_slot.values():
+            worker.astray = True
+        self._guide()
+
+    def _guide(self) -> None:
+        if self.shared.roster_fd < 0:
+            return
+        for worker in self.by_slot.values():
+            if worker.astray and worker.channel is not None and not worker.channel.waiting:
+                worker.channel.send(Targets(), [self.shared.roster_fd])
+                worker.astray = False
 
     def _hear(self, worker: Worker, channel: Channel) -> None:
         try:
