@@ -12,20 +12,36 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import uvloop
 
-from . import published
+from . import published, roster
 from ._segment import Segment
-from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
+from .channel import (
+    Channel,
+    ChannelError,
+    Closed,
+    Configure,
+    Configured,
+    Listen,
+    Listening,
+    Message,
+    Retire,
+    Targets,
+    Unlisten,
+)
 from .dataplane.connection import Connection
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
+from .dataplane.tls_transport import TlsTransport
 from .instance import BACKLOG
-from .model import Config
+from .model import Config, Listener
 from .states import WorkerState
+
+Client = Connection | Nobody | TlsTransport
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
@@ -59,7 +75,7 @@ class Worker:
         self.lifeline = lifeline
         self.lock = lock
         self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
-        self.quiet: dict[Connection | Nobody, tuple[int, float]] = {}  # the deadline of one that waits, and since when
+        self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.done = asyncio.Event()
 
@@ -111,8 +127,10 @@ class Worker:
                         server.close()
                 self._say_listening()
             case Configure(generation):
+                self.channel.send(Configured(generation, self._reconfigure(*descriptors)))
+            case Targets():
                 [descriptor] = descriptors
-                self.channel.send(Configured(generation, self._reconfigure(descriptor)))
+                self._retarget(descriptor)
             case Retire():
                 self.retire()
 
@@ -120,28 +138,43 @@ class Worker:
         if self.plane.draining or number in self.servers:
             listener.close()
             return
-        factory: Any = self._connection  # a protocol by its methods, not by its base
+        factory: Any = self._receiver(self.config.listeners[0])  # a protocol by its methods, not by its base
         self.servers[number] = await self.loop.create_server(factory, sock=listener, backlog=BACKLOG)
 
-    def _connection(self) -> Connection:
-        return Connection(self.plane)
+    def _receiver(self, listener: Listener) -> Callable[[], Connection | TlsTransport]:
+        """Makes what the event loop talks to for each connection that a listener accepts."""
+        plane, kind = self.plane, listener.client_certificates
+        if listener.tls:
+            return lambda: TlsTransport(plane, plane.contexts.by_kind[kind], Connection(plane))
+        return lambda: Connection(plane)
 
     def _say_listening(self) -> None:
         if not self.plane.draining:
             self.segment.worker_set(self.slot, os.getpid(), WorkerState.READY)
         self.channel.send(Listening(tuple(self.servers)))
 
-    def _reconfigure(self, descriptor: int) -> str:
+    def _reconfigure(self, config_fd: int, roster_fd: int) -> str:
         """Serve new requests by the published configuration; what is wrong, and then all is as before."""
         try:
-            config = within_descriptors(published.read(descriptor))
-            self.plane.reconfigure(config)
+            config = within_descriptors(published.read(config_fd))
+            self.plane.reconfigure(config, roster.read(roster_fd))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            os.close(descriptor)
+            os.close(config_fd)
+            os.close(roster_fd)
         self.config = config
         return ""
+
+    def _retarget(self, descriptor: int) -> None:
+        """Send new calls to the servers of the roster; to those known until now, if it cannot be heeded."""
+        try:
+            self.plane.retarget(roster.read(descriptor))
+        except Exception as error:
+            print(f"fastgw: worker {self.slot}: error: its targets stay as they were: {type(error).__name__}: {error}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+        finally:
+            os.close(descriptor)
 
     # The end
 
@@ -193,7 +226,7 @@ class Worker:
         else:
             self.done.set()
 
-    def _is_quiet(self, client: Connection | Nobody) -> bool:
+    def _is_quiet(self, client: Client) -> bool:
         """Whether the client has waited for its next request for long; its deadline is another after each."""
         now = self.loop.time()
         deadline, since = self.quiet.get(client, (-1, now))

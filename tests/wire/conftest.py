@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,12 +16,33 @@ from .client import Client
 from .oracle import Oracle
 from .rig import Gateway, Host, free_port, uncompiled_package
 
+UNCOMPILED_EVERY = 8
+
 
 @pytest.fixture(scope="session", params=["compiled", pytest.param("uncompiled", marks=pytest.mark.slow)])
 def mode(request: pytest.FixtureRequest) -> str:
     """Which data plane the gateways of this test run."""
     chosen: str = request.param
     return chosen
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test's many parameters every eighth is tried uncompiled too: what tells most of them apart are kernels, and
+    compiled in both. With FASTGW_LONG all are.
+    """
+    if os.environ.get("FASTGW_LONG"):
+        return
+    seen: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is not None and spec.params.get("mode") == "uncompiled":
+            name = item.nodeid.partition("[")[0]
+            seen[name] += 1
+            if seen[name] % UNCOMPILED_EVERY != 1:
+                continue
+        kept.append(item)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
