@@ -19,6 +19,7 @@ import h11
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.dataplane.connection import Connection
+from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.dataplane.pool import UpstreamConnection
 
@@ -152,6 +153,7 @@ class Gateway:
         self.segment.route_slot("all")
         loop: Any = StillLoop()
         self.plane = Plane(config, self.segment, 0, loop)
+        self.door = Door(self.plane, config.listeners[0])
         [self.pool] = self.plane.upstreams["echo"].pools
 
     def read(self, parts: Sequence[bytes]) -> list[Request | Refused]:
@@ -172,7 +174,7 @@ class Reading:
         self.gateway = gateway
         self.wire = Wire()
         self.wires = [self.wire]
-        self.connection = Connection(gateway.plane)
+        self.connection: Connection = gateway.door.receiver()  # type: ignore[assignment]
         self.connection.connection_made(self.wire)
         self.upstream, self.upstream_wire = self._upstream()
         self.forwarded: list[bytes] = [b""]
