@@ -21,7 +21,7 @@ cdef class Peer:
     once per connection. The key itself stays in this process, and goes with the connection.
     """
 
-    def __init__(self, str address, int port):
+    def __init__(self, str address, int port, bint secured=False):
         self.address = address
         self.port = port
         if ":" in address:
@@ -29,7 +29,8 @@ cdef class Peer:
         else:
             packed = b"\0" * 10 + b"\xff\xff" + socket.inet_pton(socket.AF_INET, address)
         memcpy(self.raw, <const char*>packed, 16)
-        self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: http\r\nVia: 1.1 fastgw\r\n".encode()
+        scheme = "https" if secured else "http"
+        self.lines = f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: {scheme}\r\nVia: 1.1 fastgw\r\n".encode()
 
     def __dealloc__(self):
         memset(self.key, 0, sizeof(self.key))

@@ -279,10 +279,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("trusted_proxies", "Server", "networks", (), 0, _NETWORKS_MAX, True,
             "Networks of proxies whose word on a client's address counts: PROXY protocol and X-Forwarded-For; \"unix\" "
             "for those on Unix sockets."),
+    Setting("tls_certificate", "Server", "file", "", 0, 0, True,
+            "Makes `listen` HTTPS: a certificate and its chain (PEM), read again at every reload."),
+    Setting("tls_key", "Server", "file", "", 0, 0, True,
+            "The key of that certificate (PEM)."),
     Setting("client_ca", "Server", "file", "", 0, 0, True,
             "Certificates (PEM) of those who may issue certificates of clients."),
     Setting("watch", "Server", "switch", False, 0, 0, True,
-            "Load the file, and those of keys and accounts, again whenever one of them changes."),
+            "Load the file, and those of keys, accounts and certificates, again whenever one of them changes."),
 
     Setting("url_max", "Requests", "size", 8 * _KIB, 256, 64 * _KIB, True,
             "Longest URL; a longer one gets 414."),
@@ -356,6 +360,8 @@ class Server(Struct, frozen=True, kw_only=True):
     keys_file: str
     accounts_file: str
     trusted_proxies: tuple[str, ...]
+    tls_certificate: str
+    tls_key: str
     client_ca: str
     watch: bool
     url_max_bytes: int

@@ -136,7 +136,8 @@ class Supervisor:
         self.workers.started = True
         server = self.config.server
         many = f"{server.workers} worker" + ("s" if server.workers > 1 else "")
-        say(f"{__version__} serving on http://{server.listen_address} with {many}"
+        scheme = "https" if server.tls_certificate else "http"
+        say(f"{__version__} serving on {scheme}://{server.listen_address} with {many}"
             + (f", admin on http://{server.admin_address}" if server.admin_address else ""))  # fmt: skip
 
     def _succeed(self) -> None:

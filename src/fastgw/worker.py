@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,9 +24,12 @@ from .channel import Channel, ChannelError, Closed, Configure, Configured, Liste
 from .dataplane.connection import Connection
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
+from .dataplane.tls_transport import TlsTransport
 from .instance import BACKLOG
-from .model import Config
+from .model import Config, Listener
 from .states import WorkerState
+
+Client = Connection | Nobody | TlsTransport
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
@@ -59,7 +63,7 @@ class Worker:
         self.lifeline = lifeline
         self.lock = lock
         self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
-        self.quiet: dict[Connection | Nobody, tuple[int, float]] = {}  # the deadline of one that waits, and since when
+        self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.done = asyncio.Event()
 
@@ -120,11 +124,15 @@ class Worker:
         if self.plane.draining or number in self.servers:
             listener.close()
             return
-        factory: Any = self._connection  # a protocol by its methods, not by its base
+        factory: Any = self._receiver(self.config.listeners[0])  # a protocol by its methods, not by its base
         self.servers[number] = await self.loop.create_server(factory, sock=listener, backlog=BACKLOG)
 
-    def _connection(self) -> Connection:
-        return Connection(self.plane)
+    def _receiver(self, listener: Listener) -> Callable[[], Connection | TlsTransport]:
+        """Makes what the event loop talks to for each connection that a listener accepts."""
+        plane, kind = self.plane, listener.client_certificates
+        if listener.tls:
+            return lambda: TlsTransport(plane, plane.contexts.by_kind[kind], Connection(plane))
+        return lambda: Connection(plane)
 
     def _say_listening(self) -> None:
         if not self.plane.draining:
@@ -193,7 +201,7 @@ class Worker:
         else:
             self.done.set()
 
-    def _is_quiet(self, client: Connection | Nobody) -> bool:
+    def _is_quiet(self, client: Client) -> bool:
         """Whether the client has waited for its next request for long; its deadline is another after each."""
         now = self.loop.time()
         deadline, since = self.quiet.get(client, (-1, now))

@@ -56,7 +56,8 @@ class Connection(ClientEnd):
         plane = self.plane
         self.attach(transport)
         name = transport.get_extra_info("peername")
-        self.peer = Peer(name[0], name[1]) if isinstance(name, tuple) else Peer("127.0.0.1", 0)
+        address, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 0)
+        self.peer = Peer(address, port, self.secured)
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
         if len(plane.clients) > plane.bounds.connections_max:

@@ -17,10 +17,12 @@ from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
 from .service import Service
+from .tls import Contexts
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .idempotent import Nobody
+    from .tls_transport import TlsTransport
 
 
 def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
@@ -42,7 +44,8 @@ class Plane:
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
-        self.clients: set[Connection | Nobody] = set()
+        self.contexts = Contexts(config)  # of TLS, for connections that come
+        self.clients: set[Connection | Nobody | TlsTransport] = set()
         self.draining = False
         self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config)
@@ -80,13 +83,16 @@ class Plane:
         """Serve by `config` from the next request on: routes, plans, refusals, limits of size and time, upstreams.
 
         Calls in flight end by the terms and limits that they began with, on the connections that they have; clients
-        keep theirs. The slots of routes and plans must be in the segment already. When it raises, nothing has changed.
+        keep theirs, whatever certificate they were shown. The slots of routes and plans must be in the segment already.
+        When it raises, nothing has changed.
         """
         former = self.upstreams
+        contexts = Contexts(config, self.contexts)
         upstreams = self._upstreams(config)
         self._remember(config)
         reload_gate(self.gate, self.segment, config)
         self.services = services(config, upstreams)
+        self.contexts = contexts
         self.bounds = Bounds(config.server)
         self.upstreams = upstreams
         for name, upstream in former.items():
