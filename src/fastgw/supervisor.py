@@ -61,8 +61,8 @@ class Supervisor:
         self.adopted = False  # it goes on with what another program has begun
         self.upgrade_wanted = False
         self.probe: Probe | None = None
-        self.keeper = Keeper(shared, events, self._publish)
         self.workers = Workers(shared, listeners, events, config.server.workers)
+        self.keeper = Keeper(shared, events, self._publish, self.workers.retarget)
         self.rollout = Rollout(self.workers)
         self.workers.on_configured = self.rollout.configured
         self.workers.on_death = self.rollout.died
@@ -98,6 +98,7 @@ class Supervisor:
         shared = Shared(
             Segment.open(handed.segment), handed.config_fd, handed.lifeline, handed.lock,
             config.server.drain_timeout_ms, config.server.watchdog_timeout_ms, handed.generation,
+            handed.roster_fd,
         )  # fmt: skip
         self = Supervisor(config, shared, listeners, handed.lifeline_end, events)
         self.adopted = True
@@ -181,7 +182,7 @@ class Supervisor:
 
     # Reload
 
-    def _publish(self, message: Publish, descriptor: int) -> None:
+    def _publish(self, message: Publish, config_fd: int, roster_fd: int) -> None:
         """The keeper has read, checked and applied a configuration: have it served, if that can be."""
         channel = self.keeper.channel
 
@@ -198,13 +199,14 @@ class Supervisor:
         try:
             if self.draining or self.rollout.running:
                 raise ValueError("it ends" if self.draining else "another reload is not over yet")
-            config = published.read(descriptor)
+            config = published.read(config_fd)
             self.workers.prepare(config.server.workers)
         except (SegmentError, OSError, ValueError) as error:
-            os.close(descriptor)
+            os.close(config_fd)
+            os.close(roster_fd)
             answer(str(error), False)
             return
-        self.rollout.start(descriptor, answer)
+        self.rollout.start(config_fd, roster_fd, answer)
 
     def _take(self, config: Config) -> None:
         """It is served: what of it concerns this process."""
@@ -251,8 +253,8 @@ class Supervisor:
             self.upgrade_wanted = True  # when that has been heeded
         elif not self.draining:
             handover = Handover(
-                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.generation + 1,
-                self.shared.lifeline, self.lifeline_end, self.shared.lock,
+                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.roster_fd,
+                self.shared.generation + 1, self.shared.lifeline, self.lifeline_end, self.shared.lock,
                 tuple(listener.fileno() for listener in self.listeners.sockets),
                 self.keeper.process.pid if self.keeper.process is not None else 0, self.workers.handed(),
             )  # fmt: skip

@@ -18,9 +18,21 @@ from typing import Any
 import msgspec
 import uvloop
 
-from . import published
+from . import published, roster
 from ._segment import Segment
-from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
+from .channel import (
+    Channel,
+    ChannelError,
+    Closed,
+    Configure,
+    Configured,
+    Listen,
+    Listening,
+    Message,
+    Retire,
+    Targets,
+    Unlisten,
+)
 from .dataplane.connection import Connection
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
@@ -115,8 +127,10 @@ class Worker:
                         server.close()
                 self._say_listening()
             case Configure(generation):
+                self.channel.send(Configured(generation, self._reconfigure(*descriptors)))
+            case Targets():
                 [descriptor] = descriptors
-                self.channel.send(Configured(generation, self._reconfigure(descriptor)))
+                self._retarget(descriptor)
             case Retire():
                 self.retire()
 
@@ -139,17 +153,28 @@ class Worker:
             self.segment.worker_set(self.slot, os.getpid(), WorkerState.READY)
         self.channel.send(Listening(tuple(self.servers)))
 
-    def _reconfigure(self, descriptor: int) -> str:
+    def _reconfigure(self, config_fd: int, roster_fd: int) -> str:
         """Serve new requests by the published configuration; what is wrong, and then all is as before."""
         try:
-            config = within_descriptors(published.read(descriptor))
-            self.plane.reconfigure(config)
+            config = within_descriptors(published.read(config_fd))
+            self.plane.reconfigure(config, roster.read(roster_fd))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            os.close(descriptor)
+            os.close(config_fd)
+            os.close(roster_fd)
         self.config = config
         return ""
+
+    def _retarget(self, descriptor: int) -> None:
+        """Send new calls to the servers of the roster; to those known until now, if it cannot be heeded."""
+        try:
+            self.plane.retarget(roster.read(descriptor))
+        except Exception as error:
+            print(f"fastgw: worker {self.slot}: error: its targets stay as they were: {type(error).__name__}: {error}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+        finally:
+            os.close(descriptor)
 
     # The end
 

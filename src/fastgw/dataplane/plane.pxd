@@ -15,6 +15,8 @@ cdef class Plane:
     cdef public object contexts
     cdef public set clients
     cdef public bint draining
+    cdef public object config
+    cdef public object roster
     cdef public list services
     cdef public Idempotency calls
     cdef public dict upstreams

@@ -4,6 +4,7 @@ One that goes hands its listening sockets on first: only when others are known t
 retire. A slot is a place in the segment, no number of a socket: one is used again when its worker is gone.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from msgspec import Struct
 from .._idempotency import recover as free_calls
 from .._segment import WORKERS, Segment, SegmentError
 from .._targets import forget_worker
-from ..channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
+from ..channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Targets, Unlisten
 from ..room import STEP, claim
 from ..states import WorkerState
 from .children import Child, Process, how_it_ended, orphan, say
@@ -33,7 +34,10 @@ class StartError(Exception):
 
 
 class Shared(Struct):
-    """What every child is started with; `generation` counts the configurations that have been published."""
+    """What every child is started with; `generation` counts the configurations that have been published.
+
+    `roster_fd` is the newest roster, -1 until the keeper has told one.
+    """
 
     segment: Segment
     config_fd: int
@@ -42,6 +46,13 @@ class Shared(Struct):
     drain_ms: int
     watchdog_ms: int
     generation: int = 0
+    roster_fd: int = -1
+
+    def take_roster(self, descriptor: int) -> None:
+        """It is the newest from now on."""
+        if self.roster_fd >= 0:
+            os.close(self.roster_fd)
+        self.roster_fd = descriptor
 
 
 class HandedWorker(Struct, frozen=True):
@@ -68,6 +79,7 @@ class Worker(Child):
         self.told: set[int] = set()  # what it has been told to accept on
         self.accepts: set[int] = set()  # what it has said that it accepts on
         self.generation = 0  # of the configuration that it was given last
+        self.astray = False  # it has not been sent the newest roster yet
         self.outdated = False  # to be replaced by a younger one
         self.leaving = False  # to be gone as soon as others accept on what it accepts on; then `kill_at` is set
 
@@ -185,6 +197,7 @@ class Workers:
                 else:
                     waits.append(worker.retry_at - now)
         self._assign()
+        self._guide()
         for worker in self.by_slot.values():
             if worker.kill_at and worker.process is not None:
                 if now >= worker.kill_at:
@@ -237,6 +250,9 @@ class Workers:
         finally:
             end.close()
         told = sorted(worker.told)
+        if shared.roster_fd >= 0:
+            channel.send(Targets(), [shared.roster_fd])
+        worker.astray = False
         channel.send(Listen(tuple(told)), self.listeners.descriptors(told))
         self.join(worker, channel)
 
@@ -244,6 +260,21 @@ class Workers:
         """Hear what the worker says."""
         worker.channel = channel
         self.events.attend(channel, lambda: self._hear(worker, channel))
+
+    def retarget(self, descriptor: int) -> None:
+        """Tell all of them the newest roster; one that does not listen just now gets the newest of then."""
+        self.shared.take_roster(descriptor)
+        for worker in self.by_slot.values():
+            worker.astray = True
+        self._guide()
+
+    def _guide(self) -> None:
+        if self.shared.roster_fd < 0:
+            return
+        for worker in self.by_slot.values():
+            if worker.astray and worker.channel is not None and not worker.channel.waiting:
+                worker.channel.send(Targets(), [self.shared.roster_fd])
+                worker.astray = False
 
     def _hear(self, worker: Worker, channel: Channel) -> None:
         try:
