@@ -34,7 +34,8 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> Iterator[Block]:
     """The blocks of code of a page."""
-    above, start, language, lines = "", 0, "", []
+    above, start, language = "", 0, ""
+    lines: list[str] = []
     for number, line in enumerate(page.read_text().splitlines(), 1):
         fence = _FENCE.fullmatch(line)
         if start and line == "```":
@@ -72,7 +73,8 @@ def links(page: Path) -> Iterator[tuple[int, str]]:
 
 def sections(page: Path) -> Iterator[tuple[str, str]]:
     """(heading, text) of every part of a page, blocks of code included; what stands before the first has none."""
-    heading, lines, inside = "", [], False
+    heading, inside = "", False
+    lines: list[str] = []
     for line in page.read_text().splitlines():
         inside ^= line.startswith("```")
         match = None if inside else _HEADING.fullmatch(line)

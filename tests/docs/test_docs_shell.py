@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import Pem
 from pages import PAGES, blocks
 from shell import CALLS, Call, parsed
 
@@ -31,7 +32,9 @@ def test_a_call_can_be_parsed(call: Call) -> None:
 @pytest.mark.parametrize(
     "call", [call for call in CALLS if call.arguments[:1] in (["serve"], ["check"])], ids=lambda call: call.name
 )
-def test_what_is_served_or_checked_is_right(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_served_or_checked_is_right(
+    call: Call, tmp_path: Path, pem: Pem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     served: list[Config] = []
 
     def run(config: Config, _: Source) -> int:
@@ -47,5 +50,9 @@ def test_what_is_served_or_checked_is_right(call: Call, tmp_path: Path, monkeypa
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     Path("fastgw.toml").write_text(file_of(call.block.page))
-    assert main([argument.replace("/etc/fastgw/", "") for argument in call.arguments]) == 0
+    arguments = [argument.replace("/etc/fastgw/", "") for argument in call.arguments]
+    for name in arguments:
+        if name.endswith(".pem"):
+            pem.put(tmp_path / name)
+    assert main(arguments) == 0
     assert len(served) == (call.arguments[0] == "serve")

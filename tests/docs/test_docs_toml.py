@@ -1,11 +1,11 @@
 """Every block of TOML in the manual is a configuration that loads."""
 
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Pem
 from pages import PAGES, Block, blocks
 
 from fastgw.config.load import load
@@ -51,38 +51,15 @@ def files_of(value: Any) -> set[str]:
     return {value} if isinstance(value, str) and value.endswith(".pem") else set()
 
 
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of its own signing, and its key."""
-    folder = tmp_path_factory.mktemp("pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=api.example.com", "-addext", "subjectAltName=DNS:api.example.com",
-         "-keyout", "key.pem", "-out", "certificate.pem"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    return folder / "certificate.pem", folder / "key.pem"
-
-
-def put_files(folder: Path, document: dict[str, Any], pem: tuple[Path, Path]) -> None:
-    """The files that a document names, in a folder: a relative name is of its own, an absolute one must be replaced."""
-    for name in files_of(document):
-        certificate, key = pem
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes((key if "key" in file.name else certificate).read_bytes())
-
-
 @pytest.mark.parametrize("block", TOML, ids=lambda block: block.name)
-def test_a_block_of_toml_loads(
-    block: Block, tmp_path: Path, pem: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_of_toml_loads(block: Block, tmp_path: Path, pem: Pem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = block.text.replace('"/etc/fastgw/', '"')
     assert block.mark in ("", "fragment"), block.mark
     if block.mark == "fragment":
         text = completed(text)
-    put_files(tmp_path, tomllib.loads(text), pem)
+    for name in files_of(tomllib.loads(text)):
+        pem.put(tmp_path / name)
     Path("fastgw.toml").write_text(text)
     for name in ("keys_file", "accounts_file"):
         if file := tomllib.loads(text).get("server", {}).get(name):
