@@ -6,8 +6,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import Pem
 from pages import PAGES, blocks
+from pem_files import Pem
 from shell import CALLS, Call, parsed
 
 from fastgw.cli import commands, main

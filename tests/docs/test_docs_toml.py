@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Pem
 from pages import PAGES, Block, blocks
+from pem_files import Pem
 
 from fastgw.config.load import load
 from fastgw.config.record_files import check_files
