@@ -30,9 +30,13 @@ class ChannelError(Exception):
 
 
 class Listen(Struct, frozen=True, tag=True):
-    """To a worker: accept on these sockets too; their descriptors come along, in this order. Answer: Listening."""
+    """To a worker: accept on these sockets too; their descriptors come along, in this order. Answer: Listening.
+
+    `doors` has for each the number of its listener in the configuration.
+    """
 
     listeners: tuple[int, ...]
+    doors: tuple[int, ...]
 
 
 class Unlisten(Struct, frozen=True, tag=True):

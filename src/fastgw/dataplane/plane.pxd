@@ -12,6 +12,7 @@ cdef class Plane:
     cdef public ResponseHead answer
     cdef public Wheel wheel
     cdef public Bounds bounds
+    cdef public object proxies
     cdef public object contexts
     cdef public set clients
     cdef public bint draining

@@ -7,6 +7,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from .._call import Proxies
 from .._core import Gate
 from .._http import ResponseHead
 from .._idempotency import Idempotency
@@ -22,6 +23,7 @@ from .tls import Contexts
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .doors import Newcomer
     from .idempotent import Nobody
     from .tls_transport import TlsTransport
 
@@ -48,8 +50,9 @@ class Plane:
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
+        self.proxies = Proxies(config.server.trusted_proxies)
         self.contexts = Contexts(config)  # of TLS, for connections that come
-        self.clients: set[Connection | Nobody | TlsTransport] = set()
+        self.clients: set[Connection | Nobody | Newcomer | TlsTransport] = set()
         self.draining = False
         self.config = config
         self.roster = initial(config)
@@ -104,6 +107,7 @@ class Plane:
         self.services = services(config, upstreams)
         self.contexts = contexts
         self.bounds = Bounds(config.server)
+        self.proxies = Proxies(config.server.trusted_proxies)  # connections keep those that they came by
         self.upstreams = upstreams
         self.config = config
         self.roster = roster

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from .children import Process, environment, how_it_ended, say
 from .events import SIGNALS, Events
+from .listeners import HandedSocket
 from .workers import HandedWorker, Shared
 
 HANDOVER_VERSION = 2
@@ -41,15 +42,16 @@ class Handover(Struct, frozen=True):
     lifeline: int
     lifeline_end: int
     lock: int
-    listeners: tuple[int, ...]
+    listeners: tuple[HandedSocket, ...]
     keeper: int
     workers: tuple[HandedWorker, ...]
 
     @property
     def descriptors(self) -> list[int]:
         return [
-            self.config_fd, self.lifeline, self.lifeline_end, self.lock, *self.listeners,
-            *([self.roster_fd] if self.roster_fd >= 0 else []), *(worker.channel for worker in self.workers),
+            self.config_fd, self.lifeline, self.lifeline_end, self.lock,
+            *([self.roster_fd] if self.roster_fd >= 0 else []),
+            *(listener.descriptor for listener in self.listeners), *(worker.channel for worker in self.workers),
         ]  # fmt: skip
 
 

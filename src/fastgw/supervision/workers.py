@@ -14,7 +14,19 @@ from msgspec import Struct
 from .._idempotency import recover as free_calls
 from .._segment import WORKERS, Segment, SegmentError
 from .._targets import forget_worker
-from ..channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Targets, Unlisten
+from ..channel import (
+    DESCRIPTORS_MAX,
+    Channel,
+    ChannelError,
+    Closed,
+    Configured,
+    Listen,
+    Listening,
+    Message,
+    Retire,
+    Targets,
+    Unlisten,
+)
 from ..room import STEP, claim
 from ..states import WorkerState
 from .children import Child, Process, how_it_ended, orphan, say
@@ -75,7 +87,7 @@ class Worker(Child):
     def __init__(self, slot: int, own: int) -> None:
         super().__init__(f"worker {slot}")
         self.slot = slot
-        self.own = own  # its listener, -1 when it is outdated
+        self.own = own  # its row of the listeners, -1 when it is outdated
         self.told: set[int] = set()  # what it has been told to accept on
         self.accepts: set[int] = set()  # what it has said that it accepts on
         self.generation = 0  # of the configuration that it was given last
@@ -249,12 +261,17 @@ class Workers:
             worker.process = Process.start("worker", arguments, inherited)
         finally:
             end.close()
-        told = sorted(worker.told)
         if shared.roster_fd >= 0:
             channel.send(Targets(), [shared.roster_fd])
         worker.astray = False
-        channel.send(Listen(tuple(told)), self.listeners.descriptors(told))
+        self._listen(channel, worker.told)
         self.join(worker, channel)
+
+    def _listen(self, channel: Channel, sockets: Iterable[int]) -> None:
+        numbers = sorted(sockets)
+        for first in range(0, len(numbers), DESCRIPTORS_MAX):
+            some = numbers[first : first + DESCRIPTORS_MAX]
+            channel.send(Listen(tuple(some), self.listeners.doors(some)), self.listeners.descriptors(some))
 
     def join(self, worker: Worker, channel: Channel) -> None:
         """Hear what the worker says."""
@@ -295,20 +312,20 @@ class Workers:
     # Who accepts on what
 
     def _wanted(self, worker: Worker) -> set[int]:
-        """What a worker that stays is to accept on: its own, and what is nobody's."""
+        """What a worker that stays is to accept on: its own, and what is nobody's or everybody's."""
         owned = {other.own for other in self.current if other is worker or not other.pausing}
-        return {worker.own} | self.listeners.shares(owned)
+        return self.listeners.wanted(worker.own, owned)
 
     def _assign(self) -> None:
         """Tell workers what to accept on; one that is to stop accepting, when others are known to do."""
         staying = [worker for worker in self.by_slot.values() if not worker.leaving]
         wanted = {worker.slot: self._wanted(worker) if worker.stays else set(worker.told) for worker in staying}
         if not self.current and staying:
-            wanted[staying[0].slot] = set(range(len(self.listeners.sockets)))
+            wanted[staying[0].slot] = self.listeners.numbers
         for worker in staying:
             if worker.channel is not None and (more := wanted[worker.slot] - worker.told):
                 worker.told |= more
-                worker.channel.send(Listen(tuple(sorted(more))), self.listeners.descriptors(sorted(more)))
+                self._listen(worker.channel, more)
         for worker in self.by_slot.values():
             if worker.kill_at or worker.channel is None:
                 continue
