@@ -23,9 +23,11 @@ from .calllog.views import LogSettings
 from .channel import Channel, Targets
 from .config.changes import ReloadReport
 from .config.load import Loaded
+from .control.loads import TableOfLoads
 from .control.server import AdminServer
 from .control.services import Services
 from .discovery.by_hand import ByHand
+from .discovery.desk import Desk
 from .discovery.discovery import Discovery
 from .dry_run import DryRun
 from .ledger.books import Books
@@ -73,6 +75,8 @@ class Keeper:
                 settings=self.settings,
                 reload=self.reload,
                 gate=self.gate,
+                upstreams=Desk(self.discovery),
+                loads=TableOfLoads(self.segment),
                 call_log=self.call_log,
             )
             self.admin = AdminServer(server.admin_address, services)

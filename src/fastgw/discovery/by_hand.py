@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..config.upstreams import parse_target
 from ..model import Target
-from .listing import url_of
+from ..roster import url_of
 
 FILE = "targets.json"
 
@@ -30,14 +30,14 @@ class _Said(Struct, frozen=True, omit_defaults=True):
 
 
 class ByHand:
-    """For any thread; what changes something is on the disk when it returns, or raises OSError and has changed nothing.
+    """What changes something is on the disk when it returns, or raises OSError and has changed nothing.
 
     A file that is broken is put aside, and said.
     """
 
     def __init__(self, state_dir: str) -> None:
         self.path = os.path.join(state_dir, FILE)
-        self._lock = threading.Lock()
+        self.changing = threading.Lock()  # to be held by who looks first and then changes
         self._said: dict[str, _Said] = {}
         try:
             with open(self.path, "rb") as file:
@@ -76,11 +76,10 @@ class ByHand:
         ))  # fmt: skip
 
     def _change(self, upstream: str, change: Any) -> None:
-        with self._lock:
-            after = {**self._said, upstream: change(self._said.get(upstream, _Said()))}
-            after = {name: said for name, said in after.items() if said.added or said.drained}
-            self._write(after)
-            self._said = after
+        after = {**self._said, upstream: change(self._said.get(upstream, _Said()))}
+        after = {name: said for name, said in after.items() if said.added or said.drained}
+        self._write(after)
+        self._said = after
 
     def _write(self, said: dict[str, _Said]) -> None:
         """Whole or not at all, whatever happens meanwhile."""

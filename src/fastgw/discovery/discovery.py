@@ -68,7 +68,7 @@ class Discovery:
         self._due = False
         self._changed = asyncio.Event()
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._known = Known(self._addresses_of, self._services_of)
+        self.known = Known(self._addresses_of, self._services_of)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True, name="discovery")
 
@@ -212,7 +212,7 @@ class Discovery:
         self.listed = {upstream.name: self._listed(upstream) for upstream in upstreams}
         self._mind_names()
         self.servers = {
-            upstream.name: servers(upstream, self.listed[upstream.name], self._known) for upstream in upstreams
+            upstream.name: servers(upstream, self.listed[upstream.name], self.known) for upstream in upstreams
         }
         made = {upstream.name: self._endpoints(upstream) for upstream in upstreams}
         self._mind_checks(made)
@@ -235,7 +235,7 @@ class Discovery:
     def _mind_names(self) -> None:
         """Ask for the names that matter, and no others; SRV records bring further ones."""
         everything = [each for targets in self.listed.values() for each in targets]
-        hosts, services = names_in(everything, self._known)
+        hosts, services = names_in(everything, self.known)
         for name in self.hosts.keys() - hosts:
             self.hosts.pop(name).stop()
         for name in self.services.keys() - services:
@@ -267,7 +267,7 @@ class Discovery:
     def _heard_of(self, upstream: Upstream) -> bool:
         """Whether its file has been read, and there is an answer about each of its names."""
         file = self.files.get(upstream.targets_file)
-        hosts, services = names_in(self.listed[upstream.name], self._known)
+        hosts, services = names_in(self.listed[upstream.name], self.known)
         return (
             (file is None or file.targets is not None)
             and all(self._addresses_of(name) for name in hosts)
@@ -315,7 +315,8 @@ class Discovery:
             if upstream.targets_file != file.path:
                 continue
             if file.problem:
-                stay = "its targets stay as they were" if file.targets is not None else "there are no targets of it yet"
+                known = file.targets is not None or upstream.name in self._inherited
+                stay = "its targets stay as they were" if known else "it has no targets by it until that is put right"
                 say(f"error: upstream {upstream.name}: {file.problem}; {stay}")
             else:
                 count = len(file.targets or ())
@@ -343,7 +344,7 @@ class Discovery:
 
     def _users_of(self, name: str) -> Iterator[str]:
         for upstream, targets in self.listed.items():
-            hosts, services = names_in(targets, self._known)
+            hosts, services = names_in(targets, self.known)
             if name in hosts | services:
                 yield upstream
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ..addresses import join_listen
 from ..model import Target, Upstream
-from ..roster import Endpoint, endpoint, is_address
+from ..roster import Endpoint, endpoint, is_address, name_of
 from .resolver import Addresses, Services
 
 WEIGHT_MAX = 1_000
@@ -41,20 +41,6 @@ class Known:
     ) -> None:
         self.addresses = addresses
         self.services = services
-
-
-def name_of(target: Target) -> str:
-    """What a target is called, unique within its upstream: "10.0.0.1:9000", "unix:/run/app.sock", or SRV's own name."""
-    if target.socket:
-        return f"unix:{target.socket}"
-    return target.host if target.srv else join_listen(target.host, target.port)
-
-
-def url_of(target: Target) -> str:
-    """A target as people write it."""
-    if target.socket:
-        return f"unix:{target.socket}"
-    return f"{'srv+' if target.srv else ''}{'https' if target.tls else 'http'}://{target.authority}"
 
 
 def listed(

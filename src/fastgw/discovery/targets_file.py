@@ -6,7 +6,7 @@ import os
 from ..config.fields import HoldsSecretError, show
 from ..config.upstreams import parse_target
 from ..model import Target
-from .listing import name_of
+from ..roster import name_of
 
 LOOK_S = 0.25  # between looks; what has changed is read when it has stayed so from one to the next
 SIZE_MAX = 4 << 20  # bytes; some 60,000 targets
