@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from . import addresses, units
+from . import addresses, memory, units
 
 Kind = Literal[
     "address",
@@ -252,6 +252,10 @@ def _default_workers(_: Environ) -> int:
     return min(max(available, 1), 64)
 
 
+def _default_memory_max(_: Environ) -> int:
+    return min(max(memory.available_bytes() * 3 // 4, 64 * _MIB), _TIB)
+
+
 def _default_state_dir(environ: Environ) -> str:
     """The XDG Base Directory Specification, which has a relative XDG_STATE_HOME ignored."""
     if os.geteuid() == 0:
@@ -283,6 +287,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How long SIGTERM waits for requests in flight before it cuts them."),
     Setting("watchdog_timeout", "Server", "duration", 10 * _SECOND, _SECOND, _HOUR, True,
             "How long a worker or the keeper may do nothing at all before it is killed and replaced.", zero="off"),
+    Setting("memory_max", "Server", "size", _default_memory_max, 64 * _MIB, _TIB, True,
+            "Memory that all workers together may take; short of it, they close idle connections, then refuse calls.",
+            zero="no limit", default_help="three quarters of what the machine or its control group has"),
     Setting("keys_file", "Server", "file", "", 0, 0, True,
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
@@ -307,6 +314,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Most headers of a request; more get 431."),
     Setting("body_max", "Requests", "size", 64 * _MIB, 1, _TIB, True,
             "Longest request body; a longer one gets 413.", zero="no limit"),
+    Setting("body_min_rate", "Requests", "size", 512, 1, _GIB, True,
+            "Fewest bytes a second of a body that takes longer than body_timeout; a slower one gets 408.", zero="off"),
     Setting("connections_max", "Requests", "integer", 20_000, 1, 1_000_000, True,
             "Client connections that one worker keeps open."),
     Setting("key_header", "Requests", "header-name", "", 0, 0, True,
@@ -371,6 +380,7 @@ class Server(Struct, frozen=True, kw_only=True):
     segment_dir: str
     drain_timeout_ms: int
     watchdog_timeout_ms: int
+    memory_max_bytes: int
     keys_file: str
     accounts_file: str
     trusted_proxies: tuple[str, ...]
@@ -382,6 +392,7 @@ class Server(Struct, frozen=True, kw_only=True):
     head_max_bytes: int
     headers_max: int
     body_max_bytes: int
+    body_min_rate_bytes: int
     connections_max: int
     key_header: str
     head_timeout_ms: int
