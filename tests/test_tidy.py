@@ -43,9 +43,8 @@ GROUPS = {
     READING: {"config"},
     VALUES: {"model", "published", "roster", "rows"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
-        "_wire",
-        "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
+        "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
+        "_targets", "_wire", "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
         "channel",
     },
 }  # fmt: skip

@@ -7,7 +7,7 @@ from ..settings import Server
 
 
 class Bounds:
-    """Bytes, connections and milliseconds; `total_ms` 0 is none."""
+    """Bytes, connections and milliseconds; `total_ms` and `tunnel_idle_ms` 0 are none."""
 
     def __init__(self, server: Server) -> None:
         self.url_max = server.url_max_bytes
@@ -21,4 +21,5 @@ class Bounds:
         self.first_byte_ms = server.first_byte_timeout_ms
         self.stream_ms = server.stream_timeout_ms
         self.total_ms = server.total_timeout_ms
+        self.tunnel_idle_ms = server.tunnel_idle_timeout_ms
         self.hold_ms = server.hold_timeout_ms

@@ -47,6 +47,7 @@ cdef enum flag_t:
     FLAG_EXPECT_OTHER = 16
     FLAG_DATE = 32
     FLAG_NOMINATED = 64
+    FLAG_UPGRADE = 128          # Connection: upgrade
 
 cdef enum method_t:
     METHOD_OTHER = 0
@@ -218,6 +219,8 @@ cdef inline bint _connection(head_t* h, const char* value, size_t n) noexcept no
             h.flags |= FLAG_CLOSE
         elif equals(value + start, i - start, b"keep-alive"):
             h.flags |= FLAG_KEEP_ALIVE
+        elif equals(value + start, i - start, b"upgrade"):
+            h.flags |= FLAG_UPGRADE         # that field is hop-by-hop anyway
         else:
             h.flags |= FLAG_NOMINATED
     return True
