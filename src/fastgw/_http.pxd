@@ -34,7 +34,9 @@ cdef class ResponseHead:
     cdef readonly bint chunked
     cdef readonly bint keep_alive
     cdef readonly bint dated
+    cdef readonly int idle_s
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cdef int _idle_s(self) noexcept
     cpdef long long take_cost(self, bytes name, long long unit_price)
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end)
 

@@ -8,10 +8,10 @@ from libc.string cimport memcmp, memset
 from fastgw.kernels.amount cimport amount_nanos, amount_of_units
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
-    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_UPGRADE,
-    KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER, KIND_REQUEST_ID,
-    KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT, SCAN_FIELDS, SCAN_ODD,
-    SCAN_PLAIN, field_t, head_end, path_climbs, request_scan, response_scan,
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_KEEP_FOR, FLAG_UPGRADE,
+    KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEEP_ALIVE, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER,
+    KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
+    SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, keep_alive_s, path_climbs, request_scan, response_scan,
 )
 from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport put_bytes, put_hex
@@ -181,7 +181,21 @@ cdef class ResponseHead:
         self.chunked = flags & FLAG_CHUNKED != 0
         self.keep_alive = flags & FLAG_CLOSE == 0 and self.h.minor == 1
         self.dated = flags & FLAG_DATE != 0
+        self.idle_s = self._idle_s() if flags & FLAG_KEEP_FOR else -1
         return result
+
+    cdef int _idle_s(self) noexcept:
+        """Seconds by `Keep-Alive: timeout=5` (RFC 2068 §19.7.1), -1 when no such field says so."""
+        cdef uint32_t i
+        cdef field_t* f
+        cdef int found
+        for i in range(self.h.fields):
+            f = &self.h.field[i]
+            if f.kind == KIND_KEEP_ALIVE:
+                found = keep_alive_s(self.at + f.value, f.end - f.value)
+                if found >= 0:
+                    return found
+        return -1
 
     cpdef long long take_cost(self, bytes name, long long unit_price):
         """Nanos that the field `name` (lower case) says the call has cost, and leave the field out of `render`.

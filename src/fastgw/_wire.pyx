@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Sends what a socket takes at once: the one system call that the compiled side makes past the event loop.
+"""Sends what a socket takes at once, and looks whether anything has come: what is asked of it past the event loop.
 
 A transport's own `write` goes through a queue that is nearly always empty. What makes this safe is the caller's to
 keep: the descriptor is that of a transport whose `connection_lost` has not been called, and nothing waits in its
@@ -11,7 +11,9 @@ from libc.errno cimport EAGAIN, EINTR, errno
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_DONTWAIT
     int MSG_NOSIGNAL
+    int MSG_PEEK
     Py_ssize_t send(int descriptor, const void* data, size_t length, int flags)
+    Py_ssize_t recv(int descriptor, void* data, size_t length, int flags)
 
 
 cpdef Py_ssize_t send_now(int descriptor, bytes data):
@@ -25,3 +27,9 @@ cpdef Py_ssize_t send_now(int descriptor, bytes data):
             return 0
         if errno != EINTR:
             return -1
+
+
+cpdef bint is_quiet(int descriptor):
+    """Whether neither a byte nor an end has come on a socket, and is not read yet."""
+    cdef char byte
+    return recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and (errno == EAGAIN or errno == EINTR)

@@ -78,13 +78,15 @@ class HealthCheck(Struct, frozen=True):
 
 class UpstreamTls(Struct, frozen=True):
     """How HTTPS targets are verified: by the CAs of the file `ca`, or of the system; `server_name` stands for the
-    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own."""
+    target's own in SNI and in the certificate. `certificate` and `key` are files of the gateway's own. `stamp` tells
+    one state of the files from another."""
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
     server_name: str = ""
     verify: bool = True
+    stamp: str = ""
 
 
 class Upstream(Struct, frozen=True):

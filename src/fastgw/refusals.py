@@ -52,6 +52,7 @@ class Refusal(IntEnum):
     IDEMPOTENCY_IN_FLIGHT = 30
     IDEMPOTENCY_MISMATCH = 31
     IDEMPOTENCY_NO_ANSWER = 32
+    UPSTREAM_UNTRUSTED = 33
 
 
 class Number(IntEnum):
@@ -247,6 +248,14 @@ TABLE: dict[Refusal, Row] = {
         _UPSTREAM,
         retryable=True,
         retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_UNTRUSTED: Row(
+        502,
+        "Upstream not trusted",
+        "The service behind the gateway could not prove that it is the right one; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=10,
     ),
     Refusal.UPSTREAM_CONNECT_TIMEOUT: Row(
         504,

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from . import published
+from . import published, upstream_tls
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
 from .config.changes import ReloadReport, reload_report
@@ -151,7 +151,8 @@ class Reloading:
     def _fingerprint(self) -> Print:
         """Time, inode and size of each file that the configuration is read from."""
         server = self._loaded.config.server
-        files = (self._source.config_file, server.keys_file, server.accounts_file)
+        files = [self._source.config_file, server.keys_file, server.accounts_file]
+        files += [file for upstream in self._loaded.config.upstreams for file in upstream_tls.files(upstream.tls)]
         prints: list[tuple[int, int, int] | None] = []
         for file in files:
             try:

@@ -305,7 +305,7 @@ SETTINGS: tuple[Setting, ...] = (
     _timeout("first_byte_timeout", 600 * _SECOND, "Longest wait for the first byte of an upstream's answer."),
     _timeout("stream_timeout", 600 * _SECOND, "Longest pause inside an upstream's answer."),
     _timeout("total_timeout", 0, "Longest time for a whole call, answer included.", zero="off"),
-    _timeout("tunnel_idle_timeout", 3_600 * _SECOND, "How long a WebSocket, or another upgraded connection, may be silent.",
+    _timeout("tunnel_idle_timeout", _HOUR, "How long a WebSocket, or another upgraded connection, may be silent.",
              zero="off"),
     Setting("hold_timeout", "Timeouts", "duration", 15 * 60 * _SECOND, _SECOND, 24 * _HOUR, True,
             "Longest time that a call may hold money; it is ended then. Not for tunnels, which pay as they go."),

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import trustme
 from config_files import Accept
 from msgspec.structs import fields
 
@@ -17,6 +18,8 @@ READERS = sorted(Path(fastgw.config.__file__).parent.glob("*.py"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 ROWS = [pytest.param(table, row, id=f"{table.name}.{row.name}") for table in TABLES for row in table.rows]
 ENVIRON = {"PROVIDER_KEY": "sk-provider"}
+AUTHORITY = trustme.CA()
+ISSUED = AUTHORITY.issue_cert("api.example.com")
 
 
 def written(table: Table, values: dict[str, str]) -> str:
@@ -52,8 +55,10 @@ def beside(table: Table, row: Row) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path) -> None:
-    for name in ("ca.pem", "fullchain.pem", "privkey.pem"):
-        (tmp_path / name).write_text("")
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
+    for certificate, key in (("fullchain.pem", "privkey.pem"), ("gateway.pem", "gateway-key.pem")):
+        (tmp_path / certificate).write_bytes(ISSUED.cert_chain_pems[0].bytes())
+        (tmp_path / key).write_bytes(ISSUED.private_key_pem.bytes())
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)

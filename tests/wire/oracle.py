@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -155,11 +156,13 @@ def echo(talk: Talk) -> None:
 
 
 class Oracle:
-    """An upstream on a port of its own, one thread per connection."""
+    """An upstream on a port of its own, or on `listener`, one thread per connection; over TLS with a `context`."""
 
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port: int = self.listener.getsockname()[1]
+    def __init__(self, context: ssl.SSLContext | None = None, listener: socket.socket | None = None) -> None:
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port: int = self.listener.getsockname()[1] if self.listener.family == socket.AF_INET else 0
+        self.context = context
+        self.refused: list[str] = []  # handshakes that came to nothing, and why
         self.arrivals: list[Arrival] = []
         self.connections = 0
         self.scripts: dict[str, Script] = {}
@@ -169,6 +172,12 @@ class Oracle:
 
     def close(self) -> None:
         self.listener.close()
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @contextlib.contextmanager
     def script(self, script: Script) -> Iterator[str]:
@@ -204,10 +213,21 @@ class Oracle:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._serve, args=(peer, self.connections), daemon=True).start()
+            threading.Thread(target=self._begin, args=(peer, self.connections), daemon=True).start()
+
+    def _begin(self, peer: socket.socket, number: int) -> None:
+        if peer.family == socket.AF_INET:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.context is not None:
+            try:
+                peer = self.context.wrap_socket(peer, server_side=True)
+            except OSError as error:
+                self.refused.append(str(error))
+                peer.close()
+                return
+        self._serve(peer, number)
 
     def _serve(self, peer: socket.socket, number: int) -> None:
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         buffer = bytearray()
         with peer, contextlib.suppress(OSError):
             while True:

@@ -66,15 +66,16 @@ class Host:
 
     def __init__(self, gateway: Gateway, text: str, directory: Path, path: Path | None = None, slot: int = 1) -> None:
         self.directory = directory
+        self.errors = directory / "host-stderr"
         self.texts = 0
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
         if path is not None:
             environ["PYTHONPATH"] = str(path)
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, self.errors.open("wb") as errors:
             self.port: int = listener.getsockname()[1]
             self.process = subprocess.Popen(
                 [sys.executable, HOST, gateway.segment.path, str(slot), str(listener.fileno()), self._file(text)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, cwd=directory, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environ, cwd=directory, text=True,
                 pass_fds=(listener.fileno(),),
             )  # fmt: skip
         self._answered("ok")
@@ -95,12 +96,16 @@ class Host:
     def _answered(self, expected: str) -> None:
         assert self.process.stdout is not None
         answer = self.process.stdout.readline()
-        assert answer.startswith(expected), answer
+        assert answer.startswith(expected), answer + self.errors.read_text()
 
     def reconfigure(self, text: str, answer: str = "ok") -> None:
         """Go over to another configuration; it has been done, or refused, when this returns."""
+        self.tell(self._file(text), answer)
+
+    def tell(self, line: str, answer: str = "ok") -> None:
+        """What else plane_host.py understands; it has been done when this returns."""
         assert self.process.stdin is not None
-        print(self._file(text), file=self.process.stdin, flush=True)
+        print(line, file=self.process.stdin, flush=True)
         self._answered(answer)
 
     def kill(self) -> None:

@@ -13,7 +13,7 @@ from ..settings import BY_NAME, SETTINGS
 from .fields import show
 
 NAMES_SHOWN = 10  # of routes, plans and upstreams; of accounts and keys, which may be millions, none
-_HIDDEN = ("set_headers", "targets", "prices")  # credentials, or too long for a line
+_HIDDEN = ("set_headers", "targets", "prices", "tls")  # credentials, or too long for a line
 _SUFFIXES = ("_nanos", "_ms", "_s")
 _WRITTEN = {
     "day_quota": "requests_per_day",

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
-from .. import addresses
+from msgspec.structs import replace
+
+from .. import addresses, upstream_tls
 from ..model import Ejection, HealthCheck, Target, Upstream, UpstreamTls
 from ..settings import TOKEN
 from .fields import (
@@ -29,9 +31,10 @@ def read_upstream(report: Report, index: int, raw: Any) -> Upstream:
     """One table of [[upstreams]], problems going to `report`."""
     path: Path = ("upstreams", index)
     fields = Fields(report, path, raw, UPSTREAMS.names)
+    targets = _targets(fields)
     upstream = Upstream(
         name=fields.require("name", parse_slug, ""),
-        targets=_targets(fields),
+        targets=targets,
         targets_file=fields.file("targets_file"),
         balance=fields.take("balance", one_of("round_robin", "least_connections", "latency", "hash"), DEFAULT.balance),
         hash_by=fields.take("hash_by", _hash_by, DEFAULT.hash_by),
@@ -47,7 +50,7 @@ def read_upstream(report: Report, index: int, raw: Any) -> Upstream:
         else DEFAULT.retry_on,
         ejection=_ejection(fields),
         health=_health(fields),
-        tls=_tls(fields),
+        tls=_tls(fields, any(target.tls for target in targets)),
     )
     if fields.is_table and fields.raw.get("targets", []) == [] and not upstream.targets_file:
         rule = 'needs at least one target, like ["http://127.0.0.1:9001"], or a targets_file'
@@ -130,7 +133,8 @@ def _health_path(value: Any) -> str:
     raise ValueError('must be a path, like "/healthz"')
 
 
-def _tls(fields: Fields) -> UpstreamTls:
+def _tls(fields: Fields, needed: bool) -> UpstreamTls:
+    """How HTTPS targets are verified; its files are looked into where something is said of them, or `needed`."""
     raw: dict[str, Any] = fields.take("tls", parse_table, {})
     path = (*fields.path, "tls")
     inner = Fields(fields.report, path, raw, TLS.names)
@@ -144,6 +148,15 @@ def _tls(fields: Fields) -> UpstreamTls:
     if bool(tls.certificate) != bool(tls.key):
         missing, there = ("key", "certificate") if tls.certificate else ("certificate", "key")
         fields.report.refuse((*path, there), f"needs a {missing} beside it")
+        return tls
+    if tls.ca and not tls.verify:
+        fields.report.refuse((*path, "ca"), "has a meaning with verify = true alone", raw["ca"])
+    try:
+        if needed or raw:
+            upstream_tls.context(tls)
+        return replace(tls, stamp=upstream_tls.stamp(tls))
+    except upstream_tls.TlsFileError as error:
+        fields.report.refuse((*path, error.field), str(error), getattr(tls, error.field) or None)
     return tls
 
 

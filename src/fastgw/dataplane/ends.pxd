@@ -29,6 +29,7 @@ cdef class ClientEnd(End):
 cdef class UpstreamEnd(End):
     cdef public bint reused
     cdef public bint held
+    cdef public long long idle_ms
     cpdef hold_input(self, bint held)
     cpdef expect(self, long long within_ms)
     cpdef give_back(self, bint reusable)

@@ -91,10 +91,11 @@ class ClientEnd(End):
 
 class UpstreamEnd(End):
     """A connection to a target, lent to one exchange at a time; `reused` when it has served another before; `held`
-    while its answer is not read."""
+    while its answer is not read; `idle_ms` how long it may lie idle by what the target has said, -1 when it has not."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.idle_ms = -1
         self.reused = False
         self.held = False
 

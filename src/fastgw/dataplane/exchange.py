@@ -269,6 +269,8 @@ class Exchange:
         """How the body of this answer is framed, for the upstream and for the client (RFC 9112 §6.3)."""
         answer = self.plane.answer
         self.reusable = answer.keep_alive
+        if answer.idle_s >= 0 and self.upstream is not None:
+            self.upstream.idle_ms = max(0, answer.idle_s - 1) * 1000  # it must not end as the next request is sent
         if self.ticket.head_method or status == 204 or status == 304:
             self.framing = FRAMING_NONE
             return

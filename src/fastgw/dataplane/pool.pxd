@@ -1,4 +1,5 @@
 from fastgw._core cimport Gate
+from fastgw._wire cimport is_quiet
 from fastgw.dataplane.ends cimport Lender, UpstreamEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
@@ -11,6 +12,8 @@ cdef class UpstreamConnection(UpstreamEnd):
     cdef public Exchange exchange
     cdef public object connecting
     cdef public bint closed
+    cdef public long long idle_since
+    cpdef bint is_usable(self)
     cpdef close(self)
 
 
@@ -18,6 +21,7 @@ cdef class Pool(Lender):
     cdef public Plane plane
     cdef public Gate gate
     cdef public object target
+    cdef public object connector
     cdef public list idle
     cdef public Py_ssize_t open
     cdef public Py_ssize_t most

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from .._wire import is_quiet
 from ..model import Target
 from ..refusals import Refusal
 from ..settings import Server
+from .connecting import Connector, refusal_of
 from .ends import Lender, UpstreamEnd
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class UpstreamConnection(UpstreamEnd):
         self.exchange: Exchange | None = exchange
         self.connecting: Any = None
         self.closed = False
+        self.idle_since = 0  # the tick
 
     # asyncio.Protocol
 
@@ -47,7 +50,9 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.answer_ended()
         return False  # whatever it still wants to read, the exchange has no use for it
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and self.secured:
+            self.pool.connector.lost(error)
         self.pool.gate.count(0, -1, 0)
         self.descriptor = -1
         self.closed = True
@@ -89,14 +94,27 @@ class UpstreamConnection(UpstreamEnd):
             self.exchange.upstream_late()
 
     def give_back(self, reusable: bool) -> None:
+        pool = self.pool
         self.exchange = None
-        if reusable and self.descriptor >= 0 and not self.closed and not self.pool.closed:
-            self.reused = True
+        idle_ms = pool.idle_ms if self.idle_ms < 0 else min(self.idle_ms, pool.idle_ms)
+        # What is not all written is not all read, and the next request would wait behind it.
+        if reusable and self.descriptor >= 0 and self.writable and idle_ms and not self.closed and not pool.closed:
+            if not self.reused:
+                self.reused = True
+                pool.connector.settled(self.transport)
             self.hold_input(False)  # the next exchange must hear its answer, and the pool the end of the connection
-            self.pool.idle.append(self)
-            self.pool.plane.wheel.arm(self, self.pool.idle_ms)
+            self.idle_since = pool.plane.wheel.tick
+            pool.idle.append(self)
+            pool.plane.wheel.arm(self, idle_ms)
         else:
             self.close()
+
+    def is_usable(self) -> bool:
+        """Whether it has neither ended nor said anything while it was idle, as far as this machine has heard."""
+        if self.closed or self.transport.is_closing():
+            return False
+        # Where it has just been used the event loop would know. It takes requests and ends in the order of its own.
+        return self.idle_since == self.pool.plane.wheel.tick or is_quiet(self.descriptor)
 
     def close(self) -> None:
         """Cut it: what is still to be written or read is of no use to anybody."""
@@ -113,8 +131,9 @@ class UpstreamConnection(UpstreamEnd):
 class Pool(Lender):
     """The connections of one worker to one target. `open` counts those made or being made."""
 
-    def __init__(self, plane: Plane, target: Target, number: int, server: Server) -> None:
+    def __init__(self, plane: Plane, target: Target, number: int, server: Server, connector: Connector) -> None:
         super().__init__(number, b"Host: %b\r\n" % target.authority.encode())
+        self.connector = connector
         self.plane = plane
         self.gate = plane.gate
         self.target = target
@@ -133,9 +152,10 @@ class Pool(Lender):
     def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
         while self.idle and not fresh:
             connection = self.idle.pop()
-            if not connection.closed and not connection.transport.is_closing():
+            if connection.is_usable():
                 connection.exchange = exchange
                 return connection
+            connection.close()
         if self.open >= self.most:
             exchange.unserved(Refusal.OVERLOADED)
             return None
@@ -151,12 +171,12 @@ class Pool(Lender):
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
             factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.plane.loop.create_connection(factory, self.target.host, self.target.port)
+            await self.connector.connect(factory, self.connect_ms)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
-        except OSError:
-            pass
+        except OSError as error:
+            refusal = refusal_of(error)
         connection.closed = True
         connection.deadline = 0
         self.open -= 1

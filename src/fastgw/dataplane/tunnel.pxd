@@ -63,6 +63,7 @@ cdef class Tunnel(Timed):
     @cython.locals(other=TunnelEnd)
     cpdef bint half_closed(self, TunnelEnd end)
     cpdef lost(self, TunnelEnd end)
+    cpdef leave(self)
     cpdef _cut(self, int verdict)
     cpdef drain(self)
     cpdef _close(self, int verdict, int code, bytes reason)

@@ -86,8 +86,9 @@ class TunnelEnd(End):
     def connection_lost(self, error: Exception | None) -> None:
         self.descriptor = -1
         self.gone = True
-        self.former.connection_lost(error)
         self.tunnel.lost(self)
+        self.former.connection_lost(error)
+        self.tunnel.leave()
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -220,6 +221,9 @@ class Tunnel(Timed):
         if not self.closing:
             gone = Refusal.CLIENT_GONE if end is self.client else Refusal.UPSTREAM_FAILED
             self._cut(0 if end.other.ended else gone)
+
+    def leave(self) -> None:
+        """Whoever lent the connections may know, once both are gone."""
         if self.client.gone and self.upstream.gone:
             self.deadline = 0
             self.upgrade.leave()

@@ -47,7 +47,8 @@ cdef enum flag_t:
     FLAG_EXPECT_OTHER = 16
     FLAG_DATE = 32
     FLAG_NOMINATED = 64
-    FLAG_UPGRADE = 128          # Connection: upgrade
+    FLAG_KEEP_FOR = 128         # a Keep-Alive field
+    FLAG_UPGRADE = 256          # Connection: upgrade
 
 cdef enum method_t:
     METHOD_OTHER = 0
@@ -196,6 +197,27 @@ cdef inline bint _digits(const char* data, size_t n, int64_t* value) noexcept no
     return True
 
 
+cdef inline int keep_alive_s(const char* value, size_t n) noexcept nogil:
+    """Seconds of the parameter `timeout` of a Keep-Alive field, at most a day; -1 without a well-formed one."""
+    cdef size_t i = 0
+    cdef size_t start, stop
+    cdef int64_t found = 0
+    while i < n:
+        while i < n and (value[i] == 32 or value[i] == 9 or value[i] == 44):
+            i += 1
+        start = i
+        while i < n and value[i] != 44:
+            i += 1
+        stop = i
+        while stop > start and (value[stop - 1] == 32 or value[stop - 1] == 9):
+            stop -= 1
+        if stop - start > 8 and same_lower(value + start, b"timeout=", 8):
+            if not _digits(value + start + 8, stop - start - 8, &found):
+                return -1
+            return <int>found if found < 86400 else 86400
+    return -1
+
+
 cdef inline bint _connection(head_t* h, const char* value, size_t n) noexcept nogil:
     """Note what a Connection field says; false when it is not a list of tokens."""
     cdef size_t i = 0
@@ -329,6 +351,8 @@ cdef inline bint _meaning(head_t* h, const field_t* f, const char* data) noexcep
         h.flags |= FLAG_EXPECT_CONTINUE if equals(value, n, b"100-continue") else FLAG_EXPECT_OTHER
     elif f.kind == KIND_DATE:
         h.flags |= FLAG_DATE
+    elif f.kind == KIND_KEEP_ALIVE:
+        h.flags |= FLAG_KEEP_FOR
     return True
 
 
