@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 MODES = ("402", "429", "401", "proxy")
 COLUMNS = ("fresh", "repeated", "get")
+HANDSHAKE = "handshake"  # a refusal for want of money on a connection of its own, after a full handshake
 
 CONNECTIONS = 64
 PATH = "/v1/chat/completions"
@@ -85,7 +86,7 @@ def refusal_answer(mode: str) -> bytes:
 
 
 def status_of(mode: str) -> int:
-    return 200 if mode == "proxy" else int(mode)
+    return {"proxy": 200, HANDSHAKE: 402}.get(mode) or int(mode)
 
 
 def key_text(number: int) -> str:
@@ -103,16 +104,22 @@ def keys(population: int) -> Iterator[tuple[str, str]]:
 @dataclass(frozen=True)
 class Case:
     """One cell of the table. ``population`` is the number of keys loaded, ``spread`` whether random ones are
-    used."""
+    used, ``secure`` whether it is asked over TLS."""
 
     mode: str
     column: str
     population: int = 10
     spread: bool = False
+    secure: bool = False
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.secure else "http"
 
     @property
     def name(self) -> str:
-        return f"{self.mode} {self.column}" + (f" {self.population:,} keys" if self.spread else "")
+        scheme = "TLS " if self.secure else ""
+        return f"{scheme}{self.mode} {self.column}" + (f" {self.population:,} keys" if self.spread else "")
 
     def key_range(self) -> tuple[int, int, int]:
         """First number, step and count of the keys that this case uses."""

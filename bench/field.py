@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cases import UPSTREAM_ANSWER, Case
+from cases import HANDSHAKE, UPSTREAM_ANSWER, Case
 from load import probe
 from peers import Launch, Peer, Site
 from processes import READY_TIMEOUT_S, Process, compile_c, free_port
@@ -40,8 +40,11 @@ class Contender:
     process: Process
     ready_s: float
 
+    def decides(self, mode: str) -> bool:
+        return ("402" if mode == HANDSHAKE else mode) in self.launch.ports
+
     def port(self, mode: str) -> int:
-        return self.launch.ports[mode]
+        return self.launch.ports["402" if mode == HANDSHAKE else mode]
 
 
 class Field:
@@ -69,25 +72,34 @@ class Field:
         process.wait_ready({port})
         return Upstream(process, port, count_file)
 
-    def start(self, peer: Peer, population: int = 10, workers: int = 1, cpus: set[int] | None = None) -> Contender:
-        """Start one peer; the caller ends ``process``, at the latest the field does. Raises RuntimeError with
-        its log."""
+    def start(
+        self,
+        peer: Peer,
+        population: int = 10,
+        workers: int = 1,
+        cpus: set[int] | None = None,
+        certificate: Path | None = None,
+    ) -> Contender:
+        """Start one peer, over TLS where there is a ``certificate`` (with its key in the same file); the caller ends
+        ``process``, at the latest the field does. Raises RuntimeError with its log."""
         self._starts += 1
         directory = self.directory / f"{self._starts:03d}-{peer.name}"
         memory_directory = self._memory_directory / f"{self._starts:03d}"
         for made in (directory, memory_directory):
             made.mkdir()
-        site = Site(directory, memory_directory, self.upstream.port, self.floor_program, population, workers)
+        site = Site(
+            directory, memory_directory, self.upstream.port, self.floor_program, population, workers, certificate
+        )
         launch = peer.prepare(site)
         process = Process(launch.argv, cpus or {SERVER_CPU}, directory / "log", launch.env, directory)
         self._stack.enter_context(process)
         began = time.monotonic()
         process.wait_ready(set(launch.ports.values()))
-        _wait_loaded(process, launch)
+        _wait_loaded(process, launch, secure=certificate is not None)
         return Contender(peer, launch, process, time.monotonic() - began)
 
 
-def _wait_loaded(process: Process, launch: Launch) -> None:
+def _wait_loaded(process: Process, launch: Launch, secure: bool) -> None:
     """Until the key that was written last decides as it should: a port may accept before the keys are loaded.
 
     Raises RuntimeError, with the process's log, when that does not happen.
@@ -96,7 +108,7 @@ def _wait_loaded(process: Process, launch: Launch) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:
-            probe(Case(mode, "fresh"), launch.ports[mode])
+            probe(Case(mode, "fresh", secure=secure), launch.ports[mode])
             return
         except (RuntimeError, OSError) as error:
             if time.monotonic() > deadline or not process.alive():

@@ -5,10 +5,12 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cases import CONNECTIONS, UPSTREAM_BODY, Case, status_of
+from cases import CONNECTIONS, HANDSHAKE, UPSTREAM_BODY, Case, status_of
+from handshakes import insecure
 
 HERE = Path(__file__).parent
 PROBE_TIMEOUT_S = 10.0
@@ -37,12 +39,15 @@ def _bounded(argv: list[str], seconds: float) -> subprocess.CompletedProcess[str
 def run_wrk(
     case: Case, port: int, seconds: float, run: int, cpu: int, directory: Path, tally: bool = False
 ) -> WrkResult:
-    """One thread of wrk over 64 kept-alive connections. Raises RuntimeError when wrk fails."""
+    """One thread of wrk over 64 kept-alive connections, or, where the case asks for them, new connections one after
+    the other. Raises RuntimeError when the generator fails."""
+    if case.mode == HANDSHAKE:
+        return _run_handshakes(case, port, seconds, run, cpu, directory)
     template = directory / f"template-{port}"
     template.write_bytes(case.template(port, run))
     first, step, count = case.key_range()
     argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
-    argv += ["-s", str(HERE / "wrk_request.lua"), f"http://127.0.0.1:{port}", "--", str(template)]
+    argv += ["-s", str(HERE / "wrk_request.lua"), f"{case.scheme}://127.0.0.1:{port}", "--", str(template)]
     argv += [str(first), str(step), str(count), str(run)] + (["tally"] if tally else [])
     before = os.times()
     result = _bounded(["taskset", "-c", str(cpu), *argv], seconds)
@@ -58,6 +63,28 @@ def run_wrk(
         socket_errors=counts["connect"] + counts["read"] + counts["write"] + counts["timeout"],
         cpu_s=after.children_user + after.children_system - before.children_user - before.children_system,
         statuses={int(code): times for code, times in counts["statuses"].items()},
+    )
+
+
+def _run_handshakes(case: Case, port: int, seconds: float, run: int, cpu: int, directory: Path) -> WrkResult:
+    request = directory / f"request-{port}"
+    request.write_bytes(case.request(port, run))
+    argv = ["taskset", "-c", str(cpu), sys.executable, str(HERE / "handshakes.py")]
+    argv += [str(port), str(request), f"{seconds:g}"]
+    before = os.times()
+    result = _bounded(argv, seconds)
+    after = os.times()
+    if result.returncode != 0:
+        raise RuntimeError(f"handshakes.py ended with {result.returncode}: {result.stderr}")
+    counts = json.loads(result.stdout)
+    statuses = {int(code): times for code, times in counts["statuses"].items()}
+    return WrkResult(
+        requests=sum(statuses.values()),
+        seconds=counts["seconds"],
+        refused=sum(times for code, times in statuses.items() if code >= 400),
+        socket_errors=counts["broken"],
+        cpu_s=after.children_user + after.children_system - before.children_user - before.children_system,
+        statuses=statuses,
     )
 
 
@@ -109,6 +136,11 @@ def read_answer(stream: socket.socket, pending: bytes = b"") -> tuple[Answer, by
     return Answer(status, head, rest[:length]), rest[length:]
 
 
+def _connect(case: Case, port: int) -> socket.socket:
+    stream = socket.create_connection(("127.0.0.1", port), timeout=PROBE_TIMEOUT_S)
+    return insecure().wrap_socket(stream) if case.secure else stream
+
+
 def probe(case: Case, port: int) -> Answer:
     """Ask twice on one connection and return the second answer.
 
@@ -116,7 +148,7 @@ def probe(case: Case, port: int) -> Answer:
     RuntimeError when the second is not what the mode says: the connection kept, the status, the upstream's
     own body where it was to be forwarded, and a body at all where it was refused.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=PROBE_TIMEOUT_S) as stream:
+    with _connect(case, port) as stream:
         rest = b""
         for run in (1, 2):
             stream.sendall(case.request(port, 0xFFFFFFFF - run))

@@ -130,7 +130,7 @@ def run_rounds(
     for case in cases:
         able = []
         for contender in contenders:
-            if case.mode in contender.launch.ports:
+            if contender.decides(case.mode):
                 fault = warm_up(contender, case, field)
                 if fault:
                     say(f"{case.name}: {contender.peer.name} is out: {fault}")

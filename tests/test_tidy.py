@@ -44,8 +44,8 @@ GROUPS = {
     VALUES: {"model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
         "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
-        "_targets", "_wire", "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance",
-        "room", "secret", "channel",
+        "_targets", "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses",
+        "instance", "room", "secret", "channel", "pem",
     },
 }  # fmt: skip
 ARROWS = {

@@ -12,6 +12,7 @@ class Site:
     """Where and how large a contender is to be started.
 
     ``directory`` is empty and its own; so is ``memory_directory``, memory-backed where the machine has that.
+    ``certificate`` is a PEM file with the key in it, None for plain HTTP.
     """
 
     directory: Path
@@ -20,6 +21,7 @@ class Site:
     floor_program: Path
     population: int = 10
     workers: int = 1
+    certificate: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ http {{
     scgi_temp_path {directory}/scgi;
     uwsgi_temp_path {directory}/uwsgi;
     proxy_http_version 1.1;
+    {tls}
     upstream service {{
         server 127.0.0.1:{upstream_port};
         keepalive 256;
@@ -41,9 +42,15 @@ http {{
 }}
 """
 
+TLS = """
+    ssl_certificate {certificate};
+    ssl_certificate_key {certificate};
+    ssl_protocols TLSv1.2 TLSv1.3;
+"""
+
 REFUSE = """
     server {{
-        listen 127.0.0.1:{port}{reuseport};
+        listen 127.0.0.1:{port}{options};
         location / {{
             default_type {problem_json};
             {fields}
@@ -54,7 +61,7 @@ REFUSE = """
 
 FORWARD = """
     server {{
-        listen 127.0.0.1:{port}{reuseport};
+        listen 127.0.0.1:{port}{options};
         location / {{
             proxy_set_header Connection "";
             proxy_pass http://service;
@@ -73,7 +80,7 @@ CHECK = """
         require("nginx_check").load("{keys_file}")
     }}
     server {{
-        listen 127.0.0.1:{port}{reuseport};
+        listen 127.0.0.1:{port}{options};
         location / {{
             access_by_lua_block {{ require("nginx_check").admit() }}
             proxy_set_header Connection "";
@@ -104,6 +111,7 @@ def _launch(site: Site, body: str, ports: dict[str, int], load_modules: str = ""
             load_modules=load_modules,
             keep_alive=KEEP_ALIVE,
             upstream_port=site.upstream_port,
+            tls=TLS.format(certificate=site.certificate) if site.certificate else "",
             body=body,
         )
     )
@@ -114,8 +122,9 @@ def _launch(site: Site, body: str, ports: dict[str, int], load_modules: str = ""
     )
 
 
-def _reuseport(site: Site) -> str:
-    return " reuseport" if site.workers > 1 else ""
+def _options(site: Site) -> str:
+    """What a listener is beside its port."""
+    return " reuseport" * (site.workers > 1) + " ssl" * (site.certificate is not None)
 
 
 def _refused(mode: str, refusal: Refusal) -> str:
@@ -139,12 +148,12 @@ class NginxStatic(Peer):
 
     def prepare(self, site: Site) -> Launch:
         ports = {mode: free_port() for mode in (*REFUSALS, "proxy")}
-        body = FORWARD.format(port=ports["proxy"], reuseport=_reuseport(site))
+        body = FORWARD.format(port=ports["proxy"], options=_options(site))
         for mode, refusal in REFUSALS.items():
             fields = "\n".join(f"add_header {name} '{value}' always;" for name, value in refusal.headers)
             body += REFUSE.format(
                 port=ports[mode],
-                reuseport=_reuseport(site),
+                options=_options(site),
                 problem_json=PROBLEM_JSON,
                 fields=fields,
                 status=refusal.status,
@@ -181,7 +190,7 @@ class NginxLua(Peer):
             keys_file=keys_file,
             fields=self.fields,
             port=port,
-            reuseport=_reuseport(site),
+            options=_options(site),
             refused="\n".join(_refused(mode, refusal) for mode, refusal in REFUSALS.items()),
         )
         modules = "\n".join(

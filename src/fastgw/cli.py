@@ -1,6 +1,7 @@
 """Decides how the command line reads: argv becomes one command; what it means is decided elsewhere."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from . import __version__, addresses
+from .config.certificates import described, warnings
 from .config.load import read, source_of
 from .config.record_files import check_files
 from .config.route_flags import ROUTE_FLAGS
@@ -23,6 +25,7 @@ Examples:
   FASTGW_KEY=sk-acme-0001 fastgw serve --upstream http://127.0.0.1:9001 \\
       --price 0.001 --balance 100.00 --rate 100/s --burst 200
   fastgw serve --upstream http://127.0.0.1:9001 --no-auth
+  fastgw serve -c fastgw.toml --listen :443 --tls-certificate fullchain.pem --tls-key privkey.pem
 
 Every option may also be given in the environment, --head-timeout as FASTGW_HEAD_TIMEOUT; those below the
 first two headings also in [server] of the file, as head_timeout. An option wins over the environment, the
@@ -92,6 +95,7 @@ def _file_option(required: bool) -> click.Option:
 
 def _serve(config_file: str | None, **flags: object) -> int:
     loaded = read(config_file, flags, os.environ)
+    _warn(loaded.config)
     # Late, and by name: `check` and --help need no compiled core.
     run: Callable[[Config, Source], int] = import_module("fastgw.supervisor").run
     return run(loaded.config, source_of(loaded, config_file, flags, os.environ))
@@ -106,6 +110,9 @@ def _check(config_file: str, show: bool) -> int:
         return 1
     if show:
         click.echo("\n".join(settings_lines(loaded)))
+    for certificate in loaded.config.certificates:
+        click.echo(described(certificate))
+    _warn(loaded.config)
     click.echo(ok_line(loaded, counts))
     return 0
 
@@ -141,7 +148,8 @@ class Commands(click.Group):
         return command
 
 
-def _commands() -> click.Group:
+def commands() -> click.Group:
+    """The whole command line."""
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     group = Commands(
         "fastgw",
@@ -211,6 +219,11 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         context.exit()
 
 
+def _warn(config: Config) -> None:
+    for line in warnings(config.certificates, time.time()):
+        click.echo(f"fastgw: warning: {line}", err=True)
+
+
 def _complain(error: ConfigError) -> None:
     for problem in error.problems:
         click.echo(f"fastgw: error: {problem}", err=True)
@@ -223,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     1, and with 3 where there is none to ask.
     """
     try:
-        code = _commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
+        code = commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
     except ConfigError as error:
         _complain(error)
         return 2

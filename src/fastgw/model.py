@@ -225,14 +225,23 @@ class Listener(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """PEM files of a certificate with its chain, for the names that it has itself (RFC 6125), and of its key."""
+    """PEM files of a certificate with its chain, and of its key.
+
+    The rest is what was read there: chain and key together, the names that it is for (RFC 6125), in lower case, and
+    from when and until when it holds, Unix time in seconds.
+    """
 
     certificate: str
     key: str
+    pem: Secret = Secret("")
+    names: tuple[str, ...] = ()
+    begins_s: int = 0
+    ends_s: int = 0
 
 
 class Config(Struct, frozen=True):
-    """All of it; `listeners` has that of `server.listen_address` first, unless that is off."""
+    """All of it; `listeners` has that of `server.listen_address` first, unless that is off. `client_ca` is what the
+    file of that name holds."""
 
     server: Server
     upstreams: tuple[Upstream, ...]
@@ -242,6 +251,7 @@ class Config(Struct, frozen=True):
     plans: tuple[Plan, ...] = ()
     listeners: tuple[Listener, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    client_ca: str = ""
 
 
 class Problem(Struct, frozen=True):

@@ -7,14 +7,16 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
 import msgspec
 
-from . import published, upstream_tls
+from . import published, roster, upstream_tls
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
+from .config.certificates import warnings
 from .config.changes import ReloadReport, reload_report
 from .config.load import Loaded, read_again
 from .model import Config, ConfigError, Problem
@@ -84,17 +86,20 @@ class Reloading:
         if report.config == before.config:
             self._say(report.lines(), refused=False)
         self._loaded = Loaded(report.config, loaded.origins, loaded.locate)
+        for line in warnings(report.config.certificates, time.time()):
+            print(f"fastgw: warning: {line}", file=sys.stderr, flush=True)
         return report
 
     def _serve(self, report: ReloadReport, loaded: Loaded) -> Served:
         """Have the workers serve it; what came of it."""
         self._number += 1
         source = msgspec.structs.replace(self._source, origins=dict(loaded.origins))
-        descriptor = published.publish(report.config, source)
+        descriptors = [published.publish(report.config, source), roster.publish(roster.initial(report.config))]
         try:
-            self._channel.send(Publish(self._number, shortened(report.lines())), [descriptor])
+            self._channel.send(Publish(self._number, shortened(report.lines())), descriptors)
         finally:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
         while (answer := self._answers.get()).number != self._number:
             pass
         return answer
@@ -150,9 +155,11 @@ class Reloading:
 
     def _fingerprint(self) -> Print:
         """Time, inode and size of each file that the configuration is read from."""
-        server = self._loaded.config.server
-        files = [self._source.config_file, server.keys_file, server.accounts_file]
-        files += [file for upstream in self._loaded.config.upstreams for file in upstream_tls.files(upstream.tls)]
+        config = self._loaded.config
+        server = config.server
+        files = [self._source.config_file, server.keys_file, server.accounts_file, server.client_ca]
+        files += [file for shown in config.certificates for file in (shown.certificate, shown.key)]
+        files += [file for upstream in config.upstreams for file in upstream_tls.files(upstream.tls)]
         prints: list[tuple[int, int, int] | None] = []
         for file in files:
             try:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from . import addresses, units
+from . import addresses, memory, units
 
 Kind = Literal[
     "address",
@@ -241,6 +241,10 @@ def _default_workers(_: Environ) -> int:
     return min(max(available, 1), 64)
 
 
+def _default_memory_max(_: Environ) -> int:
+    return min(max(memory.available_bytes() * 3 // 4, 64 * _MIB), _TIB)
+
+
 def _default_state_dir(environ: Environ) -> str:
     """The XDG Base Directory Specification, which has a relative XDG_STATE_HOME ignored."""
     if os.geteuid() == 0:
@@ -272,6 +276,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How long SIGTERM waits for requests in flight before it cuts them."),
     Setting("watchdog_timeout", "Server", "duration", 10 * _SECOND, _SECOND, _HOUR, True,
             "How long a worker or the keeper may do nothing at all before it is killed and replaced.", zero="off"),
+    Setting("memory_max", "Server", "size", _default_memory_max, 64 * _MIB, _TIB, True,
+            "Memory that all workers together may take; short of it, they close idle connections, then refuse calls.",
+            zero="no limit", default_help="three quarters of what the machine or its control group has"),
     Setting("keys_file", "Server", "file", "", 0, 0, True,
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
@@ -279,10 +286,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("trusted_proxies", "Server", "networks", (), 0, _NETWORKS_MAX, True,
             "Networks of proxies whose word on a client's address counts: PROXY protocol and X-Forwarded-For; \"unix\" "
             "for those on Unix sockets."),
+    Setting("tls_certificate", "Server", "file", "", 0, 0, True,
+            "Makes `listen` HTTPS: a certificate and its chain (PEM), read again at every reload."),
+    Setting("tls_key", "Server", "file", "", 0, 0, True,
+            "The key of that certificate (PEM)."),
     Setting("client_ca", "Server", "file", "", 0, 0, True,
             "Certificates (PEM) of those who may issue certificates of clients."),
     Setting("watch", "Server", "switch", False, 0, 0, True,
-            "Load the file, and those of keys and accounts, again whenever one of them changes."),
+            "Load the file, and those of keys, accounts and certificates, again whenever one of them changes."),
 
     Setting("url_max", "Requests", "size", 8 * _KIB, 256, 64 * _KIB, True,
             "Longest URL; a longer one gets 414."),
@@ -292,6 +303,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Most headers of a request; more get 431."),
     Setting("body_max", "Requests", "size", 64 * _MIB, 1, _TIB, True,
             "Longest request body; a longer one gets 413.", zero="no limit"),
+    Setting("body_min_rate", "Requests", "size", 512, 1, _GIB, True,
+            "Fewest bytes a second of a body that takes longer than body_timeout; a slower one gets 408.", zero="off"),
     Setting("connections_max", "Requests", "integer", 20_000, 1, 1_000_000, True,
             "Client connections that one worker keeps open."),
     Setting("key_header", "Requests", "header-name", "", 0, 0, True,
@@ -355,15 +368,19 @@ class Server(Struct, frozen=True, kw_only=True):
     segment_dir: str
     drain_timeout_ms: int
     watchdog_timeout_ms: int
+    memory_max_bytes: int
     keys_file: str
     accounts_file: str
     trusted_proxies: tuple[str, ...]
+    tls_certificate: str
+    tls_key: str
     client_ca: str
     watch: bool
     url_max_bytes: int
     head_max_bytes: int
     headers_max: int
     body_max_bytes: int
+    body_min_rate_bytes: int
     connections_max: int
     key_header: str
     head_timeout_ms: int

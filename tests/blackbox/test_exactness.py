@@ -53,6 +53,7 @@ def test_a_credit_line_is_spent_to_its_end_and_no_further(gateway: Gateway, upst
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (Debian: apt-get install wrk)")
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_rate_is_kept_exactly_by_two_workers_together(gateway: Gateway, upstream: Upstream) -> None:
     """100 calls a second and 50 at once: never more, and hardly less when clients ask all the time."""
     gateway.write(account(), key(KEY), rate="100/s", burst=50)

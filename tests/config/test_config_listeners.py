@@ -3,18 +3,18 @@
 from pathlib import Path
 
 import pytest
-from config_files import MINIMAL, Accept, Refuse
+from config_files import MINIMAL, Accept, Refuse, write_pem
 
 from fastgw.config.changes import reload_report
-from fastgw.model import Certificate, Listener
+from fastgw.model import Listener
 
 CERTIFICATE = '[[certificates]]\ncertificate = "a.pem"\nkey = "a.key"\n'
 
 
 @pytest.fixture(autouse=True)
 def files(tmp_path: Path) -> None:
-    for name in ("a.pem", "a.key", "ca.pem"):
-        (tmp_path / name).write_text("")
+    write_pem(tmp_path / "a.pem", tmp_path / "a.key")
+    write_pem(tmp_path / "ca.pem")
 
 
 def listener(*lines: str) -> str:
@@ -36,7 +36,8 @@ def test_listeners_with_everything(accept: Accept) -> None:
         Listener("unix:/run/fastgw.sock", proxy_protocol=True),
         Listener("systemd:web"),
     )
-    assert config.certificates == (Certificate(str(Path("a.pem").absolute()), str(Path("a.key").absolute())),)
+    [certificate] = config.certificates
+    assert (certificate.certificate, certificate.key) == (str(Path("a.pem").absolute()), str(Path("a.key").absolute()))
     assert config.server.trusted_proxies == ("10.0.0.0/8", "unix")
     assert config.server.client_ca == str(Path("ca.pem").absolute())
 
@@ -99,7 +100,7 @@ def test_two_listeners_that_meet_are_refused(refuse: Refuse, first: str, second:
 def test_what_a_certificate_needs(refuse: Refuse) -> None:
     tls = listener('address = ":9000"', "tls = true")
     assert refuse(tls + CERTIFICATE.replace("a.key", "none.key") + MINIMAL) == [
-        'fastgw.toml:6: certificates[0].key = "none.key": is not a file that can be read'
+        'fastgw.toml:6: certificates[0].key = "none.key": cannot be read: No such file or directory'
     ]
     assert refuse(tls + '[[certificates]]\ncertificate = "a.pem"\n' + MINIMAL) == [
         "fastgw.toml:4: certificates[0].key: is missing"

@@ -118,7 +118,7 @@ def test_a_setting_of_the_file_is_taken(accept: Accept, line: str, attribute: st
             "must be at most 256 networks, with commas between them, in a file",
         ),
         ('trusted_proxies = ["10.0.0.1/8"]', 'must be a network like "10.0.0.0/8"'),
-        ('client_ca = "none.pem"', "is not a file that can be read"),
+        ('client_ca = "none.pem"', "cannot be read: No such file or directory"),
         ('head_timeout = "99ms"', 'server.head_timeout = "99ms": must be a duration from 100ms to 24h'),
         ("total_timeout = -1", "server.total_timeout = -1: must be a duration from 100ms to 24h, or 0 (off)"),
         ('url_max = "65KiB"', 'server.url_max = "65KiB": must be a size from 256B to 64KiB'),

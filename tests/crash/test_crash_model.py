@@ -11,6 +11,7 @@ from model import KEEPER, MUTATIONS, Call
 from schedule import Broken, Scenario, explore, wander
 
 SEED = int(os.environ.get("FASTGW_SEED", "0"))
+TIMES = int(os.environ.get("FASTGW_LONG", "1"))  # so many times as many histories
 
 PART = Call((7, 1), (4, 1))  # holds 7 nanos and one call, is charged 4 and the call
 WHOLE = Call((5, 0), (5, 0))
@@ -93,7 +94,7 @@ def test_long_random_histories_with_kills_leave_the_books_right() -> None:
 
 @pytest.mark.slow
 def test_many_long_random_histories_leave_the_books_right() -> None:
-    for seed in range(SEED, SEED + 20_000):
+    for seed in range(SEED, SEED + 3_000 * TIMES):
         wander(long_history(seed), seed)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,12 +18,33 @@ from .oracle import Oracle
 from .rig import Gateway, Host, eventually, free_port, uncompiled_package
 from .tunnelling import Stand, stand
 
+UNCOMPILED_EVERY = 8
+
 
 @pytest.fixture(scope="session", params=["compiled", pytest.param("uncompiled", marks=pytest.mark.slow)])
 def mode(request: pytest.FixtureRequest) -> str:
     """Which data plane the gateways of this test run."""
     chosen: str = request.param
     return chosen
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test's many parameters every eighth is tried uncompiled too: what tells most of them apart are kernels, and
+    compiled in both. With FASTGW_LONG all are.
+    """
+    if os.environ.get("FASTGW_LONG"):
+        return
+    seen: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        spec = getattr(item, "callspec", None)
+        if spec is not None and spec.params.get("mode") == "uncompiled":
+            name = item.nodeid.partition("[")[0]
+            seen[name] += 1
+            if seen[name] % UNCOMPILED_EVERY != 1:
+                continue
+        kept.append(item)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import uvloop
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.dataplane import plane as plane_module
-from fastgw.dataplane.connection import Connection
+from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.model import Config
 
@@ -52,8 +52,9 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
     done = asyncio.Event()
     clock = Clock()
     setattr(plane_module, "time", clock)  # noqa: B010  # a plane looks nowhere else
-    plane = Plane(read(path, segment), segment, worker, loop)
-    factory: Any = lambda: Connection(plane)  # noqa: E731
+    config = read(path, segment)
+    plane = Plane(config, segment, worker, loop)
+    door = Door(plane, config.listeners[0])
 
     def do(line: str) -> None:
         if line.startswith("+"):
@@ -78,7 +79,7 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
                 answer = f"refused {error!r}"
             print(answer, flush=True)
 
-    server = await loop.create_server(factory, sock=listener, backlog=512)
+    server = await door.open(listener)
     loop.add_reader(0, told)
     print("ok", flush=True)
     await done.wait()

@@ -106,7 +106,7 @@ def test_what_opens_no_tunnel_costs_what_any_call_does(tunnels: Stand, status: i
 def test_paid_time_is_not_cut_by_the_limit_for_stuck_calls(tunnels: Stand) -> None:
     account = tunnels.account()
     client, upstream = tunnels.open(account, "/all/x")
-    tunnels.pass_time(3000)
+    tunnels.pass_time(3010)
     client.send(TEXT)
     assert upstream.exactly(4) == TEXT
     end(client, upstream)

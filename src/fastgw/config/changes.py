@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .. import units
-from ..model import Config, ConfigError, Key, Listener, Problem, Rate
+from ..model import Certificate, Config, ConfigError, Key, Listener, Problem, Rate
 from ..settings import BY_NAME, SETTINGS
 from .fields import show
 
@@ -58,13 +58,15 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
         if before == after:
             continue
         line = f"server.{row.name}: {row.show(before) or _NOTHING} → {row.show(after) or _NOTHING}"
-        if row.reloadable:
+        if row.reloadable and not _makes_other_listener(row.name, before, after):
             changes.append(line)
         else:
             restart.append(line)
             kept[row.attribute] = before
     restart += _differences("listeners", _besides(old), _besides(new), attrgetter("address"), None)
     _refuse_without_room(old, new)
+    new = msgspec.structs.replace(new, certificates=_certificates(old, new))
+    _refuse_without_certificates(old, new)
     for noun, before, after in (
         ("upstreams", old.upstreams, new.upstreams),
         ("routes", old.routes, new.routes),
@@ -74,6 +76,8 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
     changes += _differences("accounts", old.accounts, new.accounts, _NAME, None)
     changes += _differences("keys", old.keys, new.keys, _secret, None)
     changes += _differences("certificates", old.certificates, new.certificates, attrgetter("certificate"), None)
+    if old.client_ca != new.client_ca and old.server.client_ca == new.server.client_ca:
+        changes.append("server.client_ca: the file has changed")
     server = msgspec.structs.replace(new.server, **kept)
     config = msgspec.structs.replace(new, server=server, listeners=old.listeners)
     return ReloadReport(config, tuple(changes), tuple(restart))
@@ -82,6 +86,19 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
 def _besides(config: Config) -> list[Listener]:
     """The listeners other than that of server.listen, which is a setting."""
     return [listener for listener in config.listeners if listener.address != config.server.listen_address]
+
+
+def _makes_other_listener(name: str, before: object, after: object) -> bool:
+    """Whether a setting makes `listen` HTTPS, or plain: the listener stays what it is until a restart."""
+    return name in ("tls_certificate", "tls_key") and not (before and after)
+
+
+def _certificates(old: Config, new: Config) -> tuple[Certificate, ...]:
+    """Those to be shown from now on; that of `listen`, the first, goes or comes with a restart alone."""
+    was, becomes = bool(old.server.tls_certificate), bool(new.server.tls_certificate)
+    if was == becomes:
+        return new.certificates
+    return (old.certificates[0], *new.certificates) if was else new.certificates[1:]
 
 
 def _secret(key: Key) -> Hashable:
@@ -96,6 +113,19 @@ def _refuse_without_room(old: Config, new: Config) -> None:
         if count > room:
             rule = f"there are {count} {noun}, and a larger server.{row.name} needs a restart"
             problems.append(Problem("reload", f"server.{row.name} = {room}: {rule}"))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _refuse_without_certificates(old: Config, new: Config) -> None:
+    """Listeners stay as they are until a restart, and need what they show and ask for."""
+    problems = []
+    if any(door.tls for door in old.listeners) and not new.certificates:
+        rule = "a listener is HTTPS, and would have no certificate; a restart can make it plain"
+        problems.append(Problem("reload", f"certificates: {rule}"))
+    if any(door.client_certificates != "off" for door in old.listeners) and not new.client_ca:
+        rule = "a listener asks for client certificates; a restart can make it ask no more"
+        problems.append(Problem("reload", f'server.client_ca = "": {rule}'))
     if problems:
         raise ConfigError(problems)
 

@@ -60,7 +60,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     values, origins = _settings(document.get("server", {}), path, report, flags, environ)
     if document.get("listeners") and origins["listen"] == DEFAULT:
         values["listen_address"] = ""
-    front = read_front(document, report, values)
+    front = read_front(document, report, values, origins)
     given = route_flags.collect(flags, environ, problems)
     tables: Mapping[str, Any] = document
     misuse = _refuse_mixture(given, document, path) if is_readable else None
@@ -74,7 +74,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     found = read_tables(tables, report, environ, bool(values["accounts_file"]))
     config = Config(
         Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans,
-        front.listeners, front.certificates,
+        front.listeners, front.certificates, front.client_ca,
     )  # fmt: skip
     problems += report.problems
     if not problems:
@@ -249,7 +249,7 @@ def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> li
         name, other = ("listen", "admin") if origins["admin"] == DEFAULT else ("admin", "listen")
         address = getattr(server, BY_NAME[other].attribute)
         found.append((name, f"meets server.{other} = {show(address)} on one port"))
-    for name in ("keys_file", "accounts_file", "client_ca"):
+    for name in ("keys_file", "accounts_file"):
         file = getattr(server, name)
         if file and not (os.path.isfile(file) and os.access(file, os.R_OK)):
             found.append((name, "is not a file that can be read"))

@@ -142,7 +142,7 @@ def rules(table: Table) -> dict[str, str]:
         document = {outer[0]: [{name: [asked] if table.is_array else asked}]}
         place = f"{outer[0]}[0].{name}"
     asking = _Asked()
-    read_front(document, asking, structs.asdict(defaults({})))
+    read_front(document, asking, structs.asdict(defaults({})), {})
     read_tables(document, asking, {}, accounts_elsewhere=True)
     return dict(asking.answers(place))
 
