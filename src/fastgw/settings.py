@@ -16,6 +16,7 @@ from . import addresses, memory, units
 
 Kind = Literal[
     "address",
+    "name-server",
     "integer",
     "power-of-two",
     "duration",
@@ -50,6 +51,7 @@ _URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escap
 _SUFFIX = {"address": "_address", "duration": "_ms", "size": "_bytes"}
 _METAVAR = {
     "address": "ADDRESS",
+    "name-server": "ADDRESS",
     "duration": "DURATION",
     "size": "SIZE",
     "url": "URL",
@@ -128,6 +130,8 @@ class Setting(Struct, frozen=True):
                 return "must name an end-to-end header, not Authorization or x-api-key, which always count"
             case "address":
                 return "must be an address"
+            case "name-server":
+                return 'must be an IP address, with a port where it is not 53, like "10.0.0.2" or "127.0.0.1:8600"'
             case "networks":
                 return f"must be at most {self.high} networks, with commas between them, in a file an array"
             case "switch":
@@ -153,6 +157,11 @@ class Setting(Struct, frozen=True):
             return self._parse_number(value)
         if self.kind == "address":
             return "" if value == "off" else addresses.join_listen(*addresses.split_listen(value))
+        if self.kind == "name-server" and value != "":
+            try:
+                return addresses.join_listen(*addresses.split_name_server(value))
+            except ValueError:
+                raise ValueError(self.rule) from None
         if self.kind == "networks":
             if isinstance(value, list | tuple) and len(value) <= self.high:
                 return tuple(dict.fromkeys(map(addresses.parse_network, value)))
@@ -178,6 +187,8 @@ class Setting(Struct, frozen=True):
                 return (text != "" or self.kind == "file") and len(text) <= 4096 and text.isprintable()
             case "text":
                 return self.low <= len(text) <= self.high and _TEXT.fullmatch(text) is not None
+            case "name-server":
+                return text == ""
             case "url":
                 return text == "" or (len(text) <= self.high and _is_web_url(text))
             case _:
@@ -318,13 +329,18 @@ SETTINGS: tuple[Setting, ...] = (
     _timeout("first_byte_timeout", 600 * _SECOND, "Longest wait for the first byte of an upstream's answer."),
     _timeout("stream_timeout", 600 * _SECOND, "Longest pause inside an upstream's answer."),
     _timeout("total_timeout", 0, "Longest time for a whole call, answer included.", zero="off"),
+    _timeout("tunnel_idle_timeout", _HOUR, "How long a WebSocket, or another upgraded connection, may be silent.",
+             zero="off"),
     Setting("hold_timeout", "Timeouts", "duration", 15 * 60 * _SECOND, _SECOND, 24 * _HOUR, True,
-            "Longest time that a call may hold money; it is ended then."),
+            "Longest time that a call may hold money; it is ended then. Not for tunnels, which pay as they go."),
     _timeout("upstream_idle_timeout", 4 * _SECOND,
              "How long an unused connection to a target is kept; stay below the target's own limit."),
 
     Setting("upstream_connections_max", "Upstreams", "integer", 1_024, 1, 65_535, True,
             "Connections of one worker to one target."),
+    Setting("resolver", "Upstreams", "name-server", "", 0, 0, True,
+            "The name server that is asked for targets' names, like \"127.0.0.1:8600\".",
+            default_help="those of /etc/resolv.conf"),
 
     Setting("keys_max", "Capacity", "integer", 1 << 20, 1, _RECORDS_MAX, False,
             "Keys there is room for; room that is not used costs no memory."),
@@ -389,9 +405,11 @@ class Server(Struct, frozen=True, kw_only=True):
     first_byte_timeout_ms: int
     stream_timeout_ms: int
     total_timeout_ms: int
+    tunnel_idle_timeout_ms: int
     hold_timeout_ms: int
     upstream_idle_timeout_ms: int
     upstream_connections_max: int
+    resolver: str
     keys_max: int
     accounts_max: int
     routes_max: int
