@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
 import statistics
 import sys
@@ -144,7 +143,9 @@ class Load:
         while self.idle:
             self.idle.popleft().ask(begun)
         await asyncio.sleep(seconds)
-        served = [answer for answer in self.answers[first:] if answer.status == 200 and answer.done > begun + seconds / 4]
+        served = [
+            answer for answer in self.answers[first:] if answer.status == 200 and answer.done > begun + seconds / 4
+        ]
         return len(served) / (seconds * 3 / 4)
 
     async def open(self, rate: float, seconds: float, seed: int) -> tuple[float, float]:
@@ -216,7 +217,9 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastgw-overload-")))
         port = free_port()
-        source = Process([sys.executable, str(HERE / "event_source.py"), str(port)], {LOAD_CPU}, directory / "source.log")
+        source = Process(
+            [sys.executable, str(HERE / "event_source.py"), str(port)], {LOAD_CPU}, directory / "source.log"
+        )
         stack.enter_context(source).wait_ready({port})
         limits = f"requests_max = {SERVICE_CALLS}\npending_max = 20\n"
         for bottleneck, upstream, target in (
@@ -224,7 +227,17 @@ def main() -> int:
         ):  # fmt: skip
             place = directory / bottleneck
             place.mkdir()
-            with gateway(place, port, workers=1, cpus={SERVER_CPU}, upstream=upstream, server=os.environ.get("X","") if upstream else "") as started, contextlib.ExitStack() as held:
+            with (
+                gateway(
+                    place,
+                    port,
+                    workers=1,
+                    cpus={SERVER_CPU},
+                    upstream=upstream,
+                    server=os.environ.get("X", "") if upstream else "",
+                ) as started,
+                contextlib.ExitStack() as held,
+            ):
                 if bottleneck == "processor":
                     try:
                         quota = held.enter_context(Quota("overload", SHARE, PERIOD_US))
@@ -238,8 +251,14 @@ def main() -> int:
                     print(json.dumps(asdict(outcome)), f"goodput {outcome.share:.0%} of the peak", flush=True)
     for bottleneck in dict.fromkeys(one.bottleneck for one in outcomes):
         mine = [one for one in outcomes if one.bottleneck == bottleneck]
-        medians = (statistics.median(getattr(one, name) for one in mine) for name in ("share", "refused_p99_ms", "recovery_ms"))
-        print("{}: goodput {:.0%} of the peak, refused within {:.1f} ms (p99), over after {:.0f} ms".format(bottleneck, *medians))
+        medians = (
+            statistics.median(getattr(one, name) for one in mine) for name in ("share", "refused_p99_ms", "recovery_ms")
+        )
+        print(
+            "{}: goodput {:.0%} of the peak, refused within {:.1f} ms (p99), over after {:.0f} ms".format(
+                bottleneck, *medians
+            )
+        )
     return 0
 
 

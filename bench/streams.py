@@ -4,8 +4,8 @@
 
 Every stream gets an event each 20 to 100 ms, which carries the moment when it was sent; its delay is counted when the
 client has read it. Rounds through the gateway and directly alternate. What is added is the difference of the quantiles,
-as a median over rounds. Worker and source share a core, and the client has the other: all three at once are more than one
-core of Python can send and look at. Every byte is compared (CRC), and the memory of the worker is told per stream.
+as a median over rounds. Worker and source share a core, and the client has the other, which its thousand streams nearly
+fill. Every byte is compared (CRC), and the memory of the worker is told per stream.
 """
 
 import argparse

@@ -29,9 +29,11 @@ class Newcomers:
         self.process = subprocess.Popen(self.arguments, stdout=subprocess.PIPE, text=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.process.send_signal(signal.SIGTERM)
-        said, _ = self.process.communicate(timeout=30)
+        said, _errors = self.process.communicate(timeout=30)
         self.counts = json.loads(said)
 
     @property
