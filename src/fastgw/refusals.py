@@ -53,6 +53,7 @@ class Refusal(IntEnum):
     IDEMPOTENCY_MISMATCH = 31
     IDEMPOTENCY_NO_ANSWER = 32
     UPSTREAM_UNTRUSTED = 33
+    UPSTREAM_UNAVAILABLE = 34
 
 
 class Number(IntEnum):
@@ -221,10 +222,18 @@ TABLE: dict[Refusal, Row] = {
     Refusal.OVERLOADED: Row(
         503,
         "Unavailable",
-        "The service is at its limit of connections; nothing was sent or charged.",
+        "The service is at its limit of calls; nothing was sent or charged.",
         _UPSTREAM,
         retryable=True,
         retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_UNAVAILABLE: Row(
+        503,
+        "Upstream unavailable",
+        "No server of the service behind the gateway is up; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=5,
     ),
     Refusal.LEDGER_UNAVAILABLE: Row(
         503,

@@ -1,7 +1,6 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
-from fastgw.dataplane.balancing cimport Upstream
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.idempotent cimport Opening, open_call
@@ -36,8 +35,7 @@ cdef class Connection(ClientEnd):
     cpdef _serve(self, bytes data)
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
-    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
-                   upstream=Upstream)
+    @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(opening=Opening)
     cpdef Py_ssize_t _keyed(self, Service service, int verdict, bytes data, Py_ssize_t end)
