@@ -108,7 +108,7 @@ class Exchange(Sending):
         self.status = status
         self.pool.answered(status, self.gate.answered(self.ticket) - self.sent_us)
         self._frame(status)
-        keep = self.keep_client and not self.request_open and not self.plane.draining
+        keep = self.keep_client and not self.request_open and not self.plane.parting
         if self.framing == FRAMING_CLOSE:
             keep = False
         self.keep_client = keep
@@ -272,7 +272,7 @@ class Exchange(Sending):
         if self.stage == STREAMING:
             self._cut(refusal, False)
             return
-        keep = self.keep_client and not self.request_open and not self.plane.draining
+        keep = self.keep_client and not self.request_open and not self.plane.parting
         out = self.gate.fail(self.ticket, refusal, not keep)
         self.bytes_out += len(out)
         self._end(refusal, int(out[9:12]), False)

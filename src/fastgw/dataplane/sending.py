@@ -178,7 +178,7 @@ class Sending:
 
     def _repeats(self, cause: int) -> bool:
         """Whether the call, which may have been served, is made once more because of that."""
-        if not self.repeatable or self.request_open or self.bytes_out or self.plane.draining:
+        if not self.repeatable or self.request_open or self.bytes_out:
             return False
         if not self.group.may_repeat(self, cause):
             return False
