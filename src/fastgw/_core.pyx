@@ -425,7 +425,6 @@ cdef class Gate:
         return us
 
     cpdef long long elapsed_us(self, Ticket ticket) noexcept:
-        """Microseconds since the call began."""
         return (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
 
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,

@@ -16,6 +16,7 @@ cdef class Exchange(Sending):
     @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t,
                    out=bytes, part=bytes, done=bint)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef _switch(self, long long cost, bytes rest)
     @cython.locals(pool=Lender, us=cython.longlong)
     cpdef bint _repeats_answered(self, int status)
     @cython.locals(answer=ResponseHead, keep=bint)

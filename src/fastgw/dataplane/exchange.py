@@ -67,7 +67,7 @@ class Exchange(Sending):
         cost = answer.take_cost(self.service.cost_field, self.service.unit_price) if self.service.cost_field else -1
         if status < 200:
             if status == 101:
-                self.unserved(Refusal.UPSTREAM_FAILED)
+                self._switch(cost, data[end:])
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
             return after
@@ -100,6 +100,10 @@ class Exchange(Sending):
             return False
         pool.answered(status, us)
         return True
+
+    def _switch(self, cost: int, rest: bytes) -> None:  # noqa: ARG002
+        """The upstream goes over to another protocol, though nobody has asked it to."""
+        self.unserved(Refusal.UPSTREAM_FAILED)
 
     def _begin_answer(self, status: int) -> bytes:
         """The final head is there: what it means for the call, and the lines to add to it."""

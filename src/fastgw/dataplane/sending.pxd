@@ -59,6 +59,7 @@ cdef class Sending:
 
     @cython.locals(head=RequestHead, stop=Py_ssize_t, chunked=bint)
     cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
+    cpdef bytes _head(self, Py_ssize_t end, Py_ssize_t stop)
     cpdef _choose(self)
     cpdef _take(self, bint fresh)
     @cython.locals(at=Py_ssize_t, rest=Py_ssize_t)

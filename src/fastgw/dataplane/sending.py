@@ -93,7 +93,7 @@ class Sending:
         self.bytes_in = head.length + stop - end
         self.gate.count(0, 0, 1)
         self._choose()
-        self.first = self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
+        self.first = self._head(end, stop)
         if chunked:
             self.request_chunks = ChunkedBody()
             self.request_open = True
@@ -105,6 +105,10 @@ class Sending:
                     return stop
         self._take(False)
         return stop
+
+    def _head(self, end: int, stop: int) -> bytes:
+        """What the upstream is sent first: a head, and what has come of the body between the two offsets."""
+        return self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
 
     def _choose(self) -> None:
         self.pool = self.group.choose(self)
