@@ -109,8 +109,8 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def connect(self) -> Client:
-        return Client(self.port)
+    def connect(self, receive_buffer: int = 0) -> Client:
+        return Client(self.port, receive_buffer)
 
 
 class Gateway:
