@@ -235,6 +235,9 @@ class TlsLayer(Timed):
             return
         self._send(b"".join(out))
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         """Say that no more will come (RFC 8446 §6.1), and go on reading."""
         if self.stage == OPEN:
