@@ -46,7 +46,7 @@ GROUPS = {
         "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
         "_wire",
         "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
-        "channel", "pem",
+        "channel", "identities", "pem",
     },
 }  # fmt: skip
 ARROWS = {
