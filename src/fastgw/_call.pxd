@@ -15,6 +15,11 @@ cdef class Peer:
     cdef size_t key_length              # 0: none
     cdef int64_t key_index              # -1: unknown, as long as key_changes is what it was
     cdef uint64_t key_changes
+    # the texts by which its certificate may be a key, None without one, and what key that was found to be
+    cdef tuple identities
+    cdef int64_t identity_index
+    cdef uint64_t identity_changes
+    cpdef identify(self, tuple identities)
     cdef bint knows(self, const char* key, size_t length, uint64_t changes) noexcept
     cdef void remember(self, const char* key, size_t length, int64_t index, uint64_t changes) noexcept
 

@@ -48,6 +48,11 @@ cdef class Peer:
         self.key_index = index
         self.key_changes = changes
 
+    cpdef identify(self, tuple identities):
+        """It has shown a certificate, which may be a key by each of these texts; the first one that is, counts."""
+        self.identities = identities or None
+        self.identity_index = -1
+
 
 @cython.freelist(64)
 @cython.no_gc

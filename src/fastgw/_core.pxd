@@ -39,6 +39,7 @@ cdef class Gate:
     cdef char* scratch
 
     cdef int _authenticate(self, Peer peer) except -1
+    cdef int _identify(self, Peer peer) except -1
     cdef int _claim(self, uint64_t key) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept

@@ -45,6 +45,7 @@ cdef int BAD_REQUEST = Refusal.BAD_REQUEST
 cdef int AMBIGUOUS_KEY = Refusal.AMBIGUOUS_KEY
 cdef int MISSING_KEY = Refusal.MISSING_KEY
 cdef int UNKNOWN_KEY = Refusal.UNKNOWN_KEY
+cdef int UNKNOWN_CERTIFICATE = Refusal.UNKNOWN_CERTIFICATE
 cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
@@ -204,6 +205,8 @@ cdef class Gate:
         cdef uint64_t changes
         cdef int64_t index
         cdef int found = self.head.find_key(&text, &length)
+        if found == 0 and peer.identities is not None:
+            return self._identify(peer)
         if found != 1:
             return AMBIGUOUS_KEY if found else MISSING_KEY
         changes = load_u64(&self.s.header.key_changes)
@@ -216,6 +219,23 @@ cdef class Gate:
         if index < 0:
             return UNKNOWN_KEY
         return self._claim(<uint64_t>index)
+
+    cdef int _identify(self, Peer peer) except -1:
+        """Whose key the client's certificate is; then on to what it may do."""
+        cdef uint64_t digest[4]
+        cdef uint64_t changes = load_u64(&self.s.header.key_changes)
+        cdef bytes text
+        if peer.identity_index < 0 or peer.identity_changes != changes:
+            peer.identity_index = -1
+            peer.identity_changes = changes
+            for text in peer.identities:
+                blake2b_digest(self.start, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), digest)
+                peer.identity_index = keys_find(self.s, digest)
+                if peer.identity_index >= 0:
+                    break
+        if peer.identity_index < 0:
+            return UNKNOWN_CERTIFICATE
+        return self._claim(<uint64_t>peer.identity_index)
 
     cdef int _claim(self, uint64_t key) noexcept:
         """Everything that the call takes, all or none: look, then take, and look again when others were faster."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._call import Peer
 from .._http import FRAMING_CLOSE, find_head_end
+from ..identities import of_session
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
@@ -58,6 +59,8 @@ class Connection(ClientEnd):
         name = transport.get_extra_info("peername")
         address, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 0)
         self.peer = Peer(address, port, self.secured)
+        if self.secured:
+            self.peer.identify(of_session(transport.get_extra_info("ssl_object")))
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
         if len(plane.clients) > plane.bounds.connections_max:
