@@ -58,7 +58,7 @@ class KnownNames:
     """Names made of numbers."""
 
     def __init__(self) -> None:
-        self._targets = {"chat": ["10.0.0.1:9001", "10.0.0.2:9001"]}
+        self._targets = {1: "10.0.0.1:9001", 2: "10.0.0.2:9001"}
 
     def account(self, index: int) -> str:
         return f"customer-{index}"
@@ -69,7 +69,7 @@ class KnownNames:
     def routes(self) -> Sequence[str]:
         return ["chat"]
 
-    def targets(self) -> Mapping[str, Sequence[str]]:
+    def targets(self) -> Mapping[int, str]:
         return self._targets
 
 

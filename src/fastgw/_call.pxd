@@ -1,15 +1,30 @@
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastgw._routes cimport RouteTable
+from fastgw.kernels.forwarded cimport NETWORKS_MAX, network_t
+from fastgw.kernels.head cimport head_t
 from fastgw.kernels.journal cimport holds_t
-from fastgw.kernels.layout cimport record_t
+from fastgw.kernels.layout cimport record_t, segment_t
+
+
+cdef class Proxies:
+    cdef network_t networks[NETWORKS_MAX]
+    cdef uint32_t count
+    cdef bint local                     # peers on Unix sockets
+    cdef bint trusts(self, const uint8_t* raw, bint addressed) noexcept
 
 
 cdef class Peer:
     cdef readonly str address
     cdef readonly int port
+    cdef readonly bint trusted          # one of the proxies: its requests say who the client is
     cdef uint8_t raw[16]
-    cdef bytes lines
+    cdef bytes lines                    # for the upstream, where the peer is the client
+    # for the upstream, where the peer is trusted
+    cdef Proxies proxies
+    cdef bytes text
+    cdef bytes scheme
+    cdef bytes rest
     # the key that came last on this connection, and what it was found to be
     cdef char key[192]
     cdef size_t key_length              # 0: none
@@ -20,6 +35,9 @@ cdef class Peer:
     cdef int64_t identity_index
     cdef uint64_t identity_changes
     cpdef identify(self, tuple identities)
+    cdef int64_t identity(self, const segment_t* s, const uint64_t* start) except? -1
+    cdef void find_client(self, const head_t* h, const char* at, uint8_t* address, uint16_t* port) noexcept
+    cdef char* put_lines(self, const head_t* h, const char* at, char* to) noexcept
     cdef bint knows(self, const char* key, size_t length, uint64_t changes) noexcept
     cdef void remember(self, const char* key, size_t length, int64_t index, uint64_t changes) noexcept
 

@@ -1,15 +1,23 @@
 """A call and who makes it (types of the compiled module)."""
 
+from collections.abc import Collection
+
 from typing_extensions import disjoint_base
 
 @disjoint_base
+class Proxies:
+    def __init__(self, networks: Collection[str] = ()) -> None: ...
+
+@disjoint_base
 class Peer:
-    def __init__(self, address: str, port: int, secured: bool = False) -> None: ...
+    def __init__(self, address: str, port: int, proxies: Proxies | None = None, scheme: str = "http") -> None: ...
     def identify(self, identities: tuple[bytes, ...]) -> None: ...
     @property
     def address(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def trusted(self) -> bool: ...
 
 @disjoint_base
 class Ticket:

@@ -39,7 +39,6 @@ cdef class Gate:
     cdef char* scratch
 
     cdef int _authenticate(self, Peer peer) except -1
-    cdef int _identify(self, Peer peer) except -1
     cdef int _claim(self, uint64_t key) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
     cdef char* _limit_lines(self, char* to) noexcept
@@ -58,3 +57,4 @@ cdef class Gate:
     cpdef void count_tunnels(self, int tunnels) noexcept
     cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept
+    cpdef void turn_away(self) noexcept

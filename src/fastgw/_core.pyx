@@ -22,6 +22,7 @@ from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.claim cimport (
     POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_more, claim_nothing, claim_t, claim_take,
 )
+from fastgw.kernels.forwarded cimport HOST_MAX, put_host
 from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
@@ -167,6 +168,8 @@ cdef class Gate:
         cdef uint32_t kept
         memcpy(r.address, peer.raw, 16)
         r.port = peer.port
+        if peer.trusted:
+            peer.find_client(h, at, r.address, &r.port)
         r.method = h.method
         r.path_length = <uint16_t>h.target_length
         kept = h.target_length if h.target_length < PATH_BYTES else PATH_BYTES
@@ -206,7 +209,8 @@ cdef class Gate:
         cdef int64_t index
         cdef int found = self.head.find_key(&text, &length)
         if found == 0 and peer.identities is not None:
-            return self._identify(peer)
+            index = peer.identity(self.s, self.start)
+            return self._claim(<uint64_t>index) if index >= 0 else UNKNOWN_CERTIFICATE
         if found != 1:
             return AMBIGUOUS_KEY if found else MISSING_KEY
         changes = load_u64(&self.s.header.key_changes)
@@ -219,23 +223,6 @@ cdef class Gate:
         if index < 0:
             return UNKNOWN_KEY
         return self._claim(<uint64_t>index)
-
-    cdef int _identify(self, Peer peer) except -1:
-        """Whose key the client's certificate is; then on to what it may do."""
-        cdef uint64_t digest[4]
-        cdef uint64_t changes = load_u64(&self.s.header.key_changes)
-        cdef bytes text
-        if peer.identity_index < 0 or peer.identity_changes != changes:
-            peer.identity_index = -1
-            peer.identity_changes = changes
-            for text in peer.identities:
-                blake2b_digest(self.start, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), digest)
-                peer.identity_index = keys_find(self.s, digest)
-                if peer.identity_index >= 0:
-                    break
-        if peer.identity_index < 0:
-            return UNKNOWN_CERTIFICATE
-        return self._claim(<uint64_t>peer.identity_index)
 
     cdef int _claim(self, uint64_t key) noexcept:
         """Everything that the call takes, all or none: look, then take, and look again when others were faster."""
@@ -313,13 +300,14 @@ cdef class Gate:
             run = f.end + f.line
         to = put_bytes(to, at + run, h.length - 2 - run)
         to = put_bytes(to, route.set_lines, route.set_length)
-        to = put_bytes(to, PyBytes_AS_STRING(peer.lines), PyBytes_GET_SIZE(peer.lines))
-        if h.host:
-            f = &h.field[h.host - 1]
-            if f.end - f.value < 512:
-                to = put_bytes(to, b"X-Forwarded-Host: ", 18)
-                to = put_bytes(to, at + f.value, f.end - f.value)
-                to = put_bytes(to, b"\r\n", 2)
+        if peer.trusted:
+            to = peer.put_lines(h, at, to)
+        else:
+            to = put_bytes(to, PyBytes_AS_STRING(peer.lines), PyBytes_GET_SIZE(peer.lines))
+            if h.host:
+                f = &h.field[h.host - 1]
+                if f.end - f.value < HOST_MAX:
+                    to = put_host(f, at, to)
         to = put_bytes(to, b"X-Request-Id: ", 14)
         to = put_hex64(put_hex64(to, ticket.record.request[0]), ticket.record.request[1])
         if h.flags & FLAG_CHUNKED:
@@ -506,3 +494,7 @@ cdef class Gate:
         self.me.exchanges += exchanges
         if clients > 0:
             self.me.accepted += clients
+
+    cpdef void turn_away(self) noexcept:
+        """Count a connection that was closed because its PROXY header was not right, or not to be believed."""
+        self.me.turned_away += 1

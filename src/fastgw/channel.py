@@ -30,9 +30,13 @@ class ChannelError(Exception):
 
 
 class Listen(Struct, frozen=True, tag=True):
-    """To a worker: accept on these sockets too; their descriptors come along, in this order. Answer: Listening."""
+    """To a worker: accept on these sockets too; their descriptors come along, in this order. Answer: Listening.
+
+    `doors` has for each the number of its listener in the configuration.
+    """
 
     listeners: tuple[int, ...]
+    doors: tuple[int, ...]
 
 
 class Unlisten(Struct, frozen=True, tag=True):
@@ -48,7 +52,8 @@ class Listening(Struct, frozen=True, tag=True):
 
 
 class Configure(Struct, frozen=True, tag=True):
-    """To a worker: serve new requests by the published configuration that comes along. Answer: Configured."""
+    """To a worker: serve new requests by the published configuration and the roster that come along, in this order.
+    Answer: Configured."""
 
     generation: int
 
@@ -60,6 +65,10 @@ class Configured(Struct, frozen=True, tag=True):
     problem: str = ""
 
 
+class Targets(Struct, frozen=True, tag=True):
+    """From the keeper, and on to the workers: the roster that comes along holds from now on, beside what is served."""
+
+
 class Retire(Struct, frozen=True, tag=True):
     """To a worker: others accept on its sockets; finish what is in flight, hurry nobody, and end."""
 
@@ -69,7 +78,7 @@ class Reload(Struct, frozen=True, tag=True):
 
 
 class Publish(Struct, frozen=True, tag=True):
-    """From the keeper: have the published configuration that comes along served. Answer: Served.
+    """From the keeper: have the published configuration that comes along served, with its roster. Answer: Served.
 
     `lines` tell people what changes.
     """
@@ -93,7 +102,9 @@ class Outcome(Struct, frozen=True, tag=True):
     refused: bool
 
 
-Message = Listen | Unlisten | Listening | Configure | Configured | Retire | Reload | Publish | Served | Outcome
+Message = (
+    Listen | Unlisten | Listening | Configure | Configured | Targets | Retire | Reload | Publish | Served | Outcome
+)
 Received = tuple[Message, list[int]]
 
 _encode = msgspec.msgpack.Encoder().encode

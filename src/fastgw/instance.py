@@ -13,6 +13,7 @@ import hashlib
 import os
 import signal
 import socket
+import stat
 import time
 
 from .addresses import split_listen
@@ -106,6 +107,50 @@ def open_listeners(address: str, number: int, backlog: int) -> list[socket.socke
         listener.listen(backlog)
         listeners.append(listener)
     return listeners
+
+
+def open_unix_listener(path: str, backlog: int) -> socket.socket:
+    """A listening Unix socket of the mode 0660, in place of one that a gateway which is gone has left behind.
+
+    Raises Occupied, or OSError when it cannot be bound.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_left_behind(path):
+            os.unlink(path)
+        before = os.umask(0o117)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+        listener.listen(backlog)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(error.errno, f"cannot listen on {path}: a file is there that is no socket") from None
+        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
+    except Occupied:
+        listener.close()
+        raise
+    return listener
+
+
+def _is_left_behind(path: str) -> bool:
+    """Whether a Unix socket is there that nobody accepts on any more. Raises Occupied where somebody does."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except BlockingIOError:
+            pass  # it lives: its queue is full
+    raise Occupied(f"{path} is in use by another process: stop it, or choose another address")
 
 
 def share_listener(listener: socket.socket) -> socket.socket:

@@ -32,6 +32,7 @@ from .loading import apply, reapply
 from .model import Config, ConfigError, Problem
 from .published import Source
 from .reloading import Reloading
+from .roster import initial
 from .settings import Server
 
 READY = "ready"
@@ -47,7 +48,7 @@ class Keeper:
         self.segment, self.source = segment, source
         self.loaded = Loaded(config, source.origins, lambda _: "the configuration")
         self.books = Books(segment, server.state_dir)
-        self.names = SegmentNames(segment, self.books.account_name, config)
+        self.names = SegmentNames(segment, self.books.account_name, initial(config))
         self.call_log: CallLog | None = None
         if server.call_log:
             self.call_log = CallLog(segment, server.state_dir, self.names, log_settings(server))
@@ -113,7 +114,7 @@ class Keeper:
 
     def _apply(self, config: Config) -> None:
         reapply(self.books, config)
-        self.names.reload(config)
+        self.names.retarget(initial(config))
         if self.call_log is not None:
             self.call_log.configure(log_settings(config.server))
 

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from . import published, upstream_tls
+from . import published, roster, upstream_tls
 from ._segment import Segment
 from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
 from .config.certificates import warnings
@@ -94,11 +94,12 @@ class Reloading:
         """Have the workers serve it; what came of it."""
         self._number += 1
         source = msgspec.structs.replace(self._source, origins=dict(loaded.origins))
-        descriptor = published.publish(report.config, source)
+        descriptors = [published.publish(report.config, source), roster.publish(roster.initial(report.config))]
         try:
-            self._channel.send(Publish(self._number, shortened(report.lines())), [descriptor])
+            self._channel.send(Publish(self._number, shortened(report.lines())), descriptors)
         finally:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
         while (answer := self._answers.get()).number != self._number:
             pass
         return answer

@@ -39,6 +39,7 @@ class Endpoint(Struct, frozen=True):
 
 
 NUMBER_MAX = 65_535  # of an endpoint, which a record of a call has two octets for
+AWAY_MAX = 1_024  # endpoints that are gone and keep their numbers
 
 
 class Roster(Struct, frozen=True):
@@ -101,26 +102,53 @@ def is_address(host: str) -> bool:
 
 def initial(config: Config) -> Roster:
     """What is known without asking anybody; a name has no endpoint yet."""
-    return numbered({upstream.name: known(upstream) for upstream in config.upstreams}, Roster({}))
+    return numbered({each.name: known(each) for each in config.upstreams}, Roster({}))
+
+
+def completed(roster: Roster, config: Config) -> Roster:
+    """The same with the upstreams that it does not know: what is known of them without asking anybody."""
+    others = {each.name: known(each) for each in config.upstreams if each.name not in roster.upstreams}
+    return numbered({**roster.upstreams, **others}, roster) if others else roster
 
 
 def numbered(upstreams: dict[str, tuple[Endpoint, ...]], former: Roster) -> Roster:
-    """The next roster: who has been in the former one keeps its number, another gets the least that is free.
+    """The roster that follows another, from which who has been in it keeps its number."""
+    return Numbers(former).give(upstreams)
 
-    Beyond NUMBER_MAX they are 0, which is nobody's.
-    """
-    numbers = {(name, each.name): each.number for name, endpoints in former.upstreams.items() for each in endpoints}
-    here = [(name, each.name) for name, endpoints in upstreams.items() for each in endpoints]
-    taken = {numbers[place] for place in here if place in numbers}
-    free = (number for number in range(1, NUMBER_MAX + 1) if number not in taken)
-    for place in here:
-        if place not in numbers:
-            numbers[place] = next(free, 0)
-    given = {
-        name: tuple(replace(each, number=numbers[name, each.name]) for each in endpoints)
-        for name, endpoints in upstreams.items()
-    }
-    return Roster(given, former.generation + 1)
+
+class Numbers:
+    """Who has which number. One that is gone keeps its own, for when it comes back; only when many are gone, the one
+    that has been gone longest leaves it to another. Beyond NUMBER_MAX there are none: 0 is nobody's."""
+
+    def __init__(self, former: Roster) -> None:
+        self._generation = former.generation
+        self._numbers = {
+            (name, each.name): each.number for name, endpoints in former.upstreams.items() for each in endpoints
+        }
+        self._top = max(self._numbers.values(), default=0)
+
+    def give(self, upstreams: dict[str, tuple[Endpoint, ...]]) -> Roster:
+        """The next roster."""
+        here = [(name, each.name) for name, endpoints in upstreams.items() for each in endpoints]
+        present = set(here)
+        away = dict.fromkeys(place for place in self._numbers if place not in present)  # the longest gone first
+        for place in here:
+            number = self._numbers.pop(place, 0) or self._number(away)
+            self._numbers[place] = number  # behind those that are gone
+        given = {
+            name: tuple(replace(each, number=self._numbers[name, each.name]) for each in endpoints)
+            for name, endpoints in upstreams.items()
+        }
+        self._generation += 1
+        return Roster(given, self._generation)
+
+    def _number(self, away: dict[tuple[str, str], None]) -> int:
+        if len(away) > AWAY_MAX or (away and self._top >= NUMBER_MAX):
+            place = next(iter(away))
+            del away[place]
+            return self._numbers.pop(place)
+        self._top = min(self._top + 1, NUMBER_MAX + 1)
+        return self._top if self._top <= NUMBER_MAX else 0
 
 
 def publish(roster: Roster) -> int:

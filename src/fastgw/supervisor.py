@@ -7,22 +7,23 @@ upgrades to the code that is installed now.
 
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import __version__, published
 from ._segment import Segment, SegmentError
+from .addresses import is_port
 from .channel import Publish, Served
 from .instance import Occupied, lock_state
-from .model import Config
+from .model import Config, Listener
 from .published import Source
 from .secret import SecretError
 from .supervision.children import inherit_nothing, say
 from .supervision.events import Events
-from .supervision.keeping import READY, Keeper
+from .supervision.keeping import END_S, READY, Keeper
 from .supervision.listeners import Listeners
+from .supervision.notify import Notifier
 from .supervision.opening import open_segment
 from .supervision.rollout import Rollout
 from .supervision.upgrade import (
@@ -56,13 +57,15 @@ class Supervisor:
         self.listeners = listeners
         self.lifeline_end = lifeline_end  # it closes when this process is gone, which tells the children
         self.events = events
+        self.notifier = Notifier()
+        self.reloading = False  # and the service manager has been told
         self.draining = False
         self.disposable = False  # a new segment, until a worker may have charged somebody
         self.adopted = False  # it goes on with what another program has begun
         self.upgrade_wanted = False
         self.probe: Probe | None = None
-        self.keeper = Keeper(shared, events, self._publish)
         self.workers = Workers(shared, listeners, events, config.server.workers)
+        self.keeper = Keeper(shared, events, self._publish, self.workers.retarget)
         self.rollout = Rollout(self.workers)
         self.workers.on_configured = self.rollout.configured
         self.workers.on_death = self.rollout.died
@@ -73,9 +76,14 @@ class Supervisor:
         server = config.server
         inherit_nothing()
         events = Events()
-        lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {server.listen_address})")
-        listeners = Listeners.open(server.listen_address, server.workers)
-        segment, is_new = open_segment(config, source)
+        where = ", ".join(listener.address for listener in config.listeners)
+        lock = lock_state(server.state_dir, f"process {os.getpid()} (listening on {where})")
+        listeners = Listeners.open(config.listeners, server.workers)
+        try:
+            segment, is_new = open_segment(config, source)
+        except BaseException:
+            listeners.close()
+            raise
         for route in config.routes:
             segment.route_slot(route.name)
         lifeline, lifeline_end = os.pipe()
@@ -94,10 +102,11 @@ class Supervisor:
         inherit_nothing()
         events = Events()
         config = published.read(handed.config_fd)
-        listeners = Listeners([socket.socket(fileno=descriptor) for descriptor in handed.listeners])
+        listeners = Listeners.adopt(handed.listeners, config.listeners)
         shared = Shared(
             Segment.open(handed.segment), handed.config_fd, handed.lifeline, handed.lock,
             config.server.drain_timeout_ms, config.server.watchdog_timeout_ms, handed.generation,
+            handed.roster_fd,
         )  # fmt: skip
         self = Supervisor(config, shared, listeners, handed.lifeline_end, events)
         self.adopted = True
@@ -134,11 +143,16 @@ class Supervisor:
         self.disposable = False
         self._await(lambda: self.workers.step() >= 0 and self.workers.ready, START_TIMEOUT_S)
         self.workers.started = True
+        say(f"{__version__} {self._status}")
+        self.notifier.ready(self._status)
+
+    @property
+    def _status(self) -> str:
+        """What it does, for people."""
         server = self.config.server
         many = f"{server.workers} worker" + ("s" if server.workers > 1 else "")
-        scheme = "https" if server.tls_certificate else "http"
-        say(f"{__version__} serving on {scheme}://{server.listen_address} with {many}"
-            + (f", admin on http://{server.admin_address}" if server.admin_address else ""))  # fmt: skip
+        admin = f", admin on http://{server.admin_address}" if server.admin_address else ""
+        return f"serving on {shown(self.config.listeners)} with {many}{admin}"
 
     def _succeed(self) -> None:
         """Replace the keeper of the program before, then its workers; these serve until younger ones do."""
@@ -149,6 +163,7 @@ class Supervisor:
         for worker in list(self.workers.by_slot.values()):
             self.workers.replace(worker)
         say(f"upgraded to {__version__}; {len(self.workers.by_slot)} workers finish what they have, and are replaced")
+        self.notifier.ready(self._status)
 
     def _await(self, true: Callable[[], bool], within_s: float | None) -> None:
         until = time.monotonic() + (within_s or float("inf"))
@@ -163,7 +178,8 @@ class Supervisor:
     def _serve(self) -> int:
         try:
             while True:
-                within_s = min(self.keeper.step(), self.workers.step(), self.rollout.step(), self._step_upgrade())
+                within_s = min(self.keeper.step(), self.workers.step(), self.rollout.step(), self._step_upgrade(),
+                               self._step_notices())  # fmt: skip
                 for number in self.events.wait(within_s):
                     if number in STOPS:
                         return self._drain()
@@ -175,13 +191,21 @@ class Supervisor:
     def _note(self, number: int) -> None:
         """Heed a signal that is not one to stop."""
         if number == signal.SIGHUP:
-            self.keeper.wanted = True
+            self.keeper.wanted = self.reloading = True
+            self.notifier.reloading("reads its configuration")
         elif number == signal.SIGUSR2:
             self.upgrade_wanted = True
 
+    def _step_notices(self) -> float:
+        """What is due to the service manager; in how many seconds to come again."""
+        if self.reloading and not (self.keeper.wanted or self.keeper.asked or self.rollout.running):
+            self.reloading = False
+            self.notifier.ready(self._status)
+        return self.notifier.beat()
+
     # Reload
 
-    def _publish(self, message: Publish, descriptor: int) -> None:
+    def _publish(self, message: Publish, config_fd: int, roster_fd: int) -> None:
         """The keeper has read, checked and applied a configuration: have it served, if that can be."""
         channel = self.keeper.channel
 
@@ -198,13 +222,14 @@ class Supervisor:
         try:
             if self.draining or self.rollout.running:
                 raise ValueError("it ends" if self.draining else "another reload is not over yet")
-            config = published.read(descriptor)
+            config = published.read(config_fd)
             self.workers.prepare(config.server.workers)
         except (SegmentError, OSError, ValueError) as error:
-            os.close(descriptor)
+            os.close(config_fd)
+            os.close(roster_fd)
             answer(str(error), False)
             return
-        self.rollout.start(descriptor, answer)
+        self.rollout.start(config_fd, roster_fd, answer)
 
     def _take(self, config: Config) -> None:
         """It is served: what of it concerns this process."""
@@ -251,12 +276,14 @@ class Supervisor:
             self.upgrade_wanted = True  # when that has been heeded
         elif not self.draining:
             handover = Handover(
-                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.generation + 1,
-                self.shared.lifeline, self.lifeline_end, self.shared.lock,
-                tuple(listener.fileno() for listener in self.listeners.sockets),
+                HANDOVER_VERSION, self.shared.segment.path, config_fd, self.shared.roster_fd,
+                self.shared.generation + 1, self.shared.lifeline, self.lifeline_end, self.shared.lock,
+                self.listeners.handed(),
                 self.keeper.process.pid if self.keeper.process is not None else 0, self.workers.handed(),
             )  # fmt: skip
+            self.notifier.reloading("another version takes over")
             go_over(handover)
+            self.notifier.ready(self._status)
         os.close(config_fd)
         release_signals()
         self.events.again(early)
@@ -267,6 +294,7 @@ class Supervisor:
         """No new connections; what is in flight finishes, within the drain timeout."""
         say("draining; another signal ends it at once")
         self.draining = True
+        self.notifier.stopping("finishes calls in flight", self.shared.drain_ms / 1000 + KILL_AFTER_S + END_S)
         if self.probe is not None:
             self.probe.cancel()
         self.listeners.close()  # the workers have theirs, and accept what is queued before they close it
@@ -275,6 +303,7 @@ class Supervisor:
             process.signal(signal.SIGTERM)
         deadline = time.monotonic() + self.shared.drain_ms / 1000 + KILL_AFTER_S
         while any(process.poll() is None for process in workers):
+            self.notifier.beat()
             if any(number in STOPS for number in self.events.wait(0.1)):
                 say("ended with calls in flight")
                 self._kill()
@@ -288,10 +317,20 @@ class Supervisor:
 
     def _kill(self) -> None:
         """End every child now, and wait for it; the keeper last, when nobody spends any more."""
+        self.listeners.close()
         self.workers.end()
         self.keeper.end()
         if self.disposable:
             os.unlink(self.shared.segment.path)
+
+
+def shown(listeners: Sequence[Listener]) -> str:
+    """Where clients connect, for people: "http://127.0.0.1:8080, https://[::]:8443 and unix:/run/fastgw.sock"."""
+    *rest, last = (
+        f"{'https' if listener.tls else 'http'}://{listener.address}" if is_port(listener.address) else listener.address
+        for listener in listeners
+    )
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def run(config: Config, source: Source) -> int:

@@ -12,24 +12,34 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import uvloop
 
-from . import published
+from . import published, roster
 from ._segment import Segment
-from .channel import Channel, ChannelError, Closed, Configure, Configured, Listen, Listening, Message, Retire, Unlisten
+from .channel import (
+    Channel,
+    ChannelError,
+    Closed,
+    Configure,
+    Configured,
+    Listen,
+    Listening,
+    Message,
+    Retire,
+    Targets,
+    Unlisten,
+)
 from .dataplane.connection import Connection
+from .dataplane.doors import Closable, Door, Newcomer
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .dataplane.tls_transport import TlsTransport
-from .instance import BACKLOG
-from .model import Config, Listener
+from .model import Config
 from .states import WorkerState
 
-Client = Connection | Nobody | TlsTransport
+Client = Connection | Nobody | Newcomer | TlsTransport
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
@@ -62,7 +72,7 @@ class Worker:
         self.channel = channel
         self.lifeline = lifeline
         self.lock = lock
-        self.servers: dict[int, asyncio.Server] = {}  # by the number of the listener
+        self.servers: dict[int, Closable] = {}  # by the number of the socket
         self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.done = asyncio.Event()
@@ -71,6 +81,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
+        self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone
@@ -105,9 +116,9 @@ class Worker:
 
     async def _heed(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case Listen(listeners):
-                for number, descriptor in zip(listeners, descriptors, strict=True):
-                    await self._listen(number, socket.socket(fileno=descriptor))
+            case Listen(listeners, doors):
+                for number, door, descriptor in zip(listeners, doors, descriptors, strict=True):
+                    await self._listen(number, door, socket.socket(fileno=descriptor))
                 self._say_listening()
             case Unlisten(listeners):
                 for number in listeners:
@@ -115,41 +126,46 @@ class Worker:
                         server.close()
                 self._say_listening()
             case Configure(generation):
+                self.channel.send(Configured(generation, self._reconfigure(*descriptors)))
+            case Targets():
                 [descriptor] = descriptors
-                self.channel.send(Configured(generation, self._reconfigure(descriptor)))
+                self._retarget(descriptor)
             case Retire():
                 self.retire()
 
-    async def _listen(self, number: int, listener: socket.socket) -> None:
+    async def _listen(self, number: int, door: int, listener: socket.socket) -> None:
         if self.plane.draining or number in self.servers:
             listener.close()
-            return
-        factory: Any = self._receiver(self.config.listeners[0])  # a protocol by its methods, not by its base
-        self.servers[number] = await self.loop.create_server(factory, sock=listener, backlog=BACKLOG)
-
-    def _receiver(self, listener: Listener) -> Callable[[], Connection | TlsTransport]:
-        """Makes what the event loop talks to for each connection that a listener accepts."""
-        plane, kind = self.plane, listener.client_certificates
-        if listener.tls:
-            return lambda: TlsTransport(plane, plane.contexts.by_kind[kind], Connection(plane))
-        return lambda: Connection(plane)
+        else:
+            self.servers[number] = await self.doors[door].open(listener)
 
     def _say_listening(self) -> None:
         if not self.plane.draining:
             self.segment.worker_set(self.slot, os.getpid(), WorkerState.READY)
         self.channel.send(Listening(tuple(self.servers)))
 
-    def _reconfigure(self, descriptor: int) -> str:
+    def _reconfigure(self, config_fd: int, roster_fd: int) -> str:
         """Serve new requests by the published configuration; what is wrong, and then all is as before."""
         try:
-            config = within_descriptors(published.read(descriptor))
-            self.plane.reconfigure(config)
+            config = within_descriptors(published.read(config_fd))
+            self.plane.reconfigure(config, roster.read(roster_fd))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         finally:
-            os.close(descriptor)
+            os.close(config_fd)
+            os.close(roster_fd)
         self.config = config
         return ""
+
+    def _retarget(self, descriptor: int) -> None:
+        """Send new calls to the servers of the roster; to those known until now, if it cannot be heeded."""
+        try:
+            self.plane.retarget(roster.read(descriptor))
+        except Exception as error:
+            print(f"fastgw: worker {self.slot}: error: its targets stay as they were: {type(error).__name__}: {error}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+        finally:
+            os.close(descriptor)
 
     # The end
 

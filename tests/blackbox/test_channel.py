@@ -48,7 +48,7 @@ def test_a_message_comes_as_it_was_sent(ends: tuple[Channel, Channel], message: 
 
 def test_descriptors_come_along_and_are_inherited_by_nobody(ends: tuple[Channel, Channel]) -> None:
     pipes = [os.pipe() for _ in range(3)]
-    ends[0].send(Listen((0, 1, 2)), [write for _, write in pipes])
+    ends[0].send(Listen((0, 1, 2), (0, 0, 1)), [write for _, write in pipes])
     received = ends[1].receive()
     assert received is not None
     for number, descriptor in enumerate(received[1]):

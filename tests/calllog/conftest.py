@@ -86,7 +86,7 @@ class KnownNames:
     """acct-1, key_…1 and so on, by index + 1; one route."""
 
     def __init__(self) -> None:
-        self.now: Mapping[str, Sequence[str]] = {"chat": ["10.0.0.1:9001", "10.0.0.2:9001"]}
+        self.now: Mapping[int, str] = {1: "10.0.0.1:9001", 2: "10.0.0.2:9001"}
 
     def account(self, index: int) -> str:
         return f"acct-{index + 1}"
@@ -97,7 +97,7 @@ class KnownNames:
     def routes(self) -> Sequence[str]:
         return ["chat"]
 
-    def targets(self) -> Mapping[str, Sequence[str]]:
+    def targets(self) -> Mapping[int, str]:
         return self.now
 
 

@@ -62,7 +62,7 @@ def test_numbers_become_names_and_what_nobody_knows_is_a_number(book: NameBook) 
     assert [call.route for call in calls] == ["", "chat", "chat", "#1"]
     assert [call.verdict for call in calls] == ["no_route", "admitted", "?", "rate_limited"]
     assert [call.method for call in calls] == ["OTHER", "GET", "POST", "?"]
-    assert [call.target for call in calls] == ["", "10.0.0.2:9001", "", ""]
+    assert [call.target for call in calls] == ["", "10.0.0.2:9001", "", "10.0.0.1:9001"]
     assert calls[1].time == "2025-11-20T12:00:00.001000Z"
     assert calls[1].request_id == "00000000000000070000000000000001"
     again = NameBook(book.path)
@@ -80,13 +80,16 @@ def test_many_names_are_the_same_as_few(book: NameBook) -> None:
 def test_a_call_went_to_the_target_that_its_number_meant_when_it_began(book: NameBook) -> None:
     names, made = KnownNames(), rows(3)
     book.learn(made, names)
-    names.now = {"chat": ["10.9.9.9:1", "10.0.0.1:9001"]}
+    names.now = {3: "10.0.0.3:9001", **names.now}
+    book.learn(made, names)
+    assert len(book.versions) == 1, "what meant nothing before has always meant it"
+    names.now = {1: "10.9.9.9:1", 2: "10.0.0.1:9001"}
     book.learn(made, names)
     made["time_ns"][1:] = time.time_ns()
-    made["target"] = [1, 1, 2]
+    made["target"] = [1, 1, 3]
     for each in (book, NameBook(book.path)):
-        assert [call.target for call in calls_of(made, 1, each)] == ["10.0.0.1:9001", "10.9.9.9:1", "10.0.0.1:9001"]
-    assert [call.target for call in calls_of(made[1:], 1, book)] == ["10.9.9.9:1", "10.0.0.1:9001"]
+        assert [call.target for call in calls_of(made, 1, each)] == ["10.0.0.1:9001", "10.9.9.9:1", "10.0.0.3:9001"]
+    assert [call.target for call in calls_of(made[1:], 1, book)] == ["10.9.9.9:1", "10.0.0.3:9001"]
 
 
 def test_a_line_of_names_that_was_cut_off_is_as_if_it_had_not_been_begun(book: NameBook) -> None:
@@ -111,7 +114,7 @@ def test_an_address_is_written_as_everybody_does(book: NameBook, texts: list[Any
         row["address"] = list(mapped)
     shown = [call.address for call in calls_of(made, 1, book)]
     wanted = [getattr(address, "ipv4_mapped", None) or address for address in texts]
-    assert [ipaddress.ip_address(text or "::") for text in shown] == wanted
+    assert [ipaddress.ip_address("::" if text == "unix" else text) for text in shown] == wanted
     assert all(text == text.lower() and " " not in text for text in shown)
 
 

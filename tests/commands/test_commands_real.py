@@ -23,6 +23,7 @@ from fastgw.dataplane.admission import build_gate
 from fastgw.dry_run import DryRun
 from fastgw.ledger.books import Books
 from fastgw.refusals import Refusal
+from fastgw.roster import initial
 
 FILE = """
 [server]
@@ -78,7 +79,7 @@ class Machine:
         self.books.open()
         self.books.apply(config)
         self.books.start()
-        names = SegmentNames(self.segment, self.books.account_name, config)
+        names = SegmentNames(self.segment, self.books.account_name, initial(config))
         self.log = CallLog(self.segment, state_dir, names, LogSettings())
         self.log.start()
         self.gate = build_gate(self.segment, 0, config)

@@ -17,6 +17,7 @@ from fastgw.control.services import Services
 from fastgw.dry_run import DryRun
 from fastgw.ledger.books import Books
 from fastgw.model import ConfigError, Problem
+from fastgw.roster import initial
 
 
 class Reloaded(Struct):
@@ -70,7 +71,7 @@ class RealParts(Parts):
         super().__init__(directory)
         state_dir = str(directory / "state")
         self.ledger = Books(self.segment, state_dir)
-        names = SegmentNames(self.segment, self.ledger.account_name, self.config)
+        names = SegmentNames(self.segment, self.ledger.account_name, initial(self.config))
         self.log = CallLog(self.segment, state_dir, names, LogSettings())
         self.ledger.open()
         self.ledger.apply(self.config)

@@ -37,18 +37,31 @@ def test_a_certificate_is_for_the_name_that_was_written() -> None:
     assert (endpoint.server_name, endpoint.authority) == ("api.example.com", "10.0.0.1")
 
 
-def test_a_number_is_kept_as_long_as_its_server_is_there_and_then_given_to_another() -> None:
+def test_a_number_is_kept_even_when_its_server_is_away() -> None:
     def named(*ports: int) -> tuple[Endpoint, ...]:
         return roster.known(Upstream("u", tuple(target(f"http://10.0.0.1:{port}") for port in ports)))
 
     def numbers(made: Roster) -> dict[str, list[int]]:
         return {name: [each.number for each in endpoints] for name, endpoints in made.upstreams.items()}
 
-    first = roster.numbered({"a": named(1, 2), "b": named(1)}, Roster({}))
+    giving = roster.Numbers(Roster({}))
+    first = giving.give({"a": named(1, 2), "b": named(1)})
     assert (numbers(first), first.generation) == ({"a": [1, 2], "b": [3]}, 1)
-    second = roster.numbered({"a": named(3, 2), "b": named(4, 1)}, first)
-    assert (numbers(second), second.generation) == ({"a": [1, 2], "b": [4, 3]}, 2)
-    assert numbers(roster.numbered({"b": named(1, 4, 5)}, second)) == {"b": [3, 4, 1]}
+    second = giving.give({"a": named(3, 2), "b": named(4, 1)})
+    assert (numbers(second), second.generation) == ({"a": [4, 2], "b": [5, 3]}, 2)
+    assert numbers(giving.give({"a": named(2, 1), "b": named(4, 1)})) == {"a": [2, 1], "b": [5, 3]}
+    assert numbers(roster.numbered({"b": named(1, 4, 5)}, second)) == {"b": [3, 5, 6]}
+
+
+def test_numbers_come_back_when_many_servers_are_gone() -> None:
+    giving = roster.Numbers(Roster({}))
+    numbers = set()
+    for port in range(1, roster.AWAY_MAX + 100):
+        [endpoint] = giving.give({"a": roster.known(Upstream("a", (target(f"http://10.0.0.1:{port}"),)))}).upstreams[
+            "a"
+        ]
+        numbers.add(endpoint.number)
+    assert numbers == set(range(1, roster.AWAY_MAX + 2))
 
 
 def test_a_roster_is_read_as_it_was_published_any_number_of_times() -> None:

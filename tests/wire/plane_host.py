@@ -10,13 +10,12 @@ import asyncio
 import os
 import socket
 import sys
-from typing import Any
 
 import uvloop
 
 from fastgw._segment import Segment
 from fastgw.config.load import load
-from fastgw.dataplane.connection import Connection
+from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.model import Config
 
@@ -34,8 +33,9 @@ def read(path: str, segment: Segment) -> Config:
 async def serve(segment: Segment, worker: int, listener: socket.socket, path: str) -> None:
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
-    plane = Plane(read(path, segment), segment, worker, loop)
-    factory: Any = lambda: Connection(plane)  # noqa: E731
+    config = read(path, segment)
+    plane = Plane(config, segment, worker, loop)
+    door = Door(plane, config.listeners[0])
 
     def told() -> None:
         lines = os.read(0, 65536).decode().split()
@@ -49,7 +49,7 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
                 answer = f"refused {error!r}"
             print(answer, flush=True)
 
-    server = await loop.create_server(factory, sock=listener, backlog=512)
+    server = await door.open(listener)
     loop.add_reader(0, told)
     print("ok", flush=True)
     await done.wait()

@@ -117,7 +117,7 @@ def _paths(rows: Rows) -> Text:
 
 
 def _addresses(rows: Rows) -> Text:
-    """Client addresses as text; "" where none was noted."""
+    """Client addresses as text; "unix" where there was none, on a Unix socket."""
     words = np.ascontiguousarray(rows["address"]).view("<u4")
     if not ((words[:, 2] == _MAPPED) & (words[:, 0] == 0) & (words[:, 1] == 0)).all():
         return _mixed_addresses(words)
@@ -139,4 +139,4 @@ def _mixed_addresses(words: Buffer) -> Text:
 def _address(raw: bytes) -> str:
     if raw[:12] == b"\0" * 10 + b"\xff\xff":
         return socket.inet_ntop(socket.AF_INET, raw[12:])
-    return socket.inet_ntop(socket.AF_INET6, raw) if any(raw) else ""
+    return socket.inet_ntop(socket.AF_INET6, raw) if any(raw) else "unix"

@@ -14,11 +14,12 @@ import numpy as np
 import orjson
 
 from .._segment import Segment
-from ..model import Config
+from ..roster import Roster
 from .arrow import Buffer, Coded, Text, text_of
 from .records import Rows
 
 SMALL = 4096  # up to so many words a dictionary is handed over whole
+VERSIONS_MAX = 256  # of what targets' numbers meant; rows that are older than those of hours ago have their names
 
 
 class Names(Protocol):
@@ -32,21 +33,22 @@ class Names(Protocol):
         """Route names by slot."""
         ...
 
-    def targets(self) -> Mapping[str, Sequence[str]]:
-        """The targets of each route, "host:port", in the order of their numbers; another object once it changes."""
+    def targets(self) -> Mapping[int, str]:
+        """The servers that calls are sent to, "host:port", by their numbers; another object once it changes."""
         ...
 
 
 class SegmentNames:
-    """Names of a gateway: keys and routes as the segment has them, targets of the configuration.
+    """Names of a gateway: keys and routes as the segment has them, servers as the roster has them.
 
     `account_of` gives the name of the account with an index, "" when it is not known.
     """
 
-    def __init__(self, segment: Segment, account_of: Callable[[int], str], config: Config) -> None:
+    def __init__(self, segment: Segment, account_of: Callable[[int], str], roster: Roster) -> None:
         self.segment = segment
         self.account = account_of
-        self.reload(config)
+        self._targets: Mapping[int, str] = {}
+        self.retarget(roster)
 
     def key(self, index: int) -> str:
         if index >= self.segment.key_count:
@@ -57,16 +59,16 @@ class SegmentNames:
     def routes(self) -> Sequence[str]:
         return self.segment.routes()
 
-    def targets(self) -> Mapping[str, Sequence[str]]:
+    def targets(self) -> Mapping[int, str]:
         return self._targets
 
-    def reload(self, config: Config) -> None:
-        """From now on calls begin under this configuration."""
-        upstreams = {
-            upstream.name: [f"[{t.host}]:{t.port}" if ":" in t.host else f"{t.host}:{t.port}" for t in upstream.targets]
-            for upstream in config.upstreams
-        }
-        self._targets = {route.name: upstreams[route.upstream] for route in config.routes}
+    def retarget(self, roster: Roster) -> None:
+        """From now on calls are sent by this roster. Who is not in it any more keeps its number until another has it:
+        calls to it may still be under way."""
+        targets = {**self._targets} | {each.number: each.name for some in roster.upstreams.values() for each in some}
+        targets.pop(0, None)
+        if targets != self._targets:
+            self._targets = targets
 
 
 class NameTable:
@@ -149,8 +151,8 @@ class NameBook:
         self.routes = NameTable()
         self.targets = NameTable()
         self.target_numbers: dict[str, int] = {"": 0}
-        self.versions: list[tuple[int, Buffer]] = []  # from when (Unix ns) on; [route number, target] → target number
-        self.current: Mapping[str, Sequence[str]] | None = None
+        self.versions: list[tuple[int, Buffer]] = []  # from when (Unix ns) on; number of a row → number of `targets`
+        self.current: Mapping[int, str] | None = None
         self.length = 0
         if path.exists():
             self._load()
@@ -172,19 +174,20 @@ class NameBook:
         for table in ("accounts", "keys", "routes"):
             for number, word in line.get(table, {}).items():
                 getattr(self, table).set(int(number), word)
-        if "targets" in line:
-            self._add_version(line["since_ns"], line["targets"])
+        if servers := line.get("servers"):
+            self._add_version(line["since_ns"], {int(place): name for place, name in servers.items()})
 
-    def _add_version(self, since_ns: int, targets: Mapping[str, Sequence[str]]) -> None:
-        slots = {self.routes.word(number): number for number in range(1, len(self.routes))}
-        width = max((len(names) for names in targets.values()), default=0) + 1
-        table = np.zeros((max(slots.values(), default=0) + 1, width), np.int32)
-        for route, names in targets.items():
-            for place, name in enumerate(names, 1):
-                number = self.target_numbers.setdefault(name, len(self.target_numbers))
-                self.targets.set(number, name)
-                table[slots[route], place] = number
-        self.versions.append((since_ns, table))
+    def _add_version(self, since_ns: int, names: Mapping[int, str]) -> None:
+        """These numbers mean this from then on, the others what they did."""
+        before = self.versions[-1][1] if self.versions else np.zeros(1, np.int32)
+        table = np.zeros(max(len(before), *(place + 1 for place in names)), np.int32)
+        table[: len(before)] = before
+        for place, name in names.items():
+            table[place] = number = self.target_numbers.setdefault(name, len(self.target_numbers))
+            self.targets.set(number, name)
+        if self.versions and self.versions[-1][0] == since_ns:
+            self.versions.pop()
+        self.versions = [*self.versions[-VERSIONS_MAX:], (since_ns, table)]
 
     def learn(self, rows: Rows, names: Names) -> None:
         """Ask for, and write down, what the rows' numbers are called. Raises OSError when it cannot be written."""
@@ -194,25 +197,34 @@ class NameBook:
             words = {str(number): word for number in new if (word := ask(number - 1))}
             if words:
                 said[table] = words
-        targets, new = names.targets(), self.routes.unknown(rows["route"])
-        changed = targets is not self.current
-        routes = {str(number): word for number, word in self._new_routes(names).items()} if changed or new else {}
-        if changed or routes:
-            known = {*map(self.routes.word, range(len(self.routes))), *routes.values()}
-            said["routes"] = routes
-            said["targets"] = {route: list(each) for route, each in targets.items() if route in known}
-            said["since_ns"] = self.versions[-1][0] if self.versions and not changed else self._now_ns()
-        if not said:
-            return
-        line = orjson.dumps(said) + b"\n"
-        self._append(line)
-        self._apply(orjson.loads(line))
-        if "targets" in said:
-            self.current = targets
+        if self.routes.unknown(rows["route"]) and (new := self._new_routes(names)):
+            said["routes"] = {str(number): word for number, word in new.items()}
+        targets = names.targets()
+        if targets is not self.current and (servers := self._new_servers(targets)):
+            said["servers"] = {str(place): name for place, name in servers.items()}
+            said["since_ns"] = self._since_ns(servers)
+        if said:
+            line = orjson.dumps(said) + b"\n"
+            self._append(line)
+            self._apply(orjson.loads(line))
+        self.current = targets
 
-    def _now_ns(self) -> int:
-        """From when on targets have the numbers that are heard of now; the first ones have always had them."""
-        return time.time_ns() if self.versions else 0
+    def _new_servers(self, targets: Mapping[int, str]) -> dict[int, str]:
+        table = self.versions[-1][1] if self.versions else np.zeros(0, np.int32)
+        known = len(table)
+        return {
+            place: name
+            for place, name in targets.items()
+            if place >= known or self.targets.word(int(table[place])) != name or not table[place]
+        }
+
+    def _since_ns(self, servers: Mapping[int, str]) -> int:
+        """From when on numbers mean what is heard of now: one that meant nothing before has always meant it."""
+        if not self.versions:
+            return 0
+        since_ns, table = self.versions[-1]
+        again = any(place < len(table) and table[place] for place in servers)
+        return time.time_ns() if again else since_ns
 
     def _new_routes(self, names: Names) -> dict[int, str]:
         words = dict(enumerate(names.routes(), 1))
@@ -231,7 +243,7 @@ class NameBook:
         self.length += len(line)
 
     def targets_of(self, rows: Rows) -> Coded:
-        """The target that each call was sent to, under the configuration with which it began."""
+        """The server that each call was sent to, by what its number meant when it began."""
         since = np.array([version[0] for version in self.versions], np.int64)
         if len(since) <= 1 or int(rows["time_ns"].min()) >= since[-1]:
             return self.targets.column(self._targets_in(rows, len(since) - 1))
@@ -244,10 +256,6 @@ class NameBook:
     def _targets_in(self, rows: Rows, version: int) -> Buffer:
         if version < 0:
             return np.zeros(len(rows), np.int32)
-        table = self.versions[version][1]
-        routes, places = rows["route"], rows["target"]
-        if int(routes.max()) >= table.shape[0] or int(places.max()) >= table.shape[1]:
-            known = (routes < table.shape[0]) & (places < table.shape[1])
-            routes, places = np.where(known, routes, 0), np.where(known, places, 0)
-        found: Buffer = table[routes, places]
+        table, places = self.versions[version][1], rows["target"]
+        found: Buffer = table[np.where(places < len(table), places, 0)]
         return found

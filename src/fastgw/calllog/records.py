@@ -12,7 +12,7 @@ WORKERS_MAX = 64
 HOUR_NS = 3_600_000_000_000
 CHARGED = 1  # bit of `flags`
 
-# `account`, `key` and `route` are indexes + 1, 0 for none; `target` counts from 1 within the route's upstream.
+# `account`, `key` and `route` are indexes + 1, 0 for none; `target` is a server's number in the roster.
 RECORD = np.dtype(
     [
         ("number", "<u8"),  # n + 1

@@ -1,7 +1,10 @@
 from fastgw.dataplane.pool cimport Pool
+from fastgw.dataplane.plane cimport Plane
 
 
 cdef class Upstream:
+    cdef public Plane plane
+    cdef public object server
     cdef public object model
     cdef public object context
     cdef public list pools

@@ -1,11 +1,12 @@
-"""Decides which target of an upstream gets the next call."""
+"""Decides which endpoint of an upstream gets the next call."""
 
 from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
 
-from .. import roster, upstream_tls
+from .. import upstream_tls
+from ..roster import Endpoint
 from ..settings import Server
 from .connecting import Connector
 from .pool import Pool
@@ -14,33 +15,59 @@ if TYPE_CHECKING:
     from .. import model
     from .plane import Plane
 
+NOBODY = Endpoint("", (), 0, "", "", False, "")  # what is asked where there is nobody
+
+
+def place_of(endpoint: Endpoint) -> tuple[object, ...]:
+    """What makes a connection to it the same as another: all but its weight and how it is."""
+    return (*(getattr(endpoint, field) for field in Endpoint.__struct_fields__ if field not in ("weight", "up")),)
+
 
 class Upstream:
-    """The pools of an upstream's targets: each gets a call in turn.
+    """The pools of an upstream's endpoints: each gets a call in turn.
 
-    It takes over the pools of `former` for the targets that have stayed what and where they were.
+    It takes over the pools of `former` for the endpoints that have stayed what and where they were.
     """
 
-    def __init__(self, plane: Plane, upstream: model.Upstream, server: Server, former: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        upstream: model.Upstream,
+        endpoints: tuple[Endpoint, ...],
+        server: Server,
+        former: Upstream | None = None,
+    ) -> None:
+        self.plane = plane
+        self.server = server
         self.model = upstream
-        self.context: ssl.SSLContext | None = None
-        if any(target.tls for target in upstream.targets):
-            same = former is not None and former.context is not None and former.model.tls == upstream.tls
-            self.context = former.context if former is not None and same else upstream_tls.context(upstream.tls)
-        known = {(pool.number, pool.target): pool for pool in former.pools} if former is not None else {}
-        self.pools: list[Pool] = []
-        for number, target in enumerate(upstream.targets, 1):
-            pool = known.get((number, target))
-            if pool is None or (target.tls and pool.connector.context is not self.context):
-                pool = Pool(plane, target, number, server, self._connector(plane, target))
-            self.pools.append(pool)
+        same = former is not None and former.model.tls == upstream.tls
+        self.context: ssl.SSLContext | None = former.context if former is not None and same else None
+        self.pools: list[Pool] = [] if former is None else former.pools
+        self.pools = self._pools(endpoints)
         self.turn = 0
 
-    def _connector(self, plane: Plane, target: model.Target) -> Connector:
-        name = f"unix:{target.socket}" if target.socket else f"{target.host}:{target.port}"
-        addresses = () if target.socket else (target.host,)
-        endpoint = roster.endpoint(self.model, target, name, addresses, target.port)
-        return Connector(plane.loop, self.model.name, endpoint, self.context)
+    def _pools(self, endpoints: tuple[Endpoint, ...]) -> list[Pool]:
+        used = [each for each in endpoints if each.weight]
+        up = [each for each in used if each.up] or used or [NOBODY]
+        if self.context is None and any(each.tls for each in up):
+            self.context = upstream_tls.context(self.model.tls)
+        known = {place_of(pool.endpoint): pool for pool in self.pools}
+        pools = []
+        for each in up:
+            pool = known.get(place_of(each))
+            if pool is None or (each.tls and pool.connector.context is not self.context):
+                connector = Connector(self.plane.loop, self.model.name, each, self.context)
+                pool = Pool(self.plane, each, self.server, connector)
+            pools.append(pool)
+        return pools
+
+    def retarget(self, endpoints: tuple[Endpoint, ...]) -> None:
+        """Send calls to these from the next one on. When it raises, nothing has changed."""
+        former, self.pools = self.pools, self._pools(endpoints)
+        self.turn = 0
+        for pool in former:
+            if pool not in self.pools:
+                pool.close()
 
     def pick(self) -> Pool:
         if len(self.pools) == 1:

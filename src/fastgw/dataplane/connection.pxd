@@ -17,6 +17,8 @@ cdef int FRAMING_CLOSE
 
 cdef class Connection(ClientEnd):
     cdef public Plane plane
+    cdef public object door
+    cdef public object told
     cdef public Gate gate
     cdef public Exchange exchange
     cdef public bytes stash

@@ -9,7 +9,6 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from .._call import Peer
 from .._http import FRAMING_CLOSE, find_head_end
 from ..identities import of_session
 from ..refusals import Refusal
@@ -20,6 +19,7 @@ from .odd_heads import line_refusal, plain_request
 
 if TYPE_CHECKING:
     from .._call import Ticket
+    from .doors import Door
     from .plane import Plane
     from .service import Service
 
@@ -37,9 +37,12 @@ NOTHING = b"\r\n\r\n"
 class Connection(ClientEnd):
     """A client's connection (asyncio.Protocol)."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, door: Door, told: tuple[str, int] | None = None) -> None:
+        """`told` is whose connection it is by a PROXY header."""
         super().__init__()
         self.plane = plane
+        self.door = door
+        self.told = told
         self.gate = plane.gate
         self.exchange: Exchange | None = None
         self.stash = b""  # a partial head, or what came ahead
@@ -56,9 +59,7 @@ class Connection(ClientEnd):
     def connection_made(self, transport: Any) -> None:
         plane = self.plane
         self.attach(transport)
-        name = transport.get_extra_info("peername")
-        address, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 0)
-        self.peer = Peer(address, port, self.secured)
+        self.peer = self.door.peer(transport, self.told)
         if self.secured:
             self.peer.identify(of_session(transport.get_extra_info("ssl_object")))
         self.gate.count(1, 0, 0)

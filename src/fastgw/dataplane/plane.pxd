@@ -12,9 +12,12 @@ cdef class Plane:
     cdef public ResponseHead answer
     cdef public Wheel wheel
     cdef public Bounds bounds
+    cdef public object proxies
     cdef public object contexts
     cdef public set clients
     cdef public bint draining
+    cdef public object config
+    cdef public object roster
     cdef public list services
     cdef public Idempotency calls
     cdef public dict upstreams

@@ -7,11 +7,13 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from .._call import Proxies
 from .._core import Gate
 from .._http import ResponseHead
 from .._idempotency import Idempotency
 from .._segment import Segment
 from ..model import Config
+from ..roster import Roster, completed, initial, numbered
 from .admission import build_gate, reload_gate
 from .balancing import Upstream
 from .bounds import Bounds
@@ -21,6 +23,7 @@ from .tls import Contexts
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .doors import Newcomer
     from .idempotent import Nobody
     from .tls_transport import TlsTransport
 
@@ -35,7 +38,10 @@ def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
 
 
 class Plane:
-    """The data plane of one worker. Nothing in it is global, so that two can live in one process."""
+    """The data plane of one worker. Nothing in it is global, so that two can live in one process.
+
+    An upstream that is not in the newest roster has the endpoints that are known without asking anybody.
+    """
 
     def __init__(self, config: Config, segment: Segment, worker: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -44,11 +50,14 @@ class Plane:
         self.answer = ResponseHead()
         self.wheel = Wheel(int(time.monotonic() * 1000))
         self.bounds = Bounds(config.server)
+        self.proxies = Proxies(config.server.trusted_proxies)
         self.contexts = Contexts(config)  # of TLS, for connections that come
-        self.clients: set[Connection | Nobody | TlsTransport] = set()
+        self.clients: set[Connection | Nobody | Newcomer | TlsTransport] = set()
         self.draining = False
+        self.config = config
+        self.roster = initial(config)
         self.upstreams: dict[str, Upstream] = {}
-        self.upstreams = self._upstreams(config)
+        self.upstreams = self._upstreams(config, self.roster)
         self.services = services(config, self.upstreams)
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
         self._remember(config)
@@ -66,11 +75,11 @@ class Plane:
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
 
-    def _upstreams(self, config: Config) -> dict[str, Upstream]:
-        """By name; the pools of targets that there are already stay."""
+    def _upstreams(self, config: Config, roster: Roster) -> dict[str, Upstream]:
+        """By name; the pools of endpoints that there are already stay."""
         return {
-            upstream.name: Upstream(self, upstream, config.server, self.upstreams.get(upstream.name))
-            for upstream in config.upstreams
+            each.name: Upstream(self, each, roster.upstreams[each.name], config.server, self.upstreams.get(each.name))
+            for each in config.upstreams
         }
 
     def _remember(self, config: Config) -> None:
@@ -79,27 +88,43 @@ class Plane:
             self.calls = Idempotency(self.segment, self.gate.worker)
             self.calls.recover()  # what was in flight here in another life of this worker is not any more
 
-    def reconfigure(self, config: Config) -> None:
-        """Serve by `config` from the next request on: routes, plans, refusals, limits of size and time, upstreams.
+    def reconfigure(self, config: Config, roster: Roster | None = None) -> None:
+        """Serve by `config` from the next request on: routes, plans, refusals, limits of size and time, upstreams; and
+        by the roster that comes with it, or by what is known without asking anybody.
 
         Calls in flight end by the terms and limits that they began with, on the connections that they have; clients
         keep theirs, whatever certificate they were shown. The slots of routes and plans must be in the segment already.
         When it raises, nothing has changed.
         """
         former = self.upstreams
+        if roster is None:
+            roster = numbered(initial(config).upstreams, self.roster)  # whose pools stay
+        roster = completed(roster, config)
         contexts = Contexts(config, self.contexts)
-        upstreams = self._upstreams(config)
+        upstreams = self._upstreams(config, roster)
         self._remember(config)
         reload_gate(self.gate, self.segment, config)
         self.services = services(config, upstreams)
         self.contexts = contexts
         self.bounds = Bounds(config.server)
+        self.proxies = Proxies(config.server.trusted_proxies)  # connections keep those that they came by
         self.upstreams = upstreams
+        self.config = config
+        self.roster = roster
         for name, upstream in former.items():
             upstream.leave(upstreams.get(name))
         for upstream in upstreams.values():
             for pool in upstream.pools:
                 pool.bound(config.server)
+
+    def retarget(self, roster: Roster) -> None:
+        """Send calls to the endpoints of this roster from the next one on; those in flight go on where they are.
+
+        When it raises, nothing has changed.
+        """
+        self.roster = completed(roster, self.config)
+        for name, upstream in self.upstreams.items():
+            upstream.retarget(self.roster.upstreams[name])
 
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""

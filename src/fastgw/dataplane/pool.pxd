@@ -20,7 +20,7 @@ cdef class UpstreamConnection(UpstreamEnd):
 cdef class Pool(Lender):
     cdef public Plane plane
     cdef public Gate gate
-    cdef public object target
+    cdef public object endpoint
     cdef public object connector
     cdef public list idle
     cdef public Py_ssize_t open

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .._wire import is_quiet
-from ..model import Target
 from ..refusals import Refusal
+from ..roster import Endpoint
 from ..settings import Server
 from .connecting import Connector, refusal_of
 from .ends import Lender, UpstreamEnd
@@ -129,14 +129,14 @@ class UpstreamConnection(UpstreamEnd):
 
 
 class Pool(Lender):
-    """The connections of one worker to one target. `open` counts those made or being made."""
+    """The connections of one worker to one endpoint. `open` counts those made or being made."""
 
-    def __init__(self, plane: Plane, target: Target, number: int, server: Server, connector: Connector) -> None:
-        super().__init__(number, b"Host: %b\r\n" % target.authority.encode())
+    def __init__(self, plane: Plane, endpoint: Endpoint, server: Server, connector: Connector) -> None:
+        super().__init__(endpoint.number, b"Host: %b\r\n" % endpoint.authority.encode())
         self.connector = connector
         self.plane = plane
         self.gate = plane.gate
-        self.target = target
+        self.endpoint = endpoint
         self.idle: list[UpstreamConnection] = []
         self.open = 0
         self.bound(server)

@@ -81,7 +81,8 @@ cdef struct worker_t:               # 128 bytes
     uint64_t pressure               # 0, or how short of memory it is: pressure_t of dataplane/pressure.py
     uint64_t shed                   # idle connections ever closed because memory was short
     uint64_t tunnels                # of the calls in flight
-    uint64_t spare[4]
+    uint64_t turned_away            # connections ever closed for their PROXY header
+    uint64_t spare[3]
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload
+from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload, Targets
 from .children import Child, Process, how_it_ended, say
 from .events import Events
 from .watchdog import Watchdog
@@ -21,11 +21,18 @@ END_S = 10.0  # in which one that is told to end must have written what it has t
 class Keeper(Child):
     """The place of the keeper."""
 
-    def __init__(self, shared: Shared, events: Events, on_publish: Callable[[Publish, int], None]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        events: Events,
+        on_publish: Callable[[Publish, int, int], None],
+        on_targets: Callable[[int], None],
+    ) -> None:
         super().__init__("keeper")
         self.shared = shared
         self.events = events
-        self.on_publish = on_publish
+        self.on_publish = on_publish  # with the descriptors of the configuration and its roster
+        self.on_targets = on_targets  # with the descriptor of the roster
         self.watchdog = Watchdog(math.inf)  # while it loads, it may take its time
         self.asked = False  # to reload, and it has not answered
         self.wanted = False  # a reload, as soon as there is a keeper
@@ -58,8 +65,9 @@ class Keeper(Child):
     def _start(self, ready: int) -> None:
         shared = self.shared
         channel, end = Channel.pair()
-        inherited = [shared.config_fd, shared.lifeline, shared.lock, end.fileno(), *([ready] if ready >= 0 else [])]
-        arguments = (shared.segment.path, shared.config_fd, shared.lifeline, ready, end.fileno())
+        maybe = [descriptor for descriptor in (ready, shared.roster_fd) if descriptor >= 0]
+        inherited = [shared.config_fd, shared.lifeline, shared.lock, end.fileno(), *maybe]
+        arguments = (shared.segment.path, shared.config_fd, shared.lifeline, ready, end.fileno(), shared.roster_fd)
         self.started_at = time.monotonic()
         try:
             self.process = Process.start("keeper", arguments, inherited)
@@ -148,9 +156,12 @@ class Keeper(Child):
 
     def _heed(self, received: Received) -> None:
         message, descriptors = received
-        if isinstance(message, Publish) and len(descriptors) == 1:
+        if isinstance(message, Publish) and len(descriptors) == 2:
             self.asked = False
-            self.on_publish(message, descriptors[0])
+            self.on_publish(message, *descriptors)
+            return
+        if isinstance(message, Targets) and len(descriptors) == 1:
+            self.on_targets(*descriptors)
             return
         for descriptor in descriptors:
             os.close(descriptor)

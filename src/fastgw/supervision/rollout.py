@@ -20,7 +20,7 @@ class Rollout:
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
         self.done: Done = lambda *_: None
-        self.config_fd = -1
+        self.config_fd = self.roster_fd = -1
         self.generation = 0
         self.running = False
         self.first: Worker | None = None  # who tries it
@@ -29,15 +29,15 @@ class Rollout:
         self.until = 0.0
         self._last = 0  # generation, served or not
 
-    def start(self, config_fd: int, done: Done) -> None:
-        """Distribute what the descriptor holds, which is this object's from now on.
+    def start(self, config_fd: int, roster_fd: int, done: Done) -> None:
+        """Distribute what the descriptors hold, which are this object's from now on.
 
         `done` is called once, with what is wrong ("" for nothing) and whether it is served all the same.
         """
         self.done = done
         self._last = max(self._last, self.workers.shared.generation) + 1
         self.generation = self._last
-        self.config_fd = config_fd
+        self.config_fd, self.roster_fd = config_fd, roster_fd
         self.running = True
         self.silent = []
         self._try()
@@ -52,7 +52,8 @@ class Rollout:
 
     def _send(self, worker: Worker) -> None:
         if worker.channel is not None:
-            worker.channel.send(Configure(self.generation), [self.config_fd])
+            worker.channel.send(Configure(self.generation), [self.config_fd, self.roster_fd])
+            worker.astray = False
             self.waiting.add(worker)
             self.until = time.monotonic() + ANSWER_S
 
@@ -62,6 +63,7 @@ class Rollout:
         self.first = None
         os.close(shared.config_fd)
         shared.config_fd = self.config_fd
+        shared.take_roster(self.roster_fd)
         shared.generation = self.generation
         for worker in self.workers.current:
             if worker.generation != self.generation:
@@ -122,11 +124,13 @@ class Rollout:
 
     def _refuse(self, problem: str) -> None:
         os.close(self.config_fd)
+        os.close(self.roster_fd)
         self.running = False
         self.first = None
         self.waiting.clear()
         self.done(problem, False)
         for worker in self.workers.current:
+            worker.astray = True  # who has tried it goes back to the roster of the rest
             self._mind_stragglers(worker)
 
     def _mind_stragglers(self, worker: Worker) -> None:

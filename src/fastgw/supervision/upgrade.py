@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from .children import Process, environment, how_it_ended, say
 from .events import SIGNALS, Events
+from .listeners import HandedSocket
 from .workers import HandedWorker, Shared
 
-HANDOVER_VERSION = 1
+HANDOVER_VERSION = 2
 PROBE_S = 60.0
 MODULE = "fastgw.supervisor"
 
@@ -31,24 +32,26 @@ class Verdict(Struct, frozen=True):
 
 
 class Handover(Struct, frozen=True):
-    """All that the next program must know; the numbers are of open descriptors and processes."""
+    """All that the next program must know; the numbers are of open descriptors and processes, -1 for no roster."""
 
     version: int
     segment: str
     config_fd: int
+    roster_fd: int
     generation: int
     lifeline: int
     lifeline_end: int
     lock: int
-    listeners: tuple[int, ...]
+    listeners: tuple[HandedSocket, ...]
     keeper: int
     workers: tuple[HandedWorker, ...]
 
     @property
     def descriptors(self) -> list[int]:
         return [
-            self.config_fd, self.lifeline, self.lifeline_end, self.lock, *self.listeners,
-            *(worker.channel for worker in self.workers),
+            self.config_fd, self.lifeline, self.lifeline_end, self.lock,
+            *([self.roster_fd] if self.roster_fd >= 0 else []),
+            *(listener.descriptor for listener in self.listeners), *(worker.channel for worker in self.workers),
         ]  # fmt: skip
 
 

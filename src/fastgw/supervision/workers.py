@@ -4,6 +4,7 @@ One that goes hands its listening sockets on first: only when others are known t
 retire. A slot is a place in the segment, no number of a socket: one is used again when its worker is gone.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,19 @@ from msgspec import Struct
 from .._idempotency import recover as free_calls
 from .._segment import WORKERS, Segment, SegmentError
 from .._targets import forget_worker
-from ..channel import Channel, ChannelError, Closed, Configured, Listen, Listening, Message, Retire, Unlisten
+from ..channel import (
+    DESCRIPTORS_MAX,
+    Channel,
+    ChannelError,
+    Closed,
+    Configured,
+    Listen,
+    Listening,
+    Message,
+    Retire,
+    Targets,
+    Unlisten,
+)
 from ..room import STEP, claim
 from ..states import WorkerState
 from .children import Child, Process, how_it_ended, orphan, say
@@ -33,7 +46,10 @@ class StartError(Exception):
 
 
 class Shared(Struct):
-    """What every child is started with; `generation` counts the configurations that have been published."""
+    """What every child is started with; `generation` counts the configurations that have been published.
+
+    `roster_fd` is the newest roster, -1 until the keeper has told one.
+    """
 
     segment: Segment
     config_fd: int
@@ -42,6 +58,13 @@ class Shared(Struct):
     drain_ms: int
     watchdog_ms: int
     generation: int = 0
+    roster_fd: int = -1
+
+    def take_roster(self, descriptor: int) -> None:
+        """It is the newest from now on."""
+        if self.roster_fd >= 0:
+            os.close(self.roster_fd)
+        self.roster_fd = descriptor
 
 
 class HandedWorker(Struct, frozen=True):
@@ -64,10 +87,11 @@ class Worker(Child):
     def __init__(self, slot: int, own: int) -> None:
         super().__init__(f"worker {slot}")
         self.slot = slot
-        self.own = own  # its listener, -1 when it is outdated
+        self.own = own  # its row of the listeners, -1 when it is outdated
         self.told: set[int] = set()  # what it has been told to accept on
         self.accepts: set[int] = set()  # what it has said that it accepts on
         self.generation = 0  # of the configuration that it was given last
+        self.astray = False  # it has not been sent the newest roster yet
         self.outdated = False  # to be replaced by a younger one
         self.leaving = False  # to be gone as soon as others accept on what it accepts on; then `kill_at` is set
 
@@ -185,6 +209,7 @@ class Workers:
                 else:
                     waits.append(worker.retry_at - now)
         self._assign()
+        self._guide()
         for worker in self.by_slot.values():
             if worker.kill_at and worker.process is not None:
                 if now >= worker.kill_at:
@@ -236,14 +261,37 @@ class Workers:
             worker.process = Process.start("worker", arguments, inherited)
         finally:
             end.close()
-        told = sorted(worker.told)
-        channel.send(Listen(tuple(told)), self.listeners.descriptors(told))
+        if shared.roster_fd >= 0:
+            channel.send(Targets(), [shared.roster_fd])
+        worker.astray = False
+        self._listen(channel, worker.told)
         self.join(worker, channel)
+
+    def _listen(self, channel: Channel, sockets: Iterable[int]) -> None:
+        numbers = sorted(sockets)
+        for first in range(0, len(numbers), DESCRIPTORS_MAX):
+            some = numbers[first : first + DESCRIPTORS_MAX]
+            channel.send(Listen(tuple(some), self.listeners.doors(some)), self.listeners.descriptors(some))
 
     def join(self, worker: Worker, channel: Channel) -> None:
         """Hear what the worker says."""
         worker.channel = channel
         self.events.attend(channel, lambda: self._hear(worker, channel))
+
+    def retarget(self, descriptor: int) -> None:
+        """Tell all of them the newest roster; one that does not listen just now gets the newest of then."""
+        self.shared.take_roster(descriptor)
+        for worker in self.by_slot.values():
+            worker.astray = True
+        self._guide()
+
+    def _guide(self) -> None:
+        if self.shared.roster_fd < 0:
+            return
+        for worker in self.by_slot.values():
+            if worker.astray and worker.channel is not None and not worker.channel.waiting:
+                worker.channel.send(Targets(), [self.shared.roster_fd])
+                worker.astray = False
 
     def _hear(self, worker: Worker, channel: Channel) -> None:
         try:
@@ -264,20 +312,20 @@ class Workers:
     # Who accepts on what
 
     def _wanted(self, worker: Worker) -> set[int]:
-        """What a worker that stays is to accept on: its own, and what is nobody's."""
+        """What a worker that stays is to accept on: its own, and what is nobody's or everybody's."""
         owned = {other.own for other in self.current if other is worker or not other.pausing}
-        return {worker.own} | self.listeners.shares(owned)
+        return self.listeners.wanted(worker.own, owned)
 
     def _assign(self) -> None:
         """Tell workers what to accept on; one that is to stop accepting, when others are known to do."""
         staying = [worker for worker in self.by_slot.values() if not worker.leaving]
         wanted = {worker.slot: self._wanted(worker) if worker.stays else set(worker.told) for worker in staying}
         if not self.current and staying:
-            wanted[staying[0].slot] = set(range(len(self.listeners.sockets)))
+            wanted[staying[0].slot] = self.listeners.numbers
         for worker in staying:
             if worker.channel is not None and (more := wanted[worker.slot] - worker.told):
                 worker.told |= more
-                worker.channel.send(Listen(tuple(sorted(more))), self.listeners.descriptors(sorted(more)))
+                self._listen(worker.channel, more)
         for worker in self.by_slot.values():
             if worker.kill_at or worker.channel is None:
                 continue

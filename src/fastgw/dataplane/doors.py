@@ -1,0 +1,216 @@
+"""Decides how connections come in by a listener, and whose they are: as they are, or behind a PROXY header.
+
+A connection by a port comes as the event loop accepts it. Where several workers accept on one socket, or a header is to
+be read before anything else, it is accepted here: a few at a time, so that each worker gets its share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import sys
+import time
+from typing import Any, Protocol
+
+from .._call import Peer
+from ..addresses import is_port
+from ..instance import BACKLOG
+from ..model import Listener
+from .connection import Connection
+from .deadlines import Timed
+from .plane import Plane
+from .proxy_protocol import HEADER_MAX, Malformed, Source, header_end, source
+from .tls_transport import TlsTransport
+
+ACCEPTS = 16  # connections taken in one turn of the event loop
+PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
+SAY_S = 60.0  # between two lines about connections that were turned away
+SPARE = 16  # connections whose header is awaited, beyond those that may be open
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Door:
+    """One listener, in one worker."""
+
+    def __init__(self, plane: Plane, listener: Listener) -> None:
+        self.plane = plane
+        self.listener = listener
+        self.scheme = "https" if listener.tls else "http"
+        self.said_at = -SAY_S
+
+    async def open(self, listening: socket.socket) -> Closable:
+        """Accept on a socket, which is this object's from now on, until what is returned is closed."""
+        if self.listener.proxy_protocol or not is_port(self.listener.address):
+            return Acceptor(self, listening)
+        factory: Any = self.receiver  # a protocol by its methods, not by its base
+        server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG)
+        return server
+
+    def receiver(self, told: Source | None = None) -> Connection | TlsTransport:
+        """What the event loop talks to for a connection that has just come; `told` is whose by its PROXY header."""
+        plane = self.plane
+        connection = Connection(plane, self, told)
+        if self.listener.tls:
+            return TlsTransport(plane, plane.contexts.by_kind[self.listener.client_certificates], connection)
+        return connection
+
+    def peer(self, transport: Any, told: Source | None) -> Peer:
+        """Who is at the other end; `told` by a PROXY header, if there was one."""
+        name = told or transport.get_extra_info("peername")
+        address, port = name[:2] if isinstance(name, tuple) else ("", 0)
+        return Peer(address, port, self.plane.proxies, self.scheme)
+
+    async def serve(self, client: socket.socket, told: Source | None) -> None:
+        """Make an accepted socket a connection."""
+        factory: Any = lambda: self.receiver(told)  # noqa: E731
+        try:
+            await self.plane.loop.connect_accepted_socket(factory, client)
+        except OSError:  # it is gone
+            client.close()
+
+    def turn_away(self, who: str, why: str) -> None:
+        """Count a connection that is closed for its PROXY header, and say so from time to time."""
+        self.plane.gate.turn_away()
+        now = time.monotonic()
+        if now - self.said_at >= SAY_S:
+            self.said_at = now
+            line = f"a connection of {who} to {self.listener.address} was closed: {why}"
+            print(f"fastgw: error: {line}", file=sys.stderr, flush=True)
+
+
+class Acceptor:
+    """Accepts on one socket."""
+
+    def __init__(self, door: Door, listening: socket.socket) -> None:
+        self.door = door
+        self.loop = door.plane.loop
+        self.listening = listening
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.pause: asyncio.TimerHandle | None = None
+        listening.setblocking(False)
+        self.loop.add_reader(listening.fileno(), self.accept)
+
+    def accept(self) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                client, _ = self.listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self.loop.remove_reader(self.listening.fileno())  # it stays readable
+                    self.pause = self.loop.call_later(PAUSE_S, self._go_on)
+                    return
+                continue  # the client has gone already
+            client.setblocking(False)
+            if self.door.listener.proxy_protocol:
+                self._await_header(client)
+            else:
+                self.start(client, None)
+
+    def _go_on(self) -> None:
+        self.pause = None
+        self.loop.add_reader(self.listening.fileno(), self.accept)
+
+    def start(self, client: socket.socket, told: Source | None) -> asyncio.Task[None]:
+        """Make it a connection."""
+        task = self.loop.create_task(self.door.serve(client, told))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def _await_header(self, client: socket.socket) -> None:
+        plane = self.door.plane
+        who = Peer("", 0, plane.proxies)
+        if client.family != socket.AF_UNIX:
+            try:
+                address, port = client.getpeername()[:2]
+                who = Peer(address, port, plane.proxies)
+            except OSError:
+                client.close()
+                return
+            if not who.trusted:
+                client.close()
+                self.door.turn_away(who.address, "it is none of server.trusted_proxies, whose PROXY header counts")
+                return
+        if len(plane.clients) > plane.bounds.connections_max + SPARE:
+            client.close()
+            return
+        Newcomer(self, client, who.address or "a Unix socket")
+
+    def close(self) -> None:
+        """Accept no more; who has been accepted is served."""
+        if self.pause is not None:
+            self.pause.cancel()
+        else:
+            self.loop.remove_reader(self.listening.fileno())
+        self.listening.close()
+
+
+class Newcomer(Timed):
+    """A client whose PROXY header is awaited; it counts among the clients until it is a connection."""
+
+    exchange = None  # as of a client that waits
+
+    def __init__(self, acceptor: Acceptor, client: socket.socket, who: str) -> None:
+        super().__init__()
+        self.acceptor = acceptor
+        self.door = acceptor.door
+        self.plane = acceptor.door.plane
+        self.client = client
+        self.who = who
+        self.header = b""  # as far as it has come
+        self.plane.clients.add(self)
+        self.plane.wheel.arm(self, self.plane.bounds.head_ms)
+        self.plane.loop.add_reader(client.fileno(), self.look)
+
+    def look(self) -> None:
+        """Take from the socket what belongs to the header, and nothing of what follows."""
+        try:
+            seen = self.client.recv(HEADER_MAX, socket.MSG_PEEK)
+            if not seen:
+                self._leave()  # a look whether the port is open, which is no offence
+                return
+            end = header_end(self.header + seen)
+            self.header += self.client.recv(len(seen) if end < 0 else end - len(self.header))
+            if end >= 0:
+                self._enter(source(self.header))
+        except BlockingIOError:
+            pass
+        except Malformed as error:
+            self._turn_away(f"it begins with {error}")
+        except OSError:
+            self._leave()
+
+    def _enter(self, told: Source | None) -> None:
+        self.plane.loop.remove_reader(self.client.fileno())
+        self.deadline = 0
+        self.acceptor.start(self.client, told).add_done_callback(lambda _: self.plane.clients.discard(self))
+        self.client = None  # type: ignore[assignment]  # it is the connection's
+
+    def _leave(self) -> None:
+        self.deadline = 0
+        if self.client is not None:
+            self.plane.loop.remove_reader(self.client.fileno())
+            self.client.close()
+            self.plane.clients.discard(self)
+
+    def _turn_away(self, why: str) -> None:
+        self._leave()
+        self.door.turn_away(self.who, why)
+
+    def on_deadline(self) -> None:
+        self._turn_away("its PROXY header has not come in time")
+
+    def drain(self) -> None:
+        """Let go of one that has sent nothing."""
+        if not self.header:
+            self._leave()
+
+    def broken(self) -> None:
+        self._leave()
