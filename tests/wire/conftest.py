@@ -85,7 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def authority(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Authority | None:
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Authority | None:
     """Who has issued the certificate of the gateways that the tests share, if they are asked over TLS."""
     return Authority(tmp_path_factory.mktemp("authority")) if request.config.getoption("--tls", False) else None
 
@@ -101,10 +101,10 @@ def session_wide(
     session_oracle: Oracle,
     package_path: Path | None,
     tmp_path_factory: pytest.TempPathFactory,
-    authority: Authority | None,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.wide(session_oracle.port, free_port())
-    yield from _started(text, tmp_path_factory.mktemp("wide"), package_path, authority)
+    yield from _started(text, tmp_path_factory.mktemp("wide"), package_path, front)
 
 
 @pytest.fixture(scope="session")
@@ -112,9 +112,9 @@ def session_small(
     session_oracle: Oracle,
     package_path: Path | None,
     tmp_path_factory: pytest.TempPathFactory,
-    authority: Authority | None,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
-    yield from _started(configs.small(session_oracle.port), tmp_path_factory.mktemp("small"), package_path, authority)
+    yield from _started(configs.small(session_oracle.port), tmp_path_factory.mktemp("small"), package_path, front)
 
 
 @pytest.fixture(scope="session")
@@ -123,10 +123,10 @@ def session_short(
     blackhole: int,
     package_path: Path | None,
     tmp_path_factory: pytest.TempPathFactory,
-    authority: Authority | None,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.short(session_oracle.port, blackhole)
-    yield from _started(text, tmp_path_factory.mktemp("short"), package_path, authority)
+    yield from _started(text, tmp_path_factory.mktemp("short"), package_path, front)
 
 
 @pytest.fixture(scope="session")
@@ -134,10 +134,10 @@ def session_terms(
     session_oracle: Oracle,
     package_path: Path | None,
     tmp_path_factory: pytest.TempPathFactory,
-    authority: Authority | None,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.terms(session_oracle.port, free_port())
-    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path, authority)
+    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path, front)
 
 
 @pytest.fixture

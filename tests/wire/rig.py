@@ -111,8 +111,8 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def connect(self) -> Client:
-        return Client(self.port)
+    def connect(self, context: ssl.SSLContext | None = None, name: str = "localhost") -> Client:
+        return Client(self.port, context=context, name=name)
 
 
 class Gateway:
