@@ -111,8 +111,10 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def connect(self, context: ssl.SSLContext | None = None, name: str = "localhost") -> Client:
-        return Client(self.port, context=context, name=name)
+    def connect(
+        self, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
+    ) -> Client:
+        return Client(self.port, receive_buffer, context, name)
 
 
 class Gateway:

@@ -39,7 +39,7 @@ def connect(authority: Authority, terms: Gateway, new_host: NewHost, oracle: Ora
             text = text.replace("[server]\n", f'[server]\nclient_ca = "{authority.file}"\n')
             text += '[[routes]]\nname = "free"\npath = "/free/"\nupstream = "oracle"\nauth = "none"\n'
             hosts[kind] = new_host(text + LISTENER.format(kind=kind), 1 + len(hosts))
-        return hosts[kind].connect(authority.client(identity))
+        return hosts[kind].connect(context=authority.client(identity))
 
     yield make
     for host in hosts.values():

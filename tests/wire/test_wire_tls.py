@@ -58,7 +58,7 @@ class Front:
         return CONFIG.format(first=self.first, second=self.second, oracle=self.oracle.port, server=server)
 
     def connect(self, name: str = "localhost") -> Client:
-        return self.host.connect(self.context, name)
+        return self.host.connect(context=self.context, name=name)
 
     def plain(self) -> socket.socket:
         """A connection that has said nothing yet."""
@@ -111,9 +111,9 @@ def test_only_tls_1_2_and_1_3_are_spoken(secured: Front, version: ssl.TLSVersion
     context.minimum_version = context.maximum_version = version
     if not served:
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
-            secured.host.connect(context)
+            secured.host.connect(context=context)
         return
-    with secured.host.connect(context) as client:
+    with secured.host.connect(context=context) as client:
         client.send(request(GET))
         assert client.read().status == 200
 
@@ -127,7 +127,7 @@ def test_no_weak_cipher_is_agreed_on(secured: Front, ciphers: str) -> None:
     except ssl.SSLError:
         return  # this OpenSSL has none of them
     with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
-        secured.host.connect(context)
+        secured.host.connect(context=context)
 
 
 def test_http_1_1_is_what_is_agreed_on(secured: Front) -> None:
@@ -135,7 +135,7 @@ def test_http_1_1_is_what_is_agreed_on(secured: Front) -> None:
         context = secured.authority.client()
         if offered:
             context.set_alpn_protocols(offered)
-        with secured.host.connect(context) as client:
+        with secured.host.connect(context=context) as client:
             assert client.socket.ssl.selected_alpn_protocol() == agreed
             client.send(request(GET))
             assert client.read().status == 200
@@ -187,7 +187,7 @@ def test_the_certificate_is_that_of_the_name(secured: Front, name: str, expected
 def test_who_asks_for_another_name_is_shown_the_first(secured: Front, name: str) -> None:
     context = secured.authority.client()
     context.check_hostname = False
-    with secured.host.connect(context, name) as client:
+    with secured.host.connect(context=context, name=name) as client:
         assert names(client) == ["localhost", "127.0.0.1"]
 
 
