@@ -46,7 +46,7 @@ GROUPS = {
     BASE: {
         "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
         "_targets", "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses",
-        "instance", "room", "secret", "channel", "pem",
+        "instance", "room", "secret", "channel", "identities", "pem",
     },
 }  # fmt: skip
 ARROWS = {
