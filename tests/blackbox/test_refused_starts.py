@@ -30,8 +30,8 @@ def refused(gateway: Gateway, *arguments: str, prefix: tuple[str, ...] = ()) -> 
 def test_a_port_that_needs_a_capability(gateway: Gateway) -> None:
     said = refused(gateway, "--listen", "127.0.0.1:80", prefix=("setpriv", "--bounding-set", WITHOUT))
     assert said == (
-        "cannot listen on 127.0.0.1:80: Permission denied; a port below 1024 needs the capability CAP_NET_BIND_SERVICE, "
-        "a socket of systemd, or the setting net.ipv4.ip_unprivileged_port_start=80"
+        "cannot listen on 127.0.0.1:80: Permission denied; a port below 1024 needs the capability "
+        "CAP_NET_BIND_SERVICE, a socket of systemd, or the setting net.ipv4.ip_unprivileged_port_start=80"
     )
 
 
@@ -67,11 +67,10 @@ def test_a_segment_directory_that_is_not_there(gateway: Gateway) -> None:
 @pytest.mark.slow
 def test_a_low_limit_of_open_files_is_said(gateway: Gateway) -> None:
     gateway.write(account(), key())
-    code = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)); os.execv(sys.argv[1], sys.argv[1:])"
-    gateway.start(workers=1, prefix=[sys.executable, "-c", code])
+    gateway.start(workers=1, prefix=["prlimit", "--nofile=200:200"])
     assert (
-        "fastgw: warning: a worker takes 84 client connections, not connections_max = 20000: the limit of open files is "
-        "200; raise it (ulimit -Hn, LimitNOFILE= of systemd) or lower connections_max\n"
+        "fastgw: warning: a worker takes 84 client connections, not connections_max = 20000: the limit of open files "
+        "is 200; raise it (ulimit -Hn, LimitNOFILE= of systemd) or lower connections_max\n"
     ) in gateway.log()
     assert gateway.call() == 200
 
