@@ -49,13 +49,17 @@ class Answer(NamedTuple):
 class Client:
     """A raw client connection. Sends without delay, reads with a time limit."""
 
-    def __init__(self, port: int, receive_buffer: int = 0) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, place: int | str, receive_buffer: int = 0) -> None:
+        """`place` is a port, or the path of a Unix socket."""
+        address = place if isinstance(place, str) else ("127.0.0.1", place)
+        local = address is place
+        self.socket = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(TIMEOUT_S)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.connect(address)
+        if not local:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
     def __enter__(self) -> Client:

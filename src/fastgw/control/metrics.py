@@ -87,6 +87,8 @@ class SegmentCollector(Collector):
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
         yield GaugeMetricFamily("fastgw_tunnels", "Of the calls in flight, those that are upgraded connections",
                                 value=sum(row["tunnels"] for row in rows))  # fmt: skip
+        yield CounterMetricFamily("fastgw_connections_turned_away", "Client connections closed for their PROXY header",
+                                  value=sum(row["turned_away"] for row in rows))  # fmt: skip
         accepted = CounterMetricFamily("fastgw_connections_accepted", "Client connections ever", labels=["worker"])
         cpu = CounterMetricFamily("fastgw_worker_cpu_seconds", "CPU time, user and system", labels=["worker"])
         states = GaugeMetricFamily("fastgw_workers", "Workers by state", labels=["state"])
