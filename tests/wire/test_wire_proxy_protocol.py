@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from fastgw.dataplane.proxy_protocol import HEADER_MAX, SIGNATURE, Malformed, header_end, source
 
+from .certificates import Authority
 from .client import Client
 from .conftest import NewHost
 from .oracle import Oracle
@@ -212,3 +214,23 @@ def test_more_clients_than_there_may_be_are_told_so(oracle: Oracle, new_host: Ne
         with host.connect() as third:
             third.send(b"PROXY UNKNOWN\r\n" + GET)
             assert third.read().status == 503
+
+
+def test_a_handshake_follows_the_header(oracle: Oracle, new_host: NewHost, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    mine = authority.issue("a.example")
+    text = config(oracle).replace("proxy_protocol = true\n", "proxy_protocol = true\ntls = true\n")
+    host = new_host(f'{text}[[certificates]]\ncertificate = "{mine.certificate}"\nkey = "{mine.key}"\n')
+    header = v2_tcp("203.0.113.7", 4711)
+    for first, second in ((header, b""), (header[:20], header[20:])):
+        with host.connect() as client:
+            client.send(first)
+            time.sleep(0.02)
+            client.send(second)
+            client.socket = authority.client().wrap_socket(client.socket, server_hostname="a.example")
+            assert answered(client, host, GET) == ("203.0.113.7", 4711)
+            assert oracle.arrivals[-1].one("x-forwarded-proto") == "https"
+    before = turned_away(host)
+    with host.connect() as client, pytest.raises(OSError, match=r"."):
+        authority.client().wrap_socket(client.socket, server_hostname="a.example")
+    assert turned_away(host) == before + 1
