@@ -26,8 +26,8 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 
 # Who may import whom: a group itself and what its arrow leads to, nothing else. Every module has a group.
-COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, CONTROL, LEDGER, CALLLOG = (
-    "command", "supervisor", "probe", "worker", "dataplane", "keeper", "control", "ledger", "calllog",
+COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, DISCOVERY, CONTROL, LEDGER, CALLLOG = (
+    "command", "supervisor", "probe", "worker", "dataplane", "keeper", "discovery", "control", "ledger", "calllog",
 )  # fmt: skip
 READING, VALUES, BASE = "reading", "values", "base"
 GROUPS = {
@@ -37,6 +37,7 @@ GROUPS = {
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
     KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading"},
+    DISCOVERY: {"discovery"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},
@@ -44,9 +45,8 @@ GROUPS = {
     VALUES: {"model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
         "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
-        "_wire",
-        "kernels", "limits", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret",
-        "channel", "pem",
+        "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance",
+        "room", "secret", "channel", "pem",
     },
 }  # fmt: skip
 ARROWS = {
@@ -55,8 +55,9 @@ ARROWS = {
     PROBE: {SUPERVISOR, READING, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
     DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, LEDGER, CALLLOG, READING, VALUES, BASE},
-    CONTROL: {LEDGER, CALLLOG, VALUES, BASE},
+    KEEPER: {CONTROL, DISCOVERY, LEDGER, CALLLOG, READING, VALUES, BASE},
+    DISCOVERY: {READING, VALUES, BASE},
+    CONTROL: {DISCOVERY, LEDGER, CALLLOG, VALUES, BASE},
     LEDGER: {VALUES, BASE},
     CALLLOG: {VALUES, BASE},
     READING: {VALUES, BASE},
@@ -132,7 +133,7 @@ def test_the_walls_see_an_import_however_it_is_written() -> None:
     assert {"_segment", "model", "refusals", "rows"} <= set(imports(PACKAGE / "dataplane" / "admission.py"))
     assert {"kernels", "_segment", "_http", "refusals"} <= set(imports(PACKAGE / "_core.pyx"))
     assert "dataplane" not in ARROWS[KEEPER] | ARROWS[CONTROL] | ARROWS[BASE]
-    assert not {KEEPER, CONTROL, LEDGER, SUPERVISOR} & (ARROWS[DATAPLANE] | ARROWS[WORKER])
+    assert not {KEEPER, CONTROL, DISCOVERY, LEDGER, SUPERVISOR} & (ARROWS[DATAPLANE] | ARROWS[WORKER])
 
 
 def test_no_group_can_reach_itself_by_way_of_others() -> None:

@@ -1,7 +1,7 @@
 """Decides what counts as a host, a port, a listening address, a network and an upstream target."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -9,6 +9,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _DOTTED_DIGITS = re.compile(r"[0-9.]+")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PORTS = {"http": 80, "https": 443}
+DNS_PORT = 53
 _SOCKET = re.compile(r"/[!-~]+")
 SOCKET_PATH_MAX = 107  # sockaddr_un of Linux, without the final NUL
 _LISTEN_RULE = (
@@ -71,6 +72,17 @@ def split_listen(value: object) -> tuple[str, int]:
         if host is not None and port is not None:
             return host, port
     raise ValueError(_LISTEN_RULE)
+
+
+def split_name_server(value: object) -> tuple[str, int]:
+    """(host without brackets, port) of "10.0.0.2", "10.0.0.2:8600", "::1" or "[::1]:8600". Raises `ValueError`."""
+    if isinstance(value, str):
+        try:
+            return str(ip_address(value)), DNS_PORT
+        except ValueError:
+            host, port = split_listen(value)
+            return str(ip_address(host)), port
+    raise ValueError("must be an IP address")
 
 
 def join_listen(host: str, port: int) -> str:

@@ -130,6 +130,7 @@ def _demo(listen: str) -> int:
 _ADMIN_COMMANDS = {
     "account": "accounts:COMMAND", "key": "keys:COMMAND", "topup": "money:TOPUP", "adjust": "money:ADJUST",
     "balance": "money:BALANCE", "entries": "money:ENTRIES", "usage": "calls:USAGE", "logs": "calls:LOGS",
+    "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
     "quote": "gateway:QUOTE", "audit": "gateway:AUDIT", "reload": "gateway:RELOAD",
 }  # fmt: skip
 
@@ -148,7 +149,8 @@ class Commands(click.Group):
         return command
 
 
-def _commands() -> click.Group:
+def commands() -> click.Group:
+    """The whole command line."""
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     group = Commands(
         "fastgw",
@@ -235,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     1, and with 3 where there is none to ask.
     """
     try:
-        code = _commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
+        code = commands().main(args=None if argv is None else list(argv), prog_name="fastgw", standalone_mode=False)
     except ConfigError as error:
         _complain(error)
         return 2

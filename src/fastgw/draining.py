@@ -16,11 +16,12 @@ from ._segment import Segment, SegmentError
 from .keeper import READY, Keeper, explain
 from .ledger.errors import LedgerError
 from .ledger.store import Store, StoreError
+from .roster import Roster
 
 
 def drain(segment: Segment, config_fd: int) -> None:
     """Raises StoreError, LedgerError, SegmentError, apsw.Error or OSError."""
-    keeper = Keeper(segment, published.read(config_fd), published.read_source(config_fd))
+    keeper = Keeper(segment, published.read(config_fd), published.read_source(config_fd), Roster({}))
     keeper.books.open()
     keeper.resume()
     keeper.stop()

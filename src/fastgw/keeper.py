@@ -1,6 +1,7 @@
 """The keeper: the only writer of the ledger, and of accounts and keys in the segment; the admin address's server.
 
-Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD CHANNEL_FD`; never by hand.
+Started by the supervisor as `python -m fastgw.keeper SEGMENT CONFIG_FD LIFELINE_FD READY_FD CHANNEL_FD ROSTER_FD`;
+never by hand. ROSTER_FD is the roster that the workers have, or -1.
 While it is down, workers go on with what the segment holds. READY_FD is told "ready" or what is wrong; it is -1 for a
 keeper that takes the place of another, which serves even when files of keys and accounts have become wrong meanwhile,
 and waits for a disk that cannot be written.
@@ -14,16 +15,20 @@ import sys
 
 import apsw
 
-from . import published
+from . import published, roster
 from ._segment import Segment, SegmentError
 from .calllog.log import CallLog
 from .calllog.names import SegmentNames
 from .calllog.views import LogSettings
-from .channel import Channel
+from .channel import Channel, Targets
 from .config.changes import ReloadReport
 from .config.load import Loaded
+from .control.loads import TableOfLoads
 from .control.server import AdminServer
 from .control.services import Services
+from .discovery.by_hand import ByHand
+from .discovery.desk import Desk
+from .discovery.discovery import Discovery
 from .dry_run import DryRun
 from .ledger.books import Books
 from .ledger.errors import LedgerError
@@ -32,7 +37,7 @@ from .loading import apply, reapply
 from .model import Config, ConfigError, Problem
 from .published import Source
 from .reloading import Reloading
-from .roster import initial
+from .roster import Roster
 from .settings import Server
 
 READY = "ready"
@@ -43,12 +48,15 @@ BEAT_S = 0.5
 class Keeper:
     """One keeper at work: the books, and what serves and feeds on them, started and stopped in order."""
 
-    def __init__(self, segment: Segment, config: Config, source: Source) -> None:
+    def __init__(self, segment: Segment, config: Config, source: Source, former: Roster) -> None:
         server = config.server
+        self.channel: Channel | None = None
+        self.former = former
         self.segment, self.source = segment, source
         self.loaded = Loaded(config, source.origins, lambda _: "the configuration")
         self.books = Books(segment, server.state_dir)
-        self.names = SegmentNames(segment, self.books.account_name, initial(config))
+        self.names = SegmentNames(segment, self.books.account_name, former)
+        self.discovery = Discovery(ByHand(server.state_dir), former, self._guide)
         self.call_log: CallLog | None = None
         if server.call_log:
             self.call_log = CallLog(segment, server.state_dir, self.names, log_settings(server))
@@ -67,6 +75,8 @@ class Keeper:
                 settings=self.settings,
                 reload=self.reload,
                 gate=self.gate,
+                upstreams=Desk(self.discovery),
+                loads=TableOfLoads(self.segment),
                 call_log=self.call_log,
             )
             self.admin = AdminServer(server.admin_address, services)
@@ -94,6 +104,7 @@ class Keeper:
             self.admin.stop()
         if self.call_log is not None:
             self.call_log.stop()
+        self.discovery.stop()
         self.books.stop()
 
     # The configuration in force
@@ -103,7 +114,7 @@ class Keeper:
 
     def heed(self, channel: Channel) -> None:
         """From now on reload when asked."""
-        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self._apply)
+        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self)
         self.reloading.start()
 
     def reload(self) -> ReloadReport:
@@ -112,11 +123,43 @@ class Keeper:
             raise ConfigError([Problem("reload", "the gateway is starting; repeat this in a moment")])
         return self.reloading.reload()
 
-    def _apply(self, config: Config) -> None:
+    def apply(self, config: Config) -> None:
+        """Of a reload: the books, and what is said of calls."""
         reapply(self.books, config)
-        self.names.retarget(initial(config))
         if self.call_log is not None:
             self.call_log.configure(log_settings(config.server))
+
+    # Where the upstreams' servers are
+
+    def find_targets(self) -> None:
+        """Begin to find out; workers go on with the roster that they have meanwhile, where they have one."""
+        self.discovery.start(self.settings().config)
+        if self.former.generation:
+            self.discovery.release(self.former)
+
+    def tell_targets(self) -> None:
+        """Tell the first roster, as soon as it has been found out, in time."""
+        first = self.discovery.settle()
+        self._guide(first)
+        self.discovery.release(first)
+
+    def prepare(self, config: Config) -> Roster:
+        """Of a reload: the roster that is to be served with this configuration."""
+        self.discovery.prepare(config)
+        found = self.discovery.settle()
+        self.names.retarget(found)
+        return found
+
+    def release(self, served: Roster | None) -> None:
+        """Of a reload: it is, or None: nothing has changed."""
+        self.discovery.release(served)
+
+    def _guide(self, found: Roster) -> None:
+        self.names.retarget(found)  # before a call can be sent by it
+        if self.channel is not None:
+            descriptor = roster.publish(found)
+            self.channel.send(Targets(), [descriptor])
+            os.close(descriptor)
 
     def gate(self) -> DryRun:
         """Admission by the configuration in force."""
@@ -194,12 +237,17 @@ def main(argv: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)
     ending = Ending(lifeline)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    keeper = Keeper(Segment.open(segment_path), published.read(config_fd), published.read_source(config_fd))
+    channel = Channel.inherited(int(argv[4]), blocking=True)
+    former = Roster({}) if int(argv[5]) < 0 else roster.read(int(argv[5]))
+    keeper = Keeper(Segment.open(segment_path), published.read(config_fd), published.read_source(config_fd), former)
+    keeper.channel = channel
     outcome = READY
     try:
+        keeper.find_targets()
         keeper.serve_admin()  # first: while it loads, it lives, and what the workers serve can be seen
         if ready >= 0:
             keeper.start()
+            keeper.tell_targets()
         else:
             outcome = replace(keeper, ending)
     except (ConfigError, SegmentError, LedgerError, StoreError, apsw.Error, OSError) as error:
@@ -210,7 +258,7 @@ def main(argv: list[str]) -> int:
     report(ready, outcome)
     if not ending.gently:
         return 1
-    keeper.heed(Channel.inherited(int(argv[4]), blocking=True))
+    keeper.heed(channel)
     while not ending.wait(BEAT_S):
         keeper.segment.keeper_beat()
     keeper.stop()

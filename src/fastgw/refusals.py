@@ -221,7 +221,7 @@ TABLE: dict[Refusal, Row] = {
     Refusal.OVERLOADED: Row(
         503,
         "Unavailable",
-        "The service is at its limit of connections; nothing was sent or charged.",
+        "The service is at its limit; nothing was sent or charged.",
         _UPSTREAM,
         retryable=True,
         retry_after_s=1,

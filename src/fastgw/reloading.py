@@ -8,8 +8,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Protocol
 
 import msgspec
 
@@ -21,24 +21,36 @@ from .config.changes import ReloadReport, reload_report
 from .config.load import Loaded, read_again
 from .model import Config, ConfigError, Problem
 from .published import Source
+from .roster import Roster
 
 LOOK_S = 0.5  # between looks at the files
 Print = tuple[tuple[int, int, int] | None, ...]
 
 
+class Parts(Protocol):
+    """What a reload changes in the keeper."""
+
+    def apply(self, config: Config, /) -> None:
+        """Make the books and the segment what a configuration declares; what it raises refuses the reload."""
+        ...
+
+    def prepare(self, config: Config, /) -> Roster:
+        """The roster that is to be served with it. `release` follows."""
+        ...
+
+    def release(self, served: Roster | None, /) -> None:
+        """It is, or None: all is as before."""
+        ...
+
+
 class Reloading:
-    """The configuration in force, and the one way to another; for any thread.
+    """The configuration in force, and the one way to another; for any thread."""
 
-    `apply` makes the books and the segment what a configuration declares; what it raises refuses the reload.
-    """
-
-    def __init__(
-        self, channel: Channel, segment: Segment, config: Config, source: Source, apply: Callable[[Config], object]
-    ) -> None:
+    def __init__(self, channel: Channel, segment: Segment, config: Config, source: Source, parts: Parts) -> None:
         self._channel = channel
         self._segment = segment
         self._source = source
-        self._apply = apply
+        self._parts = parts
         self._loaded = Loaded(config, source.origins, lambda _: "the configuration")
         self._lock = threading.Lock()  # one reload at a time
         self._answers: SimpleQueue[Served] = SimpleQueue()
@@ -76,7 +88,7 @@ class Reloading:
         for route in report.config.routes:
             self._segment.route_slot(route.name)
         try:
-            self._apply(report.config)
+            self._parts.apply(report.config)
             served = self._serve(report, loaded) if report.config != before.config else Served(self._number)
             if not served.applied:
                 raise ConfigError([Problem("reload", served.problem)])
@@ -92,9 +104,19 @@ class Reloading:
 
     def _serve(self, report: ReloadReport, loaded: Loaded) -> Served:
         """Have the workers serve it; what came of it."""
+        served = None
+        try:
+            found = self._parts.prepare(report.config)
+            answer = self._publish(report, loaded, found)
+            served = found if answer.applied else None
+            return answer
+        finally:
+            self._parts.release(served)
+
+    def _publish(self, report: ReloadReport, loaded: Loaded, found: Roster) -> Served:
         self._number += 1
         source = msgspec.structs.replace(self._source, origins=dict(loaded.origins))
-        descriptors = [published.publish(report.config, source), roster.publish(roster.initial(report.config))]
+        descriptors = [published.publish(report.config, source), roster.publish(found)]
         try:
             self._channel.send(Publish(self._number, shortened(report.lines())), descriptors)
         finally:
@@ -106,7 +128,7 @@ class Reloading:
 
     def _go_back(self, config: Config) -> None:
         try:
-            self._apply(config)
+            self._parts.apply(config)
         except Exception as error:
             line = f"fastgw: error: reload: accounts and keys could not be set back: {error}"
             print(line, file=sys.stderr, flush=True)

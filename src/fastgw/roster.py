@@ -64,6 +64,20 @@ def endpoint(upstream: Upstream, target: Target, name: str, addresses: tuple[str
     )
 
 
+def name_of(target: Target) -> str:
+    """What a target is called, unique within its upstream: "10.0.0.1:9000", "unix:/run/app.sock", or SRV's own name."""
+    if target.socket:
+        return f"unix:{target.socket}"
+    return target.host if target.srv else join_listen(target.host, target.port)
+
+
+def url_of(target: Target) -> str:
+    """A target as people write it."""
+    if target.socket:
+        return f"unix:{target.socket}"
+    return f"{'srv+' if target.srv else ''}{'https' if target.tls else 'http'}://{target.authority}"
+
+
 def service_of(target: Target) -> str:
     """Whose name its servers go by: what was written, never what DNS answered, which anybody may have forged.
 
@@ -84,10 +98,9 @@ def known(upstream: Upstream) -> tuple[Endpoint, ...]:
     found = []
     for target in upstream.targets:
         if target.socket:
-            found.append(endpoint(upstream, target, f"unix:{target.socket}", (), 0))
+            found.append(endpoint(upstream, target, name_of(target), (), 0))
         elif not target.srv and is_address(target.host):
-            name = join_listen(target.host, target.port)
-            found.append(endpoint(upstream, target, name, (target.host,), target.port))
+            found.append(endpoint(upstream, target, name_of(target), (target.host,), target.port))
     return tuple(found)
 
 

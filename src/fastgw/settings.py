@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from . import addresses, units
+from . import addresses, memory, units
 
 Kind = Literal[
     "address",
+    "name-server",
     "integer",
     "power-of-two",
     "duration",
@@ -50,6 +51,7 @@ _URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # printable ASCII that needs no escap
 _SUFFIX = {"address": "_address", "duration": "_ms", "size": "_bytes"}
 _METAVAR = {
     "address": "ADDRESS",
+    "name-server": "ADDRESS",
     "duration": "DURATION",
     "size": "SIZE",
     "url": "URL",
@@ -128,6 +130,8 @@ class Setting(Struct, frozen=True):
                 return "must name an end-to-end header, not Authorization or x-api-key, which always count"
             case "address":
                 return "must be an address"
+            case "name-server":
+                return 'must be an IP address, with a port where it is not 53, like "10.0.0.2" or "127.0.0.1:8600"'
             case "networks":
                 return f"must be at most {self.high} networks, with commas between them, in a file an array"
             case "switch":
@@ -153,6 +157,11 @@ class Setting(Struct, frozen=True):
             return self._parse_number(value)
         if self.kind == "address":
             return "" if value == "off" else addresses.join_listen(*addresses.split_listen(value))
+        if self.kind == "name-server" and value != "":
+            try:
+                return addresses.join_listen(*addresses.split_name_server(value))
+            except ValueError:
+                raise ValueError(self.rule) from None
         if self.kind == "networks":
             if isinstance(value, list | tuple) and len(value) <= self.high:
                 return tuple(dict.fromkeys(map(addresses.parse_network, value)))
@@ -178,6 +187,8 @@ class Setting(Struct, frozen=True):
                 return (text != "" or self.kind == "file") and len(text) <= 4096 and text.isprintable()
             case "text":
                 return self.low <= len(text) <= self.high and _TEXT.fullmatch(text) is not None
+            case "name-server":
+                return text == ""
             case "url":
                 return text == "" or (len(text) <= self.high and _is_web_url(text))
             case _:
@@ -241,6 +252,10 @@ def _default_workers(_: Environ) -> int:
     return min(max(available, 1), 64)
 
 
+def _default_memory_max(_: Environ) -> int:
+    return min(max(memory.available_bytes() * 3 // 4, 64 * _MIB), _TIB)
+
+
 def _default_state_dir(environ: Environ) -> str:
     """The XDG Base Directory Specification, which has a relative XDG_STATE_HOME ignored."""
     if os.geteuid() == 0:
@@ -272,6 +287,9 @@ SETTINGS: tuple[Setting, ...] = (
             "How long SIGTERM waits for requests in flight before it cuts them."),
     Setting("watchdog_timeout", "Server", "duration", 10 * _SECOND, _SECOND, _HOUR, True,
             "How long a worker or the keeper may do nothing at all before it is killed and replaced.", zero="off"),
+    Setting("memory_max", "Server", "size", _default_memory_max, 64 * _MIB, _TIB, True,
+            "Memory that all workers together may take; short of it, they close idle connections, then refuse calls.",
+            zero="no limit", default_help="three quarters of what the machine or its control group has"),
     Setting("keys_file", "Server", "file", "", 0, 0, True,
             "Further keys, one JSON object per line with the fields of [[keys]]."),
     Setting("accounts_file", "Server", "file", "", 0, 0, True,
@@ -296,6 +314,8 @@ SETTINGS: tuple[Setting, ...] = (
             "Most headers of a request; more get 431."),
     Setting("body_max", "Requests", "size", 64 * _MIB, 1, _TIB, True,
             "Longest request body; a longer one gets 413.", zero="no limit"),
+    Setting("body_min_rate", "Requests", "size", 512, 1, _GIB, True,
+            "Fewest bytes a second of a body that takes longer than body_timeout; a slower one gets 408.", zero="off"),
     Setting("connections_max", "Requests", "integer", 20_000, 1, 1_000_000, True,
             "Client connections that one worker keeps open."),
     Setting("key_header", "Requests", "header-name", "", 0, 0, True,
@@ -316,6 +336,9 @@ SETTINGS: tuple[Setting, ...] = (
 
     Setting("upstream_connections_max", "Upstreams", "integer", 1_024, 1, 65_535, True,
             "Connections of one worker to one target."),
+    Setting("resolver", "Upstreams", "name-server", "", 0, 0, True,
+            "The name server that is asked for targets' names, like \"127.0.0.1:8600\".",
+            default_help="those of /etc/resolv.conf"),
 
     Setting("keys_max", "Capacity", "integer", 1 << 20, 1, _RECORDS_MAX, False,
             "Keys there is room for; room that is not used costs no memory."),
@@ -357,6 +380,7 @@ class Server(Struct, frozen=True, kw_only=True):
     segment_dir: str
     drain_timeout_ms: int
     watchdog_timeout_ms: int
+    memory_max_bytes: int
     keys_file: str
     accounts_file: str
     trusted_proxies: tuple[str, ...]
@@ -368,6 +392,7 @@ class Server(Struct, frozen=True, kw_only=True):
     head_max_bytes: int
     headers_max: int
     body_max_bytes: int
+    body_min_rate_bytes: int
     connections_max: int
     key_header: str
     head_timeout_ms: int
@@ -381,6 +406,7 @@ class Server(Struct, frozen=True, kw_only=True):
     hold_timeout_ms: int
     upstream_idle_timeout_ms: int
     upstream_connections_max: int
+    resolver: str
     keys_max: int
     accounts_max: int
     routes_max: int

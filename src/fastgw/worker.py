@@ -196,7 +196,7 @@ class Worker:
         self.loop.call_later(2 * LAST_CALL_S, os.close, self.lock)
 
     def _end_soon(self) -> None:
-        self.plane.draining = True
+        self.plane.drain()
         self.segment.worker_set(self.slot, os.getpid(), WorkerState.DRAINING)
         self.loop.call_later(self.config.server.drain_timeout_ms / 1000, self._give_up)
 

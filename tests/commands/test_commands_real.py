@@ -17,13 +17,17 @@ from fastgw.calllog.names import SegmentNames
 from fastgw.cli import main
 from fastgw.config.changes import reload_report
 from fastgw.config.load import read
+from fastgw.control.loads import TableOfLoads
 from fastgw.control.server import AdminServer
 from fastgw.control.services import Services
 from fastgw.dataplane.admission import build_gate
+from fastgw.discovery.by_hand import ByHand
+from fastgw.discovery.desk import Desk
+from fastgw.discovery.discovery import Discovery
 from fastgw.dry_run import DryRun
 from fastgw.ledger.books import Books
 from fastgw.refusals import Refusal
-from fastgw.roster import initial
+from fastgw.roster import Roster, initial
 
 FILE = """
 [server]
@@ -84,9 +88,12 @@ class Machine:
         self.log.start()
         self.gate = build_gate(self.segment, 0, config)
         dry_run = DryRun(self.segment, config)
+        self.discovery = Discovery(ByHand(state_dir), Roster({}), lambda _: None)
+        self.discovery.start(config)
         services = Services(
             state_dir=state_dir, segment=self.segment, books=self.books, settings=lambda: self.loaded,
-            reload=self._reload, gate=lambda: dry_run, call_log=self.log,
+            reload=self._reload, gate=lambda: dry_run, call_log=self.log, upstreams=Desk(self.discovery),
+            loads=TableOfLoads(self.segment),
         )  # fmt: skip
         self.server = AdminServer(config.server.admin_address, services)
         self.server.start()
@@ -106,6 +113,7 @@ class Machine:
 
     def stop(self) -> None:
         self.server.stop()
+        self.discovery.stop()
         self.log.stop()
         self.books.stop()
 

@@ -12,12 +12,16 @@ from msgspec import Struct
 
 from fastgw._segment import Segment
 from fastgw.calllog import CallLog, LogSettings, SegmentNames
+from fastgw.control.loads import TableOfLoads
 from fastgw.control.server import AdminServer
 from fastgw.control.services import Services
+from fastgw.discovery.by_hand import ByHand
+from fastgw.discovery.desk import Desk
+from fastgw.discovery.discovery import Discovery
 from fastgw.dry_run import DryRun
 from fastgw.ledger.books import Books
 from fastgw.model import ConfigError, Problem
-from fastgw.roster import initial
+from fastgw.roster import Roster, initial
 
 
 class Reloaded(Struct):
@@ -36,15 +40,19 @@ class Parts:
         self.call_log = fakes.CallLog()
         self.problems: list[Problem] = []
         self.held = 7_000_000
+        self.rosters: list[Roster] = []
         path = directory / "segment"
         self.segment = Segment.create(
             str(path), secret=bytes(32), keys_max=4_096, accounts_max=4_096, routes_max=8, journal_records=256
         )
+        self.discovery = Discovery(ByHand(str(directory)), Roster({}), self.rosters.append)
+        self.discovery.start(self.config)
+        self.discovery.release(Roster({}))
         self.segment.route_slot("api")
         self.segment.route_slot("open")
 
     def stop(self) -> None:
-        pass
+        self.discovery.stop()
 
     def reload(self) -> Reloaded:
         if self.problems:
@@ -59,6 +67,8 @@ class Parts:
             settings=lambda: self,
             reload=self.reload,
             gate=lambda: self.gate,
+            upstreams=Desk(self.discovery),
+            loads=TableOfLoads(self.segment),
             call_log=self.call_log,
             held=lambda: self.held,
         )
@@ -86,6 +96,7 @@ class RealParts(Parts):
         )
 
     def stop(self) -> None:
+        super().stop()
         self.log.stop()
         self.ledger.stop()
 

@@ -33,6 +33,11 @@ OPERATIONS = [
     "POST /v1/quote",
     "POST /v1/reload",
     "GET /v1/state",
+    "GET /v1/upstreams",
+    "GET /v1/upstreams/{name}",
+    "POST /v1/upstreams/{name}/targets",
+    "DELETE /v1/upstreams/{name}/targets/{target}",
+    "PATCH /v1/upstreams/{name}/targets/{target}",
     "GET /v1/usage",
 ]
 
@@ -85,7 +90,7 @@ def test_whatever_comes_is_answered_as_documented(
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_without_the_token_there_is_nothing(operation: str, real: Served) -> None:
     method, _, path = operation.partition(" ")
-    place = path.format(name="filed", id="key_0000000000000001")
+    place = path.format(name="filed", id="key_0000000000000001", target="127.0.0.1:9001")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {real.server.token}"}):
         answer = httpx.request(method, real.url + place, headers=headers)
         assert answer.status_code == 401

@@ -217,6 +217,7 @@ _SHORT = """
 [server]
 head_timeout = "200ms"
 body_timeout = "300ms"
+body_min_rate = 0
 idle_timeout = "300ms"
 write_timeout = "900ms"
 connect_timeout = "200ms"

@@ -126,8 +126,8 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def connect(self) -> Client:
-        return Client(self.path_of_socket or self.port)
+    def connect(self, receive_buffer: int = 0) -> Client:
+        return Client(self.path_of_socket or self.port, receive_buffer)
 
     def records(self, first: int = 0) -> list[bytes]:
         """The journal's records of its slot from number `first` on."""

@@ -45,6 +45,9 @@ class Client:
     def patch(self, path: str, body: Any) -> Any:
         return self._ask("PATCH", path, body)
 
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path)
+
     def post_once(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
         """Send it until it is answered, a few times at most; the key sees to it that it happens once."""
         key = idempotency_key or uuid4().hex
@@ -141,6 +144,8 @@ class Client:
             )
         if not response.is_success:
             raise Refused(_explain(response))
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return None
         try:
             return response.json()
         except ValueError:

@@ -18,9 +18,10 @@ from .quoting import Quotes
 from .requests import StrictRequest, refuse_strange_queries
 from .services import Services
 from .state import States
+from .upstreams import Upstreams
 
 BODY_MAX = 64 << 10
-CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, States)
+CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, Upstreams, States)
 DEPENDENCIES = ("services", "books", "registry", "scraper")
 
 

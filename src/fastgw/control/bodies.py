@@ -12,10 +12,15 @@ IDEMPOTENCY_KEY = whole(r'(?:[!#-\[\]-~]{1,255}|"[!#-\[\]-~]{1,255}")')
 ACCOUNT = whole("[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
 KEY_ID = whole("key_[0-9a-f]{16}")
 ROUTE = whole("[a-z0-9][a-z0-9_.-]{0,62}")
+UPSTREAM = ROUTE
+TARGET = whole("/?[!-~]{1,300}")
+URL = whole("[!-~]{1,300}")
 
 RULES = {
     ACCOUNT: "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit",
     KEY_ID: 'must be "key_" and 16 hex digits',
+    TARGET: "must be a target's name, like 10.0.0.1:9000",
+    URL: 'must be a target, like "http://10.0.0.1:9000"',
     ROUTE: "must be 1 to 63 of a-z 0-9 _ . - and start with a letter or digit",
     IDEMPOTENCY_KEY: "must be 1 to 255 visible ASCII characters",
     written.AMOUNT: written.AMOUNT_RULE,
@@ -31,6 +36,7 @@ Label = Annotated[str, Meta(pattern=whole(r"[ !#-\[\]-~]{0,63}"), description="F
 Reference = Annotated[str, Meta(pattern=whole(r"[ -~]{0,128}"), description="For programs: an invoice, a payment")]
 Note = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{0,256}"), description="For people")]
 Why = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{1,256}"), description="Why, for people")]
+Weight = Annotated[int, Meta(ge=0, le=1_000, description="Its share beside the others'; 0 for no new calls")]
 Period = Literal["", "day", "month"]
 
 
@@ -101,6 +107,21 @@ class Rotation(Body, frozen=True):
     """How long the old secret goes on working beside the new one."""
 
     grace_seconds: Annotated[int, Meta(ge=0, le=GRACE_MAX_S)] = 0
+
+
+class NewTarget(Body, frozen=True):
+    """A further target of an upstream. `expand`: each address of its name is a server of its own."""
+
+    url: Annotated[str, Meta(pattern=URL, examples=["http://10.0.0.1:9000"])]
+    weight: Weight = 1
+    expand: bool = False
+
+
+class TargetChange(Body, frozen=True):
+    """What is left out stays as it is."""
+
+    weight: Weight | UnsetType = UNSET
+    drained: bool | UnsetType = UNSET
 
 
 class QuoteRequest(Body, frozen=True):

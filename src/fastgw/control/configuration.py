@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from .. import __version__, units
 from ..model import ConfigError, Plan, Rate, Route
+from ..roster import url_of
 from ..settings import SETTINGS
 from ..settings import Setting as Row
 from .parameters import Services
@@ -24,7 +25,9 @@ class Setting(Struct, frozen=True):
     help: str
 
 
-class Upstream(Struct, frozen=True):
+class UpstreamSetting(Struct, frozen=True):
+    """Its targets as the configuration names them; /v1/upstreams has all of them."""
+
     name: str
     targets: list[str]
 
@@ -68,7 +71,7 @@ class PlanSetting(Struct, frozen=True):
 class Configuration(Struct, frozen=True):
     version: str
     settings: list[Setting]
-    upstreams: list[Upstream]
+    upstreams: list[UpstreamSetting]
     routes: list[RouteSetting]
 
 
@@ -94,7 +97,7 @@ class Configurations(Controller):
         return Configuration(
             __version__,
             [_setting(row, now) for row in SETTINGS],
-            [Upstream(up.name, [f"http://{target.authority}" for target in up.targets]) for up in now.config.upstreams],
+            [UpstreamSetting(up.name, [url_of(each) for each in up.targets]) for up in now.config.upstreams],
             [_route(route) for route in now.config.routes],
         )
 

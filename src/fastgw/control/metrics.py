@@ -89,6 +89,18 @@ class SegmentCollector(Collector):
                                 value=sum(row["tunnels"] for row in rows))  # fmt: skip
         yield CounterMetricFamily("fastgw_connections_turned_away", "Client connections closed for their PROXY header",
                                   value=sum(row["turned_away"] for row in rows))  # fmt: skip
+        memory = GaugeMetricFamily("fastgw_worker_memory_bytes", "Memory of its own", labels=["worker"])
+        short = GaugeMetricFamily(
+            "fastgw_worker_memory_pressure", "0; short of memory, 1 where clients are parted from, 2 where refused",
+            labels=["worker"],
+        )  # fmt: skip
+        shed = CounterMetricFamily("fastgw_connections_shed", "Idle ones closed for lack of memory", labels=["worker"])
+        for index, row in enumerate(rows):
+            for family, value in ((memory, row["memory"]), (short, row["pressure"]), (shed, row["shed"])):
+                family.add_metric([str(index)], value)
+        yield memory
+        yield short
+        yield shed
         accepted = CounterMetricFamily("fastgw_connections_accepted", "Client connections ever", labels=["worker"])
         cpu = CounterMetricFamily("fastgw_worker_cpu_seconds", "CPU time, user and system", labels=["worker"])
         states = GaugeMetricFamily("fastgw_workers", "Workers by state", labels=["state"])

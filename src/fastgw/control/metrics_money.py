@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from .metrics import SegmentCollector
+from .metrics_targets import TargetCollector
 from .services import Services
 
 
@@ -15,6 +16,7 @@ def registry(services: Services) -> CollectorRegistry:
     found = CollectorRegistry()
     found.register(SegmentCollector(services.segment))
     found.register(MoneyCollector(services))
+    found.register(TargetCollector(services))
     return found
 
 

@@ -8,7 +8,7 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter, Skip
 from msgspec import UnsetType
 
 from . import ports, services
-from .bodies import ACCOUNT, IDEMPOTENCY_KEY, KEY_ID
+from .bodies import ACCOUNT, IDEMPOTENCY_KEY, KEY_ID, TARGET, UPSTREAM
 from .problems import invalid
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ Services = NamedDependency[SkipValidation[services.Services]]
 
 AccountInPath = Annotated[str, PathParameter(pattern=ACCOUNT, description="An account's name")]
 KeyInPath = Annotated[str, PathParameter(pattern=KEY_ID, description="A key's id")]
+UpstreamInPath = Annotated[str, PathParameter(pattern=UPSTREAM, description="An upstream's name")]
+TargetInPath = Annotated[str, PathParameter(pattern=TARGET, description="A target's name, like 10.0.0.1:9000")]
 Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Most items of a page")]
 AccountFilter = Annotated[str | None, QueryParameter(pattern=ACCOUNT, description="Of this account alone")]
 AccountCursor = Annotated[str | None, QueryParameter(pattern=ACCOUNT, description="`next` of a page")]

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from ..calllog.views import Call, CallFilter, Interval, LogState, Usage
+from ..discovery.views import TargetView, UpstreamView
 from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState
 from ..model import Config, Rate
+from ..roster import Roster
 
+Loads = Callable[[str, str], "Load"]  # of a server, by the names of its upstream and its own
 Costs = Callable[[], tuple[Mapping[str, int], int]]  # nanos by account name, and of rows that were dropped
 
 
@@ -91,6 +94,32 @@ class Gate(Protocol):
 
         Money among them is in nanos, a time in Unix seconds, 0 for never. `available` is None where nothing is paid.
         """
+        ...
+
+
+class Load(Struct, frozen=True):
+    """What all workers do with a server, and have done since the segment was made; `ejected` workers pass it over."""
+
+    in_flight: int = 0
+    connections: int = 0
+    calls: int = 0
+    failures: int = 0
+    retries: int = 0
+    ejections: int = 0
+    ejected: int = 0
+
+
+class Upstreams(Protocol):
+    """The discovery's thread-safe face; see `discovery.errors`. What changes something returns when it is on the disk,
+    and on its way to the workers."""
+
+    def upstreams(self) -> list[UpstreamView]: ...
+    def upstream(self, name: str, /) -> UpstreamView: ...
+    def add(self, upstream: str, url: str, weight: int, expand: bool, /) -> TargetView: ...
+    def change(self, upstream: str, target: str, weight: int | None, drained: bool | None, /) -> TargetView: ...
+    def remove(self, upstream: str, target: str, /) -> None: ...
+    def roster(self) -> Roster:
+        """Which servers there are now; never waits."""
         ...
 
 

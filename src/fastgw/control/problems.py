@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ..discovery import errors as targets
 from ..ledger import errors
 from .bodies import RULES
 from .written import Money, money
@@ -45,9 +46,10 @@ TABLE: dict[str, Row] = {
     "reload_refused": Row(422, "Reload refused"),
     "internal_error": Row(500, "Internal error"),
     "ledger_unavailable": Row(503, "Ledger unavailable", 1),
+    "state_unavailable": Row(503, "State directory unavailable", 1),
 }
 
-_OF_LEDGER: dict[type[Exception], str] = {
+_OF_PARTS: dict[type[Exception], str] = {
     errors.NotFound: "not_found",
     errors.ReadOnly: "declared_in_file",
     errors.Insufficient: "insufficient_balance",
@@ -55,6 +57,11 @@ _OF_LEDGER: dict[type[Exception], str] = {
     errors.IdempotencyMismatch: "idempotency_mismatch",
     errors.LedgerUnavailable: "ledger_unavailable",
     errors.Invalid: "invalid_value",
+    targets.NotFound: "not_found",
+    targets.Declared: "declared_in_file",
+    targets.Conflict: "conflict",
+    targets.Invalid: "invalid_value",
+    targets.Unavailable: "state_unavailable",
 }
 _BY_PATTERN = re.compile(r"Expected `str(?: \| null)?` matching regex '(.*)'")
 _SENTENCES = {
@@ -107,9 +114,9 @@ def rule_of(message: str) -> str:
     return RULES.get(match[1], message) if match else message
 
 
-def refused_by_ledger(error: Exception) -> Refused:
-    """What the ledger refused, in the words of this API."""
-    code = next(_OF_LEDGER[kind] for kind in type(error).__mro__ if kind in _OF_LEDGER)
+def refused_by_part(error: Exception) -> Refused:
+    """What the ledger or the discovery refused, in the words of this API."""
+    code = next(_OF_PARTS[kind] for kind in type(error).__mro__ if kind in _OF_PARTS)
     if isinstance(error, errors.Insufficient):
         return Refused(code, str(error), available=money(error.available))
     return Refused(code, str(error))
@@ -137,8 +144,8 @@ def on_refused(_: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
     return _answer(error.problem)
 
 
-def on_ledger(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    return _answer(refused_by_ledger(error).problem)
+def on_part(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _answer(refused_by_part(error).problem)
 
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -171,7 +178,7 @@ def on_anything(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 HANDLERS: dict[type[Exception] | int, Any] = {
     Refused: on_refused,
-    **dict.fromkeys(_OF_LEDGER, on_ledger),
+    **dict.fromkeys(_OF_PARTS, on_part),
     HTTPException: on_http,
     Exception: on_anything,
 }

@@ -79,6 +79,52 @@ class Key(Struct, frozen=True):
     created: datetime | None
 
 
+class Target(Struct, frozen=True):
+    """A target as it is named; `problem` says why nothing, or nothing new, is known of where it is."""
+
+    name: str
+    url: str
+    origin: str
+    weight: int
+    drained: bool
+    expand: bool
+    problem: str
+
+
+class Server(Struct, frozen=True):
+    """A server that calls are sent to. `state` is "up", "drained", "down" by checks, for that `reason`, or "ejected" by
+    a worker for calls that failed. The counts are over all workers, and since the machine has started."""
+
+    name: str
+    target: str
+    addresses: list[str]
+    weight: int
+    state: str
+    reason: str
+    checked: datetime | None
+    in_flight: int
+    connections: int
+    calls: int
+    failures: int
+    retries: int
+    ejections: int
+
+
+class Upstream(Struct, frozen=True):
+    """A group of servers; `problem` is what is wrong with its `targets_file`."""
+
+    name: str
+    balance: str
+    targets_file: str
+    problem: str
+    targets: list[Target]
+    servers: list[Server]
+
+
+class UpstreamList(Struct, frozen=True):
+    items: list[Upstream]
+
+
 class KeyPage(Struct, frozen=True):
     items: list[Key]
     next: Cursor

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from .._segment import Segment
-from .ports import Books, CallLog, Gate, Reloaded, Settings
+from .ports import Books, CallLog, Gate, Loads, Reloaded, Settings, Upstreams
 
 
 class Services(Struct, frozen=True):
     """`settings` gives the configuration in force now. `gate` gives the admission that quotes ask.
 
     `reload` reads the configuration anew and returns when workers serve by it; it raises ConfigError when that is
-    refused, and nothing has changed. `held` sums up what calls in flight hold, in nanos, and must be cheap: it is
-    asked at each scrape. All are called from several threads.
+    refused, and nothing has changed. `loads` gives what workers do with servers at the moment that it is called. `held`
+    sums up what calls in flight hold, in nanos, and must be cheap: it is asked at each scrape. All are called from
+    several threads.
     """
 
     state_dir: str
@@ -22,5 +23,7 @@ class Services(Struct, frozen=True):
     settings: Callable[[], Settings]
     reload: Callable[[], Reloaded]
     gate: Callable[[], Gate]
+    upstreams: Upstreams
+    loads: Callable[[], Loads]
     call_log: CallLog | None = None
     held: Callable[[], int] | None = None

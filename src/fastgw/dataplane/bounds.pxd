@@ -2,6 +2,8 @@ cdef class Bounds:
     cdef public Py_ssize_t url_max
     cdef public Py_ssize_t head_max
     cdef public long long body_max
+    cdef public long long body_rate
+    cdef public long long memory_max
     cdef public Py_ssize_t connections_max
     cdef public long long head_ms
     cdef public long long body_ms

@@ -7,12 +7,14 @@ from ..settings import Server
 
 
 class Bounds:
-    """Bytes, connections and milliseconds; `total_ms` 0 is none."""
+    """Bytes, bytes a second, connections and milliseconds; 0 of `body_rate`, `memory_max` and `total_ms` is none."""
 
     def __init__(self, server: Server) -> None:
         self.url_max = server.url_max_bytes
         self.head_max = server.head_max_bytes
         self.body_max = server.body_max_bytes
+        self.body_rate = server.body_min_rate_bytes
+        self.memory_max = server.memory_max_bytes // server.workers
         self.connections_max = server.connections_max
         self.head_ms = server.head_timeout_ms
         self.body_ms = server.body_timeout_ms

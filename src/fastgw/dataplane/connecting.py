@@ -107,7 +107,10 @@ class Connector:
         if address != self.addresses[0] and address in self.addresses:
             self.addresses.remove(address)
             self.addresses.insert(0, address)
-        await self.loop.create_connection(factory, sock=won, **tls)
+        try:
+            await self.loop.create_connection(factory, sock=won, **tls)
+        finally:
+            won.detach()  # uvloop closes it, and forgets to say so here if that is done in connection_made
 
     def settled(self, transport: Any) -> None:
         """A connection has served a call: what later ones can make use of is kept."""

@@ -2,6 +2,8 @@ from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
 from fastgw.dataplane.balancing cimport Upstream
+from fastgw.dataplane.bounds cimport Bounds
+from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.idempotent cimport Opening, open_call
@@ -24,6 +26,8 @@ cdef class Connection(ClientEnd):
     cdef public bytes stash
     cdef public Py_ssize_t searched
     cdef public Py_ssize_t skip
+    cdef public long long body_tick
+    cdef public long long held_tick
     cdef public bint reading
     cdef public bint partial
     cdef public bint half_closed
@@ -32,8 +36,10 @@ cdef class Connection(ClientEnd):
 
     @cython.locals(taken=Py_ssize_t, exchange=Exchange)
     cpdef data_received(self, bytes data)
-    @cython.locals(plane=Plane, position=Py_ssize_t, searched=Py_ssize_t, taken=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(plane=Plane, position=Py_ssize_t, searched=Py_ssize_t, taken=Py_ssize_t, end=Py_ssize_t, moved=bint)
     cpdef _serve(self, bytes data)
+    @cython.locals(bounds=Bounds, wheel=Wheel, within_ms=cython.longlong, allowed_ms=cython.longlong)
+    cpdef _await_body(self)
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
@@ -55,4 +61,4 @@ cdef class Connection(ClientEnd):
     cpdef _read(self, bint wanted)
     @cython.locals(exchange=Exchange)
     cpdef broken(self)
-    cpdef drain(self)
+    cpdef bint drain(self)

@@ -47,6 +47,8 @@ class Connection(ClientEnd):
         self.stash = b""  # a partial head, or what came ahead
         self.searched = 0  # how far the stash holds no end of a head
         self.skip = 0  # bytes of a refused body still to come
+        self.body_tick = 0  # when the body in flight began, as if it had never been held up
+        self.held_tick = 0  # since when it is held up; 0: it is not
         self.reading = True
         self.partial = False  # the stash is the beginning of a head that is being waited for
         self.half_closed = False
@@ -61,7 +63,7 @@ class Connection(ClientEnd):
         self.peer = self.door.peer(transport, self.told)
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
-        if len(plane.clients) > plane.bounds.connections_max:
+        if plane.shedding or len(plane.clients) > plane.bounds.connections_max:
             self._refuse_unasked(Refusal.OVERLOADED)
         else:
             plane.wheel.arm(self, plane.bounds.idle_ms)
@@ -73,7 +75,7 @@ class Connection(ClientEnd):
         if exchange is not None:
             taken = 0
             if exchange.request_open:
-                self.plane.wheel.arm(self, self.plane.bounds.body_ms)
+                self._await_body()
                 taken = exchange.request_data(data)
                 if self.exchange is None:  # the body ended the exchange, and `finished` has seen to the rest
                     if taken < len(data) and not self.closing:
@@ -134,11 +136,21 @@ class Connection(ClientEnd):
     def _watch(self) -> None:
         """What the client must do next, while a call is in flight, and by when."""
         if self.exchange is not None and self.exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
+            self._await_body()
         elif self.half_closed:
             self.plane.wheel.arm(self, PROBE_MS)
         else:
             self.deadline = 0
+
+    def _await_body(self) -> None:
+        """More of the body must come: after no longer a pause than is allowed, and on average as fast as is asked."""
+        bounds = self.plane.bounds
+        wheel = self.plane.wheel
+        within_ms = bounds.body_ms
+        if bounds.body_rate and self.exchange is not None:
+            allowed_ms = bounds.body_ms + self.exchange.bytes_in * 1000 // bounds.body_rate
+            within_ms = max(0, min(within_ms, allowed_ms - (wheel.tick - self.body_tick) * wheel.tick_ms))
+        wheel.arm(self, within_ms)
 
     def _probe(self) -> None:
         """Learn whether a client that has closed its side is still there, or has closed altogether: both look the same
@@ -160,6 +172,7 @@ class Connection(ClientEnd):
         plane = self.plane
         position = 0
         searched = self.searched
+        moved = self.deadline == 0  # else empty lines and pieces of a body that is dropped win no time
         self.stash = b""
         self.searched = 0
         while position < len(data) and not self.closing:
@@ -172,6 +185,7 @@ class Connection(ClientEnd):
                 taken = min(self.skip, len(data) - position)
                 self.skip -= taken
                 position += taken
+                moved = moved or not self.skip
                 continue
             if data[position] == 13 or data[position] == 10:  # empty lines before a request (RFC 9112 §2.2)
                 if data[position] == 13:
@@ -192,7 +206,8 @@ class Connection(ClientEnd):
                 self._refuse_unasked(self._too_large(data, position))
                 return
             position = self._request(data, position, end)
-        if self.exchange is None and not self.closing:
+            moved = True
+        if moved and self.exchange is None and not self.closing:
             plane.wheel.arm(self, plane.bounds.body_ms if self.skip else plane.bounds.idle_ms)
 
     def _wait_for_head(self, data: bytes, position: int) -> None:
@@ -240,6 +255,9 @@ class Connection(ClientEnd):
                 return self._refuse(Refusal.BAD_REQUEST, data, end, True) - shift
         if head.target_length > self.plane.bounds.url_max:
             return self._refuse(Refusal.URL_TOO_LONG, data, end, True) - shift
+        if self.plane.shedding:
+            gate.stranger(self.peer)
+            return self._refuse(Refusal.OVERLOADED, data, end, False) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
             if self.plane.calls is not None and verdict in FORGIVEN:
@@ -267,9 +285,11 @@ class Connection(ClientEnd):
             self.send(CONTINUE)
         self.deadline = 0
         self.exchange = exchange
+        self.body_tick = self.plane.wheel.tick
+        self.held_tick = 0
         stop = exchange.start(data, end)
         if self.exchange is not None and exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
+            self._await_body()
         return stop
 
     def _refuse(self, verdict: int, data: bytes, end: int, close: bool, ticket: Ticket | None = None) -> int:
@@ -286,7 +306,7 @@ class Connection(ClientEnd):
                 or head.chunked
                 or (head.expects_continue and body > 0)
                 or body > SKIP_MAX
-                or self.plane.draining
+                or self.plane.parting
             )
         else:
             self.gate.stranger(self.peer)  # refused before `decide` has noted who it is
@@ -349,8 +369,13 @@ class Connection(ClientEnd):
         self._read(not held)
         if held:
             self.deadline = 0
-        elif self.exchange is not None and self.exchange.request_open:
-            self.plane.wheel.arm(self, self.plane.bounds.body_ms)
+            self.held_tick = self.held_tick or self.plane.wheel.tick
+            return
+        if self.held_tick:
+            self.body_tick += self.plane.wheel.tick - self.held_tick
+            self.held_tick = 0
+        if self.exchange is not None and self.exchange.request_open:
+            self._await_body()
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange
@@ -389,8 +414,10 @@ class Connection(ClientEnd):
             self.closing = True
             self.transport.close()
 
-    def drain(self) -> None:
-        """Close when nothing is in flight; else after the answer."""
-        if self.exchange is None and not self.stash and not self.skip and not self.closing:
+    def drain(self) -> bool:
+        """Close when nothing is in flight, and say if that was so; else it is closed after the answer."""
+        idle = self.exchange is None and not self.stash and not self.skip and not self.closing
+        if idle:
             self.closing = True
             self.transport.close()
+        return idle

@@ -251,7 +251,7 @@ class Exchange:
         self.status = status
         self.gate.answered(self.ticket)
         self._frame(status)
-        keep = self.keep_client and not self.request_open and not self.plane.draining
+        keep = self.keep_client and not self.request_open and not self.plane.parting
         if self.framing == FRAMING_CLOSE:
             keep = False
         self.keep_client = keep
@@ -420,7 +420,7 @@ class Exchange:
         if self.stage == STREAMING:
             self._cut(refusal, False)
             return
-        keep = self.keep_client and not self.request_open and not self.plane.draining
+        keep = self.keep_client and not self.request_open and not self.plane.parting
         out = self.gate.fail(self.ticket, refusal, not keep)
         self.bytes_out += len(out)
         self._end(refusal, int(out[9:12]), False)

@@ -223,7 +223,7 @@ class Repetition(KeyedExchange):
         if refusal:
             self.unserved(refusal)
             return
-        keep = self.keep_client and not self.plane.draining
+        keep = self.keep_client and not self.plane.parting
         out = lines + self.gate.answer_lines(self.ticket, not keep, dated) + REPLAYED + body
         self.bytes_out = len(out)
         self._end(0, int(lines[9:12]), False)

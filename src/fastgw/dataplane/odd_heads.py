@@ -4,7 +4,6 @@ A head that httptools accepts is written anew in the plain form, or refused: wha
 """
 
 import re
-from urllib.parse import urlsplit
 
 import httptools
 
@@ -13,6 +12,7 @@ from ..refusals import Refusal
 # Tighter than httptools, which takes several spaces, and other protocols (RFC 9112 §3)
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) (HTTP/[0-9]\.[0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n]*)?\r")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#@]+)(/[^?#]*)?(\?[^#]*)?")  # without user and fragment: host, path, query
 _VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
 
 
@@ -67,16 +67,11 @@ def plain_request(head: bytes) -> bytes | Refusal:
         return Refusal.BAD_REQUEST
     if not target.startswith(b"/"):
         # Absolute form: its host wins over Host (RFC 9112 §3.2.2).
-        try:
-            url = urlsplit(target)
-        except ValueError:
+        url = _ABSOLUTE.fullmatch(target)
+        if url is None or sum(name == b"host" for name, _ in fields) != 1:
             return Refusal.BAD_REQUEST
-        if url.scheme.lower() not in (b"http", b"https") or not url.netloc or b"@" in url.netloc:
-            return Refusal.BAD_REQUEST
-        if sum(name == b"host" for name, _ in fields) != 1:
-            return Refusal.BAD_REQUEST
-        fields = [(name, url.netloc if name == b"host" else value) for name, value in fields]
-        target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+        fields = [(name, url[1] if name == b"host" else value) for name, value in fields]
+        target = (url[2] or b"/") + (url[3] or b"")
     line = b"%b %b HTTP/%b" % (method, target, version.encode())
     return _write(line, fields) or Refusal.BAD_REQUEST
 

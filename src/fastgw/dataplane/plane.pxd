@@ -16,6 +16,9 @@ cdef class Plane:
     cdef public object contexts
     cdef public set clients
     cdef public bint draining
+    cdef public bint parting
+    cdef public bint shedding
+    cdef public object pressure
     cdef public object config
     cdef public object roster
     cdef public list services

@@ -18,6 +18,7 @@ from .admission import build_gate, reload_gate
 from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
+from .pressure import Level, Pressure
 from .service import Service
 from .tls import Contexts
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .doors import Newcomer
     from .idempotent import Nobody
     from .tls_transport import TlsTransport
+
+QUIET_MS = 1000  # without a request, after which a connection is closed where memory is short
 
 
 def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
@@ -53,7 +56,10 @@ class Plane:
         self.proxies = Proxies(config.server.trusted_proxies)
         self.contexts = Contexts(config)  # of TLS, for connections that come
         self.clients: set[Connection | Nobody | Newcomer | TlsTransport] = set()
+        self.pressure = Pressure(f"worker {worker}")
         self.draining = False
+        self.parting = False  # the next answer on a connection is the last
+        self.shedding = False  # what is new is refused
         self.config = config
         self.roster = initial(config)
         self.upstreams: dict[str, Upstream] = {}
@@ -73,7 +79,25 @@ class Plane:
         if second != self._second:
             self._second = second
             self.gate.tick(b"Date: %b\r\n" % formatdate(second, usegmt=True).encode())
+            self._mind_memory()
         self._timer = self.loop.call_later(self.wheel.tick_ms / 1000, self._turn)
+
+    def _mind_memory(self) -> None:
+        """Take on less while there is too little."""
+        level = self.pressure.look(self.bounds.memory_max)
+        self.parting = self.draining or level >= Level.SHORT
+        self.shedding = level is Level.FULL
+        self.gate.strain(self.pressure.used, level, self._close_quiet() if level else 0)
+
+    def _close_quiet(self) -> int:
+        """Close the connections that have waited for a request for a while, not those that may have one on its way."""
+        quiet = self.wheel.tick + (self.bounds.idle_ms - QUIET_MS) // self.wheel.tick_ms
+        waiting = [client for client in self.clients if client.exchange is None and 0 < client.deadline <= quiet]
+        return sum(bool(client.drain()) for client in waiting)
+
+    def drain(self) -> None:
+        """From now on every answer is the last of its connection."""
+        self.draining = self.parting = True
 
     def _upstreams(self, config: Config, roster: Roster) -> dict[str, Upstream]:
         """By name; the pools of endpoints that there are already stay."""
@@ -129,5 +153,6 @@ class Plane:
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""
         self._timer.cancel()
+        self.pressure.close()
         for upstream in self.upstreams.values():
             upstream.leave(None)

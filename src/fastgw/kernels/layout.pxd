@@ -78,7 +78,7 @@ cdef struct worker_t:               # 128 bytes
     uint64_t exchanges              # calls in flight
     uint64_t accepted               # connections ever
     uint64_t memory                 # bytes of its own
-    uint64_t pressure               # 0, or how short of memory it is: pressure_t of dataplane/pressure.py
+    uint64_t pressure               # 0, or how short of memory it is: Level of dataplane/pressure.py
     uint64_t shed                   # idle connections ever closed because memory was short
     uint64_t tunnels                # of the calls in flight
     uint64_t turned_away            # connections ever closed for their PROXY header

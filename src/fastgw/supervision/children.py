@@ -135,6 +135,7 @@ class Child:
         self.started_at = 0.0
         self.early_deaths = 0  # in a row
         self.retry_at = 0.0
+        self.aborted = False  # it hung, and is to end at once
         self.kill_at = 0.0  # when it must have ended, of the monotonic clock; 0: it may go on
 
     @property
@@ -148,11 +149,11 @@ class Child:
 
     def abort(self, silent_s: float) -> None:
         """It hangs: have it say where, if it still can, and end."""
-        kill_at = time.monotonic() + ABORT_S
-        if self.process is not None and not 0 < self.kill_at < kill_at:
+        if self.process is not None and not self.aborted:
             say(f"error: {self.name} has done nothing for {silent_s:g} s; killing it")
             self.process.signal(signal.SIGABRT)
-            self.kill_at = kill_at
+            self.aborted = True
+            self.kill_at = time.monotonic() + ABORT_S
 
     def ended(self, early: bool) -> float:
         """Its process has ended; in how many seconds to start another.
@@ -160,6 +161,7 @@ class Child:
         The first replacement comes at once; one that fails again and again must not take the processor.
         """
         self.process = None
+        self.aborted = False
         self.kill_at = 0.0
         self.early_deaths = self.early_deaths + 1 if early else 0
         pause_s = 0.0 if self.early_deaths < 2 else min(RETRY_S * 2 ** (self.early_deaths - 2), RETRY_MAX_S)

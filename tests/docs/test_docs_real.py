@@ -1,0 +1,69 @@
+"""The manual's shell lines, run by a shell against a gateway that serves the file of its first page."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gateway import Gateway, clean_environment
+from pages import PAGES, ROOT, Block
+from shell import SHELL, calls, joined
+from test_docs_shell import file_of
+
+pytestmark = pytest.mark.slow
+
+FIRST = ROOT / "docs" / "get-started.md"
+ORDER = sorted(PAGES, key=lambda page: (page != FIRST, page.name != "README.md"))
+ENDLESS = ("serve", "demo", "--follow", "-f", "--listen")
+
+
+def lines(block: Block) -> Iterator[str]:
+    """Those that ask a running gateway, by command or by curl."""
+    found = {call.line for call in calls(block) if not set(ENDLESS) & set(call.arguments)}
+    endless = {call.line for call in calls(block) if set(ENDLESS) & set(call.arguments)}
+    for line in joined(block):
+        if (line in found and line not in endless) or (line.startswith("curl ") and block.page == FIRST):
+            yield line
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    program = Path(__file__).parents[1] / "blackbox" / "upstream.py"
+    upstream = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
+    assert upstream.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{int(upstream.stdout.readline())}"
+        with Gateway(tmp_path_factory.mktemp("manual"), url) as gateway:
+            gateway.file.write_text(file_of(FIRST).replace("http://127.0.0.1:9001", url))
+            gateway.start(workers=1)
+            yield gateway
+    finally:
+        upstream.kill()
+        upstream.communicate()
+
+
+def run(gateway: Gateway, line: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "FASTGW_ADMIN": f"127.0.0.1:{gateway.admin_port}", "FASTGW_STATE_DIR": str(gateway.state_dir),
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+    }  # fmt: skip
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")],
+        cwd=gateway.directory, env=clean_environment(environment), capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+
+
+def test_every_line_does_what_it_says(shell: Gateway) -> None:
+    """One after the other, as a reader would."""
+    ran = 0
+    for page in ORDER:
+        for block in (block for block in SHELL if block.page == page):
+            for line in lines(block):
+                done = run(shell, line)
+                assert done.returncode == 0, f"{block.name}: {line}\n{done.stdout}{done.stderr}"
+                if line.startswith("curl -i"):
+                    assert done.stdout.startswith("HTTP/1.1 200 "), f"{block.name}: {line}\n{done.stdout}"
+                ran += 1
+    assert ran >= 12
