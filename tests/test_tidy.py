@@ -44,9 +44,9 @@ GROUPS = {
     READING: {"config"},
     VALUES: {"model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
-        "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance",
-        "room", "secret", "channel", "pem",
+        "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
+        "_targets", "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses",
+        "instance", "room", "secret", "channel", "pem",
     },
 }  # fmt: skip
 ARROWS = {

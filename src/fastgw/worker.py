@@ -69,6 +69,7 @@ class Worker:
         self.slot = slot
         self.segment = segment
         self.config = within_descriptors(config)
+        self.scarce = self.config is not config  # descriptors are
         self.channel = channel
         self.lifeline = lifeline
         self.lock = lock
@@ -81,7 +82,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
-        self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
+        self.doors = [Door(self.plane, listener, self.scarce) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone

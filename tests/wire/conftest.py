@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +15,8 @@ import pytest
 from . import configs
 from .client import Client
 from .oracle import Oracle
-from .rig import Gateway, Host, free_port, uncompiled_package
+from .rig import Gateway, Host, eventually, free_port, uncompiled_package
+from .tunnelling import Stand, stand
 
 UNCOMPILED_EVERY = 8
 
@@ -155,6 +157,24 @@ def new_host(terms: Gateway, package_path: Path | None, tmp_path: Path) -> Itera
             return stack.enter_context(Host(terms, text, tmp_path, package_path, slot, path_of_socket))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def session_stand(package_path: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with (
+        tempfile.TemporaryDirectory(prefix="fastgw-tunnels-", dir="/dev/shm") as memory,
+        stand(tmp_path_factory.mktemp("stand"), package_path, Path(memory)) as started,
+    ):
+        yield started
+
+
+@pytest.fixture
+def tunnels(session_stand: Stand) -> Iterator[Stand]:
+    """A plane for tunnels, with default limits. When a test ends, so have its tunnels, and nothing is left of them."""
+    session_stand.service.heads.clear()
+    yield session_stand
+    assert eventually(lambda: session_stand.gauges()[:3] == (0, 0, 0)), session_stand.gauges()
+    assert "Traceback" not in session_stand.host.errors.read_text()
 
 
 @pytest.fixture

@@ -117,8 +117,12 @@ class Host:
 
     def reconfigure(self, text: str, answer: str = "ok") -> None:
         """Go over to another configuration; it has been done, or refused, when this returns."""
+        self.tell(self._file(text), answer)
+
+    def tell(self, line: str, answer: str = "ok") -> None:
+        """What else plane_host.py understands; it has been done when this returns."""
         assert self.process.stdin is not None
-        print(self._file(text), file=self.process.stdin, flush=True)
+        print(line, file=self.process.stdin, flush=True)
         self._answered(answer)
 
     def kill(self) -> None:

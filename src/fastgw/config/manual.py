@@ -150,6 +150,12 @@ ROUTES = Table("routes", "What a call is for: the longest `path` of the right ho
         ("unit_price", "price")),
     Row("unit_price", "What one of these costs.", "(none)", '"0.000002"', ("units_header", "price")),
     Row("idempotency", "How long an Idempotency-Key is remembered: it is charged once.", "0", '"24h"'),
+    Row("upgrades", "Protocols that a connection may go over to by `Connection: Upgrade`; never `h2c`.",
+        '["websocket"]', "[]", form="an array of protocol names"),
+    Row("minute_price", "What each minute begun of such a tunnel costs, beside the price; held one minute ahead.",
+        "(none)", '"0.001"'),
+    Row("mib_price", "What a MiB costs that such a tunnel carries, both directions together, to the byte.",
+        "(none)", '"0.0002"'),
 ))  # fmt: skip
 
 ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made by the admin API.", (

@@ -15,6 +15,7 @@ from .ends import ClientEnd
 from .exchange import Exchange
 from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
+from .upgrade import asked_protocols, open_upgrade
 
 if TYPE_CHECKING:
     from .._call import Ticket
@@ -51,7 +52,6 @@ class Connection(ClientEnd):
         self.held_tick = 0  # since when it is held up; 0: it is not
         self.reading = True
         self.partial = False  # the stash is the beginning of a head that is being waited for
-        self.half_closed = False
         self.probes = 0
         self.closing = False
 
@@ -264,6 +264,8 @@ class Connection(ClientEnd):
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
+        if head.upgrade and (protocols := asked_protocols(head, service)):
+            return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
         upstream = service.upstream
@@ -376,6 +378,13 @@ class Connection(ClientEnd):
             self.held_tick = 0
         if self.exchange is not None and self.exchange.request_open:
             self._await_body()
+
+    def hand_over(self, protocol: Any) -> bytes:
+        ahead, self.stash = self.stash, b""
+        self.deadline = 0
+        self.transport.set_protocol(protocol)
+        self._read(True)
+        return ahead
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange

@@ -19,7 +19,9 @@ cdef class End(Timed):
 
 cdef class ClientEnd(End):
     cdef public Peer peer
+    cdef public bint half_closed
     cpdef hold_input(self, bint held)
+    cpdef bytes hand_over(self, object protocol)
     cpdef finished(self, bint keep)
     cpdef broken(self)
 

@@ -70,9 +70,14 @@ class ClientEnd(End):
     def __init__(self) -> None:
         super().__init__()
         self.peer: Peer
+        self.half_closed = False  # it has sent all it will
 
     def hold_input(self, held: bool) -> None:
         """Stop, or go on, reading the request's body."""
+        raise NotImplementedError
+
+    def hand_over(self, protocol: Any) -> bytes:
+        """Let another protocol have the connection, and be read; what has come ahead of that."""
         raise NotImplementedError
 
     def finished(self, keep: bool) -> None:
