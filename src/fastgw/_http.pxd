@@ -15,6 +15,7 @@ cdef class RequestHead:
     cdef readonly bint expects_continue
     cdef readonly bint head_method
     cdef readonly bint idempotent
+    cdef readonly bint upgrade
     cdef int fields_max
     cdef bytes key_header
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)

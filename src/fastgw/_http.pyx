@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memset
 from fastgw.kernels.amount cimport amount_nanos, amount_of_units
 from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, chunked_room, chunked_t
 from fastgw.kernels.head cimport (
-    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_KEEP_FOR,
+    FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_KEEP_FOR, FLAG_UPGRADE,
     KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEEP_ALIVE, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER,
     KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
     SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, keep_alive_s, path_climbs, request_scan, response_scan,
@@ -55,7 +55,8 @@ cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
 cdef class RequestHead:
     """The head of one request: scanned in place, valid until the next scan.
 
-    content_length is -1 when there is no such field; `idempotent` follows RFC 9110 §9.2.2.
+    content_length is -1 when there is no such field; `idempotent` follows RFC 9110 §9.2.2. `upgrade` says that there is
+    no body, and that the connection may go over to a protocol of its Upgrade fields.
     """
 
     def __init__(self, int fields_max=100, bytes key_header=b""):
@@ -81,6 +82,7 @@ cdef class RequestHead:
         self.keep_alive = flags & FLAG_CLOSE == 0 and (self.h.minor == 1 or flags & FLAG_KEEP_ALIVE != 0)
         self.expects_continue = flags & FLAG_EXPECT_CONTINUE != 0 and self.h.minor == 1
         self.head_method = self.h.method == METHOD_HEAD
+        self.upgrade = flags & FLAG_UPGRADE != 0 and self.h.minor == 1 and not self.chunked and self.content_length <= 0
         self.idempotent = (self.h.method == METHOD_GET or self.h.method == METHOD_HEAD or self.h.method == METHOD_PUT
                            or self.h.method == METHOD_DELETE or self.h.method == METHOD_OPTIONS)
         return result

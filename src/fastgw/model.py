@@ -130,6 +130,10 @@ class Route(Struct, frozen=True):
     `units_header` the one that holds a number of units of `unit_price_nanos` each; "" for neither, never both. The
     price is then the hold, and the most that is charged. `idempotency_window_ms` is how long an Idempotency-Key
     is remembered, 0 for not at all.
+
+    `upgrades` are the protocols, in lower case, that a connection may go over to (RFC 9110 §7.8). Such a tunnel costs
+    `minute_price_nanos` for each minute begun and `mib_price_nanos` for 2**20 bytes of both directions together, beside
+    its price, which is then what the connection costs.
     """
 
     name: str
@@ -149,6 +153,9 @@ class Route(Struct, frozen=True):
     units_header: str = ""
     unit_price_nanos: int = 0
     idempotency_window_ms: int = 0
+    upgrades: tuple[str, ...] = ("websocket",)
+    minute_price_nanos: int = 0
+    mib_price_nanos: int = 0
 
     def __repr__(self) -> str:
         # The values of set_headers are credentials of providers.

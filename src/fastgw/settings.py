@@ -329,8 +329,10 @@ SETTINGS: tuple[Setting, ...] = (
     _timeout("first_byte_timeout", 600 * _SECOND, "Longest wait for the first byte of an upstream's answer."),
     _timeout("stream_timeout", 600 * _SECOND, "Longest pause inside an upstream's answer."),
     _timeout("total_timeout", 0, "Longest time for a whole call, answer included.", zero="off"),
+    _timeout("tunnel_idle_timeout", _HOUR, "How long a WebSocket, or another upgraded connection, may be silent.",
+             zero="off"),
     Setting("hold_timeout", "Timeouts", "duration", 15 * 60 * _SECOND, _SECOND, 24 * _HOUR, True,
-            "Longest time that a call may hold money; it is ended then."),
+            "Longest time that a call may hold money; it is ended then. Not for tunnels, which pay as they go."),
     _timeout("upstream_idle_timeout", 4 * _SECOND,
              "How long an unused connection to a target is kept; stay below the target's own limit."),
 
@@ -403,6 +405,7 @@ class Server(Struct, frozen=True, kw_only=True):
     first_byte_timeout_ms: int
     stream_timeout_ms: int
     total_timeout_ms: int
+    tunnel_idle_timeout_ms: int
     hold_timeout_ms: int
     upstream_idle_timeout_ms: int
     upstream_connections_max: int

@@ -15,7 +15,8 @@ FIELDS = (
     "name", "targets", "path", "hosts", "methods", "upstream", "auth", "price", "rate", "burst", "dialect",
     "forward_key", "preserve_host", "set_headers", "balance", "credit", "account", "expires", "revoked", "x", "charge",
     "cost_header", "units_header", "unit_price", "idempotency", "plan", "suspended", "budget", "budget_period",
-    "requests_per_day", "requests_per_month", "timezone", "allowance", "prices",
+    "requests_per_day", "requests_per_month", "timezone", "allowance", "prices", "upgrades", "minute_price",
+    "mib_price",
 )  # fmt: skip
 SECRET = "sk secret that is refused"
 SCALARS = st.one_of(

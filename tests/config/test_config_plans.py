@@ -177,7 +177,37 @@ def test_a_wrong_line_of_charging_is_refused_by_its_place(refuse: Refuse, lines:
     assert message in problem
 
 
-@pytest.mark.parametrize("line", ['charge = "2xx"', 'cost_header = "x-cost"', 'idempotency = "1h"'])
+def test_a_route_says_what_it_may_be_upgraded_to_and_what_a_tunnel_costs(accept: Accept) -> None:
+    route = accept(MINIMAL).routes[0]
+    assert (route.upgrades, route.minute_price_nanos, route.mib_price_nanos) == (("websocket",), 0, 0)
+    text = 'upgrades = ["WebSocket", "IRC/6.9"]\nminute_price = "0.002"\nmib_price = "0.000000001"\n'
+    route = accept(MINIMAL + text).routes[0]
+    assert (route.upgrades, route.minute_price_nanos, route.mib_price_nanos) == (("websocket", "irc/6.9"), 2_000_000, 1)
+    assert accept(MINIMAL + "upgrades = []\n").routes[0].upgrades == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        *((f'upgrades = ["{name}"]', f'.upgrades[0] = "{name}": must be the name of a protocol like "websocket"')
+          for name in ("h2c", "H2C", "HTTP/2.0", "h2", "h3", "tls/1.2", "HTTPS", "", "web socket", "a/b/c", "/b")),
+        ("upgrades = [1]", "upgrades[0] = 1: must be the name of a protocol"),
+        ('upgrades = "websocket"', "must be an array"),
+        ('upgrades = ["WebSocket", "websocket"]', "is there twice"),
+        ("upgrades = []\nminute_price = 1", "minute_price = 1: is of a tunnel, and upgrades names no protocol"),
+        ("upgrades = []\nmib_price = 1", "mib_price = 1: is of a tunnel"),
+        ("minute_price = 0", "minute_price = 0: must be more than 0"),
+        ("mib_price = -1", "mib_price = -1: must"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_of_tunnels_is_refused_by_its_place(refuse: Refuse, lines: str, message: str) -> None:
+    [problem] = refuse(f"{MINIMAL}{lines}\n")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    "line", ['charge = "2xx"', 'cost_header = "x-cost"', 'idempotency = "1h"', "minute_price = 1", "mib_price = 1"]
+)
 def test_a_route_without_callers_charges_nobody(refuse: Refuse, line: str) -> None:
     [problem] = refuse(f'{MINIMAL}auth = "none"\n{line}\n')
     assert problem.startswith("fastgw.toml:11: routes[0].")

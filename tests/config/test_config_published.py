@@ -31,6 +31,9 @@ charge = "2xx"
 units_header = "X-Units"
 unit_price = "0.001"
 idempotency = "24h"
+upgrades = ["WebSocket", "tcp"]
+minute_price = "0.002"
+mib_price = "0.0001"
 set_headers = { authorization = "Bearer ${PROVIDER}" }
 
 [[plans]]

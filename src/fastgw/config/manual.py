@@ -150,6 +150,12 @@ ROUTES = Table("routes", "What a call is for: the longest `path` of the right ho
         ("unit_price", "price")),
     Row("unit_price", "What one of these costs.", "(none)", '"0.000002"', ("units_header", "price")),
     Row("idempotency", "How long an Idempotency-Key is remembered: it is charged once.", "0", '"24h"'),
+    Row("upgrades", "Protocols that a connection may go over to by `Connection: Upgrade`; never `h2c`.",
+        '["websocket"]', "[]", form="an array of protocol names"),
+    Row("minute_price", "What each minute begun of such a tunnel costs, beside the price; held one minute ahead.",
+        "(none)", '"0.001"'),
+    Row("mib_price", "What a MiB costs that such a tunnel carries, both directions together, to the byte.",
+        "(none)", '"0.0002"'),
 ))  # fmt: skip
 
 ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made by the admin API.", (
@@ -163,7 +169,10 @@ ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made
 
 KEYS = Table("keys", "What callers present. A key is hashed when it is read, and never kept or logged.", (
     Row("account", "Who pays for it.", example='"acme"', form="the name of an account"),
-    Row("key", "The key itself.", example='"sk-acme-0001"'),
+    Row("key", "The key itself.", "(that of `certificate`)", '"sk-acme-0001"'),
+    Row("certificate", "Instead of a key, a client certificate: its fingerprint, `sha256:` and hexadecimal digits, or "
+        "one of its alternative names, a host name, a URI or an e-mail address. Only for `client_certificates`.",
+        "(that of `key`)", '"spiffe://example.com/billing"'),
     Row("name", "What people call it.", "(none)", '"build server"'),
     Row("rate", "How often it may call.", "(no limit)", '"1000/s"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "50", ("rate",)),

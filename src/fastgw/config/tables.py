@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .. import addresses, units
+from .. import addresses, identities, units
 from ..model import Account, Key, Plan, Route, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .fields import (
@@ -39,6 +39,7 @@ ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_HTTP_AGAIN = re.compile(r"(?:h2c?|h3|https?|tls)(?:/.*)?")
 _FIELD_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # RFC 9110 §5.5, ASCII only
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -119,7 +120,10 @@ def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
     return frozenset(first)
 
 
-_CHARGING = ("price", "rate", "burst", "charge", "cost_header", "units_header", "unit_price", "idempotency")
+_CHARGING = (
+    "price", "rate", "burst", "charge", "cost_header", "units_header", "unit_price", "idempotency", "minute_price",
+    "mib_price",
+)  # fmt: skip
 _WINDOW_MAX_MS = 7 * 86_400_000
 
 
@@ -144,14 +148,29 @@ def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], envi
         units_header=fields.take("units_header", _answer_header, ""),
         unit_price_nanos=fields.take("unit_price", parse_amount, 0),
         idempotency_window_ms=fields.take("idempotency", duration(1_000, _WINDOW_MAX_MS, zero=True), 0),
+        upgrades=fields.each("upgrades", _protocol) if "upgrades" in fields.raw else ("websocket",),
+        minute_price_nanos=fields.take("minute_price", parse_amount, 0),
+        mib_price_nanos=fields.take("mib_price", parse_amount, 0),
     )
     _refuse_two_costs(fields)
+    for name in ("minute_price", "mib_price"):
+        if name in fields.raw and not route.upgrades:
+            report.refuse((*path, name), "is of a tunnel, and upgrades names no protocol", fields.raw[name])
     if route.auth == "none":
         for name in _CHARGING:
             if name in fields.raw and not (name == "price" and route.price_nanos == 0):
                 rule = 'a route with auth "none" knows no caller to charge or limit'
                 report.refuse((*path, name), rule, fields.raw[name])
     return route
+
+
+def _protocol(value: Any) -> str:
+    """A protocol of Upgrade. What carries HTTP again would carry requests past the gateway, and TLS hides them."""
+    if isinstance(value, str) and all(map(TOKEN.fullmatch, value.split("/", 1))):
+        name = value.lower()
+        if not _HTTP_AGAIN.fullmatch(name):
+            return name
+    raise ValueError('must be the name of a protocol like "websocket", but for HTTP and TLS: no h2c')
 
 
 def _answer_header(value: Any) -> str:
@@ -269,9 +288,15 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
 
     if "budget_period" in fields.raw and "budget" not in fields.raw:
         report.refuse((*fields.path, "budget_period"), "needs a budget", fields.raw["budget_period"])
+    key = fields.take("key", parse_key, "", secret=True)
+    certificate = fields.take("certificate", identities.of_text, "")
+    if "certificate" in fields.raw and "key" in fields.raw:
+        report.refuse((*fields.path, "certificate"), "is a key by itself, and key is there too")
+    elif fields.is_table and "certificate" not in fields.raw and "key" not in fields.raw:
+        report.refuse((*fields.path, "key"), "is missing")
     return Key(
         account=fields.require("account", declared, ""),
-        key=Secret(fields.require("key", parse_key, "", secret=True)),
+        key=Secret(key or certificate),
         name=fields.take("name", parse_label, ""),
         rate=fields.rate(),
         expires_s=fields.take("expires", parse_expires_s, 0),
@@ -286,5 +311,6 @@ def _refuse_twins(report: Report, keys: tuple[Key, ...]) -> None:
     for index, key in enumerate(keys):
         text = key.key.reveal()
         if text and first.setdefault(text, index) != index:
-            where = report.locate(("keys", first[text], "key"))
-            report.refuse(("keys", index, "key"), f"is the same as keys[{first[text]}].key at {where}")
+            field = "certificate" if text.startswith(identities.MARK) else "key"
+            where = report.locate(("keys", first[text], field))
+            report.refuse(("keys", index, field), f"is the same as keys[{first[text]}].{field} at {where}")

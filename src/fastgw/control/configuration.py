@@ -50,6 +50,9 @@ class RouteSetting(Struct, frozen=True):
     units_header: str
     unit_price: Money
     idempotency: str
+    upgrades: list[str]
+    minute_price: Money
+    mib_price: Money
     forward_key: bool
     preserve_host: bool
     set_headers: list[str]
@@ -151,6 +154,9 @@ def _route(route: Route) -> RouteSetting:
         units_header=route.units_header,
         unit_price=money(route.unit_price_nanos),
         idempotency=units.format_duration(route.idempotency_window_ms),
+        upgrades=list(route.upgrades),
+        minute_price=money(route.minute_price_nanos),
+        mib_price=money(route.mib_price_nanos),
         forward_key=route.forward_key,
         preserve_host=route.preserve_host,
         set_headers=[name for name, _ in route.set_headers],

@@ -12,4 +12,5 @@ cdef class Bounds:
     cdef public long long first_byte_ms
     cdef public long long stream_ms
     cdef public long long total_ms
+    cdef public long long tunnel_idle_ms
     cdef public long long hold_ms

@@ -7,7 +7,8 @@ from ..settings import Server
 
 
 class Bounds:
-    """Bytes, bytes a second, connections and milliseconds; 0 of `body_rate`, `memory_max` and `total_ms` is none."""
+    """Bytes, bytes a second, connections and milliseconds; 0 of `body_rate`, `memory_max`, `total_ms` and
+    `tunnel_idle_ms` is none."""
 
     def __init__(self, server: Server) -> None:
         self.url_max = server.url_max_bytes
@@ -23,4 +24,5 @@ class Bounds:
         self.first_byte_ms = server.first_byte_timeout_ms
         self.stream_ms = server.stream_timeout_ms
         self.total_ms = server.total_timeout_ms
+        self.tunnel_idle_ms = server.tunnel_idle_timeout_ms
         self.hold_ms = server.hold_timeout_ms

@@ -9,6 +9,7 @@ from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.idempotent cimport Opening, open_call
 from fastgw.dataplane.plane cimport Plane
 from fastgw.dataplane.service cimport Service
+from fastgw.dataplane.upgrade cimport Upgrade, asked_protocols, open_upgrade
 
 cimport cython
 
@@ -30,7 +31,6 @@ cdef class Connection(ClientEnd):
     cdef public long long held_tick
     cdef public bint reading
     cdef public bint partial
-    cdef public bint half_closed
     cdef public int probes
     cdef public bint closing
 
@@ -43,6 +43,7 @@ cdef class Connection(ClientEnd):
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
+                   protocols=bytes,
                    upstream=Upstream)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(opening=Opening)

@@ -10,11 +10,13 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from .._http import FRAMING_CLOSE, find_head_end
+from ..identities import of_session
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
 from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
+from .upgrade import asked_protocols, open_upgrade
 
 if TYPE_CHECKING:
     from .._call import Ticket
@@ -51,7 +53,6 @@ class Connection(ClientEnd):
         self.held_tick = 0  # since when it is held up; 0: it is not
         self.reading = True
         self.partial = False  # the stash is the beginning of a head that is being waited for
-        self.half_closed = False
         self.probes = 0
         self.closing = False
 
@@ -61,6 +62,8 @@ class Connection(ClientEnd):
         plane = self.plane
         self.attach(transport)
         self.peer = self.door.peer(transport, self.told)
+        if self.secured:
+            self.peer.identify(of_session(transport.get_extra_info("ssl_object")))
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
         if plane.shedding or len(plane.clients) > plane.bounds.connections_max:
@@ -264,6 +267,8 @@ class Connection(ClientEnd):
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
+        if head.upgrade and (protocols := asked_protocols(head, service)):
+            return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
         upstream = service.upstream
@@ -358,7 +363,10 @@ class Connection(ClientEnd):
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
             self.reading = wanted
-            self.hold_transport(not wanted)
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     # ClientEnd
 
@@ -376,6 +384,13 @@ class Connection(ClientEnd):
             self.held_tick = 0
         if self.exchange is not None and self.exchange.request_open:
             self._await_body()
+
+    def hand_over(self, protocol: Any) -> bytes:
+        ahead, self.stash = self.stash, b""
+        self.deadline = 0
+        self.transport.set_protocol(protocol)
+        self._read(True)
+        return ahead
 
     def finished(self, keep: bool) -> None:
         exchange = self.exchange

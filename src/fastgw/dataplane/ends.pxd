@@ -11,7 +11,6 @@ cdef class End(Timed):
     cdef public bint writable
     cdef public bint secured
     cpdef attach(self, object transport)
-    cpdef hold_transport(self, bint held)
     @cython.locals(sent=Py_ssize_t)
     cpdef send(self, bytes data)
     cpdef unsendable(self)
@@ -19,7 +18,9 @@ cdef class End(Timed):
 
 cdef class ClientEnd(End):
     cdef public Peer peer
+    cdef public bint half_closed
     cpdef hold_input(self, bint held)
+    cpdef bytes hand_over(self, object protocol)
     cpdef finished(self, bint keep)
     cpdef broken(self)
 

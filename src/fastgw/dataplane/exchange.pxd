@@ -48,6 +48,7 @@ cdef class Exchange:
 
     @cython.locals(head=RequestHead, stop=Py_ssize_t, chunked=bint)
     cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
+    cpdef bytes _head(self, Py_ssize_t end, Py_ssize_t stop)
     cpdef _take(self, bint fresh)
     cpdef connected(self, UpstreamEnd upstream)
     @cython.locals(taken=Py_ssize_t, part=bytes)
@@ -62,6 +63,7 @@ cdef class Exchange:
     @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t,
                    out=bytes, part=bytes, done=bint)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef _switch(self, long long cost, bytes rest)
     @cython.locals(answer=ResponseHead, keep=bint)
     cpdef bytes _begin_answer(self, int status)
     @cython.locals(answer=ResponseHead)

@@ -88,7 +88,7 @@ class Exchange:
             self.request_open = self.request_left > 0
         self.bytes_in = head.length + stop - end
         self.gate.count(0, 0, 1)
-        self.first = self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
+        self.first = self._head(end, stop)
         if chunked:
             self.request_chunks = ChunkedBody()
             self.request_open = True
@@ -100,6 +100,10 @@ class Exchange:
                     return stop
         self._take(False)
         return stop
+
+    def _head(self, end: int, stop: int) -> bytes:
+        """What the upstream is sent first: a head, and what has come of the body between the two offsets."""
+        return self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
 
     def _take(self, fresh: bool) -> None:
         upstream = self.pool.take(self, fresh)
@@ -221,7 +225,7 @@ class Exchange:
         cost = answer.take_cost(self.service.cost_field, self.service.unit_price) if self.service.cost_field else -1
         if status < 200:
             if status == 101:
-                self.unserved(Refusal.UPSTREAM_FAILED)
+                self._switch(cost, data[end:])
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
             return after
@@ -243,6 +247,10 @@ class Exchange:
         else:
             self._pass_on(out, False)
         return len(data)
+
+    def _switch(self, cost: int, rest: bytes) -> None:  # noqa: ARG002
+        """The upstream goes over to another protocol, though nobody has asked it to."""
+        self.unserved(Refusal.UPSTREAM_FAILED)
 
     def _begin_answer(self, status: int) -> bytes:
         """The final head is there: what it means for the call, and the lines to add to it."""

@@ -12,7 +12,7 @@ from .._core import Gate
 from .._http import ResponseHead
 from .._idempotency import Idempotency
 from .._segment import Segment
-from ..model import Config
+from ..model import Config, Route
 from ..roster import Roster, completed, initial, numbered
 from .admission import build_gate, reload_gate
 from .balancing import Upstream
@@ -35,9 +35,13 @@ def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
     """What each route leads to, in the routes' order; `upstreams` by name."""
     priced = {name for plan in config.plans for name, price in plan.prices if price}
     return [
-        Service(route, upstreams[route.upstream], priced=route.price_nanos > 0 or route.name in priced)
+        Service(route, upstreams[route.upstream], priced=_has_price(route) or route.name in priced)
         for route in config.routes
     ]
+
+
+def _has_price(route: Route) -> bool:
+    return max(route.price_nanos, route.minute_price_nanos, route.mib_price_nanos) > 0
 
 
 class Plane:

@@ -9,5 +9,8 @@ cdef class Service:
     cdef public bint always
     cdef public bytes cost_field
     cdef public long long unit_price
+    cdef public object upgrades
+    cdef public long long minute_price
+    cdef public long long mib_price
     cdef public long long window_ms
     cpdef bint charges(self, int status)

@@ -20,7 +20,8 @@ class Service:
 
     `cost_field` is the name, in lower case, of the field of the answer that says what the call has cost, or b"": as
     money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money. For `window_ms`
-    a call with an Idempotency-Key is remembered, 0 for not at all.
+    a call with an Idempotency-Key is remembered, 0 for not at all. A tunnel to one of the protocols `upgrades` costs
+    `minute_price` and `mib_price` nanos beside the price.
     """
 
     def __init__(self, route: Route, upstream: Upstream, priced: bool) -> None:
@@ -31,6 +32,9 @@ class Service:
         self.always = self.rule == ALWAYS
         self.cost_field = (route.cost_header or route.units_header).lower().encode()
         self.unit_price = route.unit_price_nanos if route.units_header else 0
+        self.upgrades = frozenset(name.encode() for name in route.upgrades)
+        self.minute_price = route.minute_price_nanos
+        self.mib_price = route.mib_price_nanos
         self.window_ms = route.idempotency_window_ms if route.auth == "key" else 0
 
     def charges(self, status: int) -> bool:

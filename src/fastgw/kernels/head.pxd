@@ -48,6 +48,7 @@ cdef enum flag_t:
     FLAG_DATE = 32
     FLAG_NOMINATED = 64
     FLAG_KEEP_FOR = 128         # a Keep-Alive field
+    FLAG_UPGRADE = 256          # Connection: upgrade
 
 cdef enum method_t:
     METHOD_OTHER = 0
@@ -240,6 +241,8 @@ cdef inline bint _connection(head_t* h, const char* value, size_t n) noexcept no
             h.flags |= FLAG_CLOSE
         elif equals(value + start, i - start, b"keep-alive"):
             h.flags |= FLAG_KEEP_ALIVE
+        elif equals(value + start, i - start, b"upgrade"):
+            h.flags |= FLAG_UPGRADE         # that field is hop-by-hop anyway
         else:
             h.flags |= FLAG_NOMINATED
     return True
