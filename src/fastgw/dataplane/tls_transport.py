@@ -212,6 +212,12 @@ class TlsTransport(Timed):
             return
         self._send(b"".join(out))
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         """Say that no more will come (RFC 8446 §6.1), and go on reading."""
         if self.stage == OPEN:
