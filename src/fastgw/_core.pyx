@@ -46,6 +46,7 @@ cdef int BAD_REQUEST = Refusal.BAD_REQUEST
 cdef int AMBIGUOUS_KEY = Refusal.AMBIGUOUS_KEY
 cdef int MISSING_KEY = Refusal.MISSING_KEY
 cdef int UNKNOWN_KEY = Refusal.UNKNOWN_KEY
+cdef int UNKNOWN_CERTIFICATE = Refusal.UNKNOWN_CERTIFICATE
 cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
@@ -207,6 +208,9 @@ cdef class Gate:
         cdef uint64_t changes
         cdef int64_t index
         cdef int found = self.head.find_key(&text, &length)
+        if found == 0 and peer.identities is not None:
+            index = peer.identity(self.s, self.start)
+            return self._claim(<uint64_t>index) if index >= 0 else UNKNOWN_CERTIFICATE
         if found != 1:
             return AMBIGUOUS_KEY if found else MISSING_KEY
         changes = load_u64(&self.s.header.key_changes)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import fastgw
 from fastgw._segment import Segment, account_digest
 from fastgw.instance import segment_path
 
+from .certificates import Authority
 from .client import Client
 
 PACKAGE = Path(fastgw.__file__).parent
@@ -113,14 +115,21 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def connect(self, receive_buffer: int = 0) -> Client:
-        return Client(self.port, receive_buffer)
+    def connect(
+        self, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
+    ) -> Client:
+        return Client(self.port, receive_buffer, context, name)
 
 
 class Gateway:
-    """One running `fastgw serve -c FILE` with one worker. `text` is the file without listen, admin and directories."""
+    """One running `fastgw serve -c FILE` with one worker. `text` is the file without listen, admin and directories.
 
-    def __init__(self, text: str, directory: Path, path: Path | None = None) -> None:
+    With an `authority` it is served and asked over TLS.
+    """
+
+    def __init__(
+        self, text: str, directory: Path, path: Path | None = None, authority: Authority | None = None
+    ) -> None:
         self.port = free_port()
         self.state = directory / "state"
         self.memory = Path(tempfile.mkdtemp(prefix="fastgw-wire-", dir="/dev/shm"))
@@ -130,6 +139,11 @@ class Gateway:
             f'listen = "127.0.0.1:{self.port}"\nadmin = "off"\nworkers = 1\n'
             f'state_dir = "{self.state}"\nsegment_dir = "{self.memory}"\n'
         )
+        self.context: ssl.SSLContext | None = None
+        if authority is not None:
+            shown = authority.issue("localhost")
+            settings += f'tls_certificate = "{shown.certificate}"\ntls_key = "{shown.key}"\n'
+            self.context = authority.client()
         file.write_text(text.replace("[server]\n", f"[server]\n{settings}"))
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
         if path is not None:
@@ -169,7 +183,7 @@ class Gateway:
             shutil.rmtree(self.memory)
 
     def connect(self, receive_buffer: int = 0) -> Client:
-        return Client(self.port, receive_buffer)
+        return Client(self.port, receive_buffer, self.context)
 
     @property
     def worker_pid(self) -> int:

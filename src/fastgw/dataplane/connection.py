@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from .._http import FRAMING_CLOSE, find_head_end
+from ..identities import of_session
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
@@ -61,6 +62,8 @@ class Connection(ClientEnd):
         plane = self.plane
         self.attach(transport)
         self.peer = self.door.peer(transport, self.told)
+        if self.secured:
+            self.peer.identify(of_session(transport.get_extra_info("ssl_object")))
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
         if plane.shedding or len(plane.clients) > plane.bounds.connections_max:
@@ -360,7 +363,10 @@ class Connection(ClientEnd):
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
             self.reading = wanted
-            self.hold_transport(not wanted)
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     # ClientEnd
 

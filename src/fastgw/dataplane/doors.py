@@ -26,7 +26,7 @@ from .tls_transport import TlsTransport
 ACCEPTS = 16  # connections taken in one turn of the event loop
 PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
 SAY_S = 60.0  # between two lines about connections that were turned away
-SPARE = 16  # connections whose header is awaited, beyond those that may be open
+SPARE = 16  # connections beyond those that may be open: whose header is awaited, or which are told so
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -37,15 +37,18 @@ class Closable(Protocol):
 class Door:
     """One listener, in one worker."""
 
-    def __init__(self, plane: Plane, listener: Listener) -> None:
+    def __init__(self, plane: Plane, listener: Listener, scarce: bool = False) -> None:
+        """`scarce`: there are fewer descriptors than connections allowed. The event loop, without one, closes whoever
+        waits for it."""
         self.plane = plane
         self.listener = listener
+        self.scarce = scarce
         self.scheme = "https" if listener.tls else "http"
         self.said_at = -SAY_S
 
     async def open(self, listening: socket.socket) -> Closable:
         """Accept on a socket, which is this object's from now on, until what is returned is closed."""
-        if self.listener.proxy_protocol or not is_port(self.listener.address):
+        if self.scarce or self.listener.proxy_protocol or not is_port(self.listener.address):
             return Acceptor(self, listening)
         factory: Any = self.receiver  # a protocol by its methods, not by its base
         server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG)
@@ -96,15 +99,18 @@ class Acceptor:
         self.loop.add_reader(listening.fileno(), self.accept)
 
     def accept(self) -> None:
+        plane = self.door.plane
         for _ in range(ACCEPTS):
+            if len(plane.clients) >= plane.bounds.connections_max + SPARE:
+                self._rest()  # so many are just being told that there is no room
+                return
             try:
                 client, _ = self.listening.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in EXHAUSTED:
-                    self.loop.remove_reader(self.listening.fileno())  # it stays readable
-                    self.pause = self.loop.call_later(PAUSE_S, self._go_on)
+                    self._rest()
                     return
                 continue  # the client has gone already
             client.setblocking(False)
@@ -112,6 +118,11 @@ class Acceptor:
                 self._await_header(client)
             else:
                 self.start(client, None)
+
+    def _rest(self) -> None:
+        """Look again in a while: the socket stays readable, and who waits there is served when there is room."""
+        self.loop.remove_reader(self.listening.fileno())
+        self.pause = self.loop.call_later(PAUSE_S, self._go_on)
 
     def _go_on(self) -> None:
         self.pause = None
@@ -138,9 +149,6 @@ class Acceptor:
                 client.close()
                 self.door.turn_away(who.address, "it is none of server.trusted_proxies, whose PROXY header counts")
                 return
-        if len(plane.clients) > plane.bounds.connections_max + SPARE:
-            client.close()
-            return
         Newcomer(self, client, who.address or "a Unix socket")
 
     def close(self) -> None:

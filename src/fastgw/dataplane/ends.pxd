@@ -11,7 +11,6 @@ cdef class End(Timed):
     cdef public bint writable
     cdef public bint secured
     cpdef attach(self, object transport)
-    cpdef hold_transport(self, bint held)
     @cython.locals(sent=Py_ssize_t)
     cpdef send(self, bytes data)
     cpdef unsendable(self)

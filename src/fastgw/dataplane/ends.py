@@ -6,8 +6,6 @@ from .._call import Peer
 from .._wire import send_now
 from .deadlines import Timed
 
-TLS_RECORD = 16384  # bytes, at most (RFC 8446 §5.1)
-
 
 class End(Timed):
     """One side's connection (asyncio.Protocol), written to past the event loop wherever nothing waits before it."""
@@ -24,26 +22,7 @@ class End(Timed):
         self.transport = transport
         self.descriptor = transport.get_extra_info("socket").fileno()
         self.secured = transport.get_extra_info("ssl_object") is not None
-        # `writable` then says that nothing is buffered, or under TLS little: there lies another transport below, which
-        # takes 64 KiB before this one must keep a byte, and what ends a handshake is still here.
-        transport.set_write_buffer_limits(TLS_RECORD if self.secured else 0, 0)
-
-    def hold_transport(self, held: bool) -> None:
-        """Stop reading, or go on; nothing that comes meanwhile is lost, nor the end that comes behind it.
-
-        uvloop reads a TLS connection on while it is paused, up to 256 KiB, and drops all that when it finds the end
-        there: so it is told to stop at the first byte. What it still has when it goes on is a part of one record.
-        """
-        transport = self.transport
-        if self.secured and not transport.is_closing():
-            if held:
-                transport.set_read_buffer_limits(1, 0)
-            else:
-                transport.set_read_buffer_limits()
-        if held:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
 
     def send(self, data: bytes) -> None:
         """Write, without waiting."""

@@ -80,7 +80,10 @@ class UpstreamConnection(UpstreamEnd):
         if self.closed or held == self.held:
             return
         self.held = held
-        self.hold_transport(held)
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def expect(self, within_ms: int) -> None:
         self.pool.plane.wheel.arm(self, within_ms)
@@ -171,7 +174,7 @@ class Pool(Lender):
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
             factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.connector.connect(factory, self.connect_ms)
+            await self.connector.connect(factory)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
