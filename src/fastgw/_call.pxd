@@ -4,7 +4,7 @@ from fastgw._routes cimport RouteTable
 from fastgw.kernels.forwarded cimport NETWORKS_MAX, network_t
 from fastgw.kernels.head cimport head_t
 from fastgw.kernels.journal cimport holds_t
-from fastgw.kernels.layout cimport record_t
+from fastgw.kernels.layout cimport record_t, segment_t
 
 
 cdef class Proxies:
@@ -30,6 +30,12 @@ cdef class Peer:
     cdef size_t key_length              # 0: none
     cdef int64_t key_index              # -1: unknown, as long as key_changes is what it was
     cdef uint64_t key_changes
+    # the texts by which its certificate may be a key, None without one, and what key that was found to be
+    cdef tuple identities
+    cdef int64_t identity_index
+    cdef uint64_t identity_changes
+    cpdef identify(self, tuple identities)
+    cdef int64_t identity(self, const segment_t* s, const uint64_t* start) except? -1
     cdef void find_client(self, const head_t* h, const char* at, uint8_t* address, uint16_t* port) noexcept
     cdef char* put_lines(self, const head_t* h, const char* at, char* to) noexcept
     cdef bint knows(self, const char* key, size_t length, uint64_t changes) noexcept
@@ -46,3 +52,4 @@ cdef class Ticket:
     cdef readonly bint head_method
     cdef readonly int minor
     cpdef bytes request_id(self)
+    cpdef long long elapsed_us(self) noexcept

@@ -9,11 +9,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
+from fastgw.kernels.blake2b cimport blake2b_digest
 from fastgw.kernels.forwarded cimport (
     HOST_MAX, NETWORKS_MAX, forwarded_client, forwarded_host, forwarded_scheme, network_has, put_chain, put_host,
 )
 from fastgw.kernels.head cimport field_t, head_t
 from fastgw.kernels.journal cimport HOLD_ACCOUNT
+from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_bytes, put_hex64
 
@@ -116,6 +119,28 @@ cdef class Peer:
         self.key_index = index
         self.key_changes = changes
 
+    cpdef identify(self, tuple identities):
+        """It has shown a certificate, which may be a key by each of these texts; the first one that is, counts."""
+        self.identities = identities or None
+        self.identity_index = -1
+
+    cdef int64_t identity(self, const segment_t* s, const uint64_t* start) except? -1:
+        """The index of the key that the certificate is, -1 for none; `start` is the digests' state behind the secret.
+
+        Unlike what a key was found to be, this is looked up anew when keys have changed: a text before it may be one.
+        """
+        cdef uint64_t digest[4]
+        cdef uint64_t changes = load_u64(&s.header.key_changes)
+        cdef bytes text
+        if self.identity_index < 0 or self.identity_changes != changes:
+            self.identity_changes = changes
+            for text in self.identities:
+                blake2b_digest(start, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), digest)
+                self.identity_index = keys_find(s, digest)
+                if self.identity_index >= 0:
+                    break
+        return self.identity_index
+
 
 @cython.freelist(64)
 @cython.no_gc
@@ -131,6 +156,10 @@ cdef class Ticket:
         cdef char text[32]
         put_hex64(put_hex64(text, self.record.request[0]), self.record.request[1])
         return text[:32]
+
+    cpdef long long elapsed_us(self) noexcept:
+        """Microseconds since its first byte came."""
+        return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
 
     @property
     def held_nanos(self) -> int:

@@ -33,8 +33,7 @@ from fastgw.kernels.journal cimport (
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram,
-    record_t,
+    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
@@ -46,6 +45,7 @@ cdef int BAD_REQUEST = Refusal.BAD_REQUEST
 cdef int AMBIGUOUS_KEY = Refusal.AMBIGUOUS_KEY
 cdef int MISSING_KEY = Refusal.MISSING_KEY
 cdef int UNKNOWN_KEY = Refusal.UNKNOWN_KEY
+cdef int UNKNOWN_CERTIFICATE = Refusal.UNKNOWN_CERTIFICATE
 cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
@@ -207,6 +207,9 @@ cdef class Gate:
         cdef uint64_t changes
         cdef int64_t index
         cdef int found = self.head.find_key(&text, &length)
+        if found == 0 and peer.identities is not None:
+            index = peer.identity(self.s, self.start)
+            return self._claim(<uint64_t>index) if index >= 0 else UNKNOWN_CERTIFICATE
         if found != 1:
             return AMBIGUOUS_KEY if found else MISSING_KEY
         changes = load_u64(&self.s.header.key_changes)
@@ -417,11 +420,12 @@ cdef class Gate:
             claim_nothing(c)
         return verdict
 
-    cpdef void answered(self, Ticket ticket) noexcept:
-        """The first byte of the upstream's answer is here."""
-        cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+    cpdef long long answered(self, Ticket ticket) noexcept:
+        """The first byte of the upstream's answer is here, so many microseconds after the call began."""
+        cdef int64_t us = ticket.elapsed_us()
         ticket.record.first_byte_us = <uint32_t>us
         self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
+        return us
 
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept:

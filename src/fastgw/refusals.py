@@ -53,6 +53,8 @@ class Refusal(IntEnum):
     IDEMPOTENCY_MISMATCH = 31
     IDEMPOTENCY_NO_ANSWER = 32
     UPSTREAM_UNTRUSTED = 33
+    UNKNOWN_CERTIFICATE = 34
+    UPSTREAM_UNAVAILABLE = 35
 
 
 class Number(IntEnum):
@@ -118,6 +120,12 @@ TABLE: dict[Refusal, Row] = {
         "This key is not known here; check for typing errors.",
         _AUTH,
         challenge='error="invalid_token"',
+    ),
+    Refusal.UNKNOWN_CERTIFICATE: Row(
+        401,
+        "Unknown certificate",
+        "Your client certificate is valid, but nobody's key here; have it made one, or send a key.",
+        _AUTH,
     ),
     Refusal.REVOKED_KEY: Row(
         401, "Revoked key", "This key has been revoked; use another one.", _AUTH, challenge='error="invalid_token"'
@@ -225,6 +233,14 @@ TABLE: dict[Refusal, Row] = {
         _UPSTREAM,
         retryable=True,
         retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_UNAVAILABLE: Row(
+        503,
+        "Upstream unavailable",
+        "No server of the service behind the gateway is up; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=5,
     ),
     Refusal.LEDGER_UNAVAILABLE: Row(
         503,

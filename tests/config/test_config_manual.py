@@ -37,6 +37,8 @@ def written(table: Table, values: dict[str, str]) -> str:
         tables["certificates"] = {"certificate": '"fullchain.pem"', "key": '"privkey.pem"'}
     if name == "certificates":
         tables["listeners"] = {"address": '":8443"', "tls": "true"}
+    if name == "keys" and "certificate" in inline:
+        tables["keys"].pop("key")
     if outer:
         said = "{ " + ", ".join(f"{field} = {value}" for field, value in inline.items()) + " }"
         tables[outer[0]][name] = f"[{said}]" if table.is_array else said

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import ssl
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 
 class Identity:
@@ -35,6 +45,25 @@ class Authority:
         self._issued += 1
         name = f"{self.file.stem}-{self._issued}"
         return Identity(self.authority.issue_cert(*names, common_name=common_name), self.directory, name)
+
+    def issue_uri(self, uri: str) -> Identity:
+        """A certificate for a URI."""
+        ca = x509.load_pem_x509_certificate(self.authority.cert_pem.bytes())
+        ca_key = load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.now(datetime.UTC)
+        made = (
+            x509.CertificateBuilder(ca.subject, x509.Name([]), key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
+            .sign(ca_key, hashes.SHA256())
+        )
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self._issued += 1
+        issued = trustme.LeafCert(secret, made.public_bytes(Encoding.PEM), [])
+        return Identity(issued, self.directory, f"{self.file.stem}-{self._issued}")
 
     def server(self, identity: Identity, client_ca: Authority | None = None) -> ssl.SSLContext:
         """The context of a server that is `identity`, and asks for client certificates of `client_ca`."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .tls_socket import TlsSocket
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
@@ -49,14 +52,28 @@ class Answer(NamedTuple):
 class Client:
     """A raw client connection. Sends without delay, reads with a time limit."""
 
-    def __init__(self, port: int, receive_buffer: int = 0) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(
+        self, place: int | str, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
+    ) -> None:
+        """To a port or the path of a Unix socket; over TLS where there is a context for it, to a server of that name."""
+        address = place if isinstance(place, str) else ("127.0.0.1", place)
+        local = address is place
+        connected = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(TIMEOUT_S)
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connected.settimeout(TIMEOUT_S)
+        connected.connect(address)
+        if not local:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.scheme = "http" if context is None else "https"
+        self.socket: Any = connected
         self.buffer = b""
+        if context is not None:
+            try:
+                self.socket = TlsSocket(connected, context, name)
+            except BaseException:
+                connected.close()
+                raise
 
     def __enter__(self) -> Client:
         return self

@@ -52,6 +52,19 @@ account = "lean"
 key = "sk-wire-lean-0001"
 """
 
+_CERTIFICATES = """
+[[keys]]
+account = "rich"
+certificate = "caller.wire.example"
+[[keys]]
+account = "poor"
+certificate = "spiffe://wire.example/poor"
+[[keys]]
+account = "rich"
+certificate = "robot@wire.example"
+revoked = true
+"""
+
 _PLANS = """
 [[plans]]
 name = "cheap"
@@ -326,4 +339,4 @@ def short(oracle: int, blackhole: int) -> str:
 
 def terms(oracle: int, refusing: int) -> str:
     """Every way to charge for a call, and little time to hold money."""
-    return (_TERMS + _BASIC + _ACCOUNTS).format(oracle=oracle, refusing=refusing)
+    return (_TERMS + _BASIC + _ACCOUNTS + _CERTIFICATES).format(oracle=oracle, refusing=refusing)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import configs
+from .certificates import Authority
 from .client import Client
 from .oracle import Oracle
 from .rig import Gateway, Host, eventually, free_port, uncompiled_package
@@ -81,41 +82,64 @@ def blackhole() -> Iterator[int]:
         yield port
 
 
-def _started(text: str, directory: Path, path: Path | None) -> Iterator[Gateway]:
-    gateway = Gateway(text, directory, path)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tls", action="store_true", help="ask the gateways of tests/wire over TLS")
+
+
+@pytest.fixture(scope="session")
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Authority | None:
+    """Who has issued the certificate of the gateways that the tests share, if they are asked over TLS."""
+    return Authority(tmp_path_factory.mktemp("authority")) if request.config.getoption("--tls", False) else None
+
+
+def _started(text: str, directory: Path, path: Path | None, authority: Authority | None) -> Iterator[Gateway]:
+    gateway = Gateway(text, directory, path, authority)
     yield gateway
     gateway.stop()
 
 
 @pytest.fixture(scope="session")
 def session_wide(
-    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+    session_oracle: Oracle,
+    package_path: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.wide(session_oracle.port, free_port())
-    yield from _started(text, tmp_path_factory.mktemp("wide"), package_path)
+    yield from _started(text, tmp_path_factory.mktemp("wide"), package_path, front)
 
 
 @pytest.fixture(scope="session")
 def session_small(
-    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+    session_oracle: Oracle,
+    package_path: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
-    yield from _started(configs.small(session_oracle.port), tmp_path_factory.mktemp("small"), package_path)
+    yield from _started(configs.small(session_oracle.port), tmp_path_factory.mktemp("small"), package_path, front)
 
 
 @pytest.fixture(scope="session")
 def session_short(
-    session_oracle: Oracle, blackhole: int, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+    session_oracle: Oracle,
+    blackhole: int,
+    package_path: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.short(session_oracle.port, blackhole)
-    yield from _started(text, tmp_path_factory.mktemp("short"), package_path)
+    yield from _started(text, tmp_path_factory.mktemp("short"), package_path, front)
 
 
 @pytest.fixture(scope="session")
 def session_terms(
-    session_oracle: Oracle, package_path: Path | None, tmp_path_factory: pytest.TempPathFactory
+    session_oracle: Oracle,
+    package_path: Path | None,
+    tmp_path_factory: pytest.TempPathFactory,
+    front: Authority | None,
 ) -> Iterator[Gateway]:
     text = configs.terms(session_oracle.port, free_port())
-    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path)
+    yield from _started(text, tmp_path_factory.mktemp("terms"), package_path, front)
 
 
 @pytest.fixture
@@ -153,8 +177,8 @@ def new_host(terms: Gateway, package_path: Path | None, tmp_path: Path) -> Itera
     """Starts data planes beside the worker of `terms`, each with a configuration; they end with the test."""
     with ExitStack() as stack:
 
-        def start(text: str, slot: int = 1) -> Host:
-            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot))
+        def start(text: str, slot: int = 1, path_of_socket: str = "") -> Host:
+            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot, path_of_socket))
 
         yield start
 

@@ -93,7 +93,7 @@ def test_where_a_call_comes_from_is_ours_to_say(client: Client, oracle: Oracle) 
         b"X-Forwarded-Host: evil", b"X-Forwarded-Port: 1", b"X-Real-IP: 6.6.6.6", b"Forwarded: for=6.6.6.6",
     )  # fmt: skip
     assert arrival.all("x-forwarded-for") == ["127.0.0.1"]
-    assert arrival.all("x-forwarded-proto") == ["http"]
+    assert arrival.all("x-forwarded-proto") == [client.scheme]
     assert arrival.all("x-forwarded-host") == ["wire"]
     assert b"6.6.6.6" not in arrival.raw
     assert b"evil" not in arrival.raw

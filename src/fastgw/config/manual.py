@@ -169,7 +169,10 @@ ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made
 
 KEYS = Table("keys", "What callers present. A key is hashed when it is read, and never kept or logged.", (
     Row("account", "Who pays for it.", example='"acme"', form="the name of an account"),
-    Row("key", "The key itself.", example='"sk-acme-0001"'),
+    Row("key", "The key itself.", "(that of `certificate`)", '"sk-acme-0001"'),
+    Row("certificate", "Instead of a key, a client certificate: its fingerprint, `sha256:` and hexadecimal digits, or "
+        "one of its alternative names, a host name, a URI or an e-mail address. Only for `client_certificates`.",
+        "(that of `key`)", '"spiffe://example.com/billing"'),
     Row("name", "What people call it.", "(none)", '"build server"'),
     Row("rate", "How often it may call.", "(no limit)", '"1000/s"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "50", ("rate",)),

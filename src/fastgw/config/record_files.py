@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from .. import units
+from .. import identities, units
 from ..model import Account, Config, ConfigError, Key, Problem, Secret
 from .fields import (
     bucket,
@@ -35,7 +35,8 @@ Item = TypeVar("Item", Key, Account)
 
 class _KeyLine(Struct, forbid_unknown_fields=True):
     account: str
-    key: str
+    key: str | None = None
+    certificate: str | None = None
     name: str | None = None
     rate: str | None = None
     burst: int | None = None
@@ -117,7 +118,7 @@ def _key(line: _KeyLine) -> Key:
         raise ValueError("budget_period: needs a budget")
     return Key(
         _field("account", parse_account_name, line.account),
-        Secret(_field("key", parse_key, line.key)),
+        Secret(_presented(line)),
         "" if line.name is None else _field("name", parse_label, line.name),
         rate,
         0 if line.expires is None else _field("expires", check_expires_s, line.expires),
@@ -125,6 +126,17 @@ def _key(line: _KeyLine) -> Key:
         0 if line.budget is None else _field("budget", parse_amount, line.budget),
         "" if line.budget_period is None else _field("budget_period", parse_period, line.budget_period),
     )
+
+
+def _presented(line: _KeyLine) -> str:
+    """The text that the key is known by: its own, or that of a client certificate."""
+    if line.certificate is not None and line.key is not None:
+        raise ValueError("certificate: is a key by itself, and key is there too")
+    if line.certificate is not None:
+        return _field("certificate", identities.of_text, line.certificate)
+    if line.key is None:
+        raise ValueError("Object missing required field `key`, or `certificate`")
+    return _field("key", parse_key, line.key)
 
 
 def _account(line: _AccountLine) -> Account:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .. import addresses, units
+from .. import addresses, identities, units
 from ..model import Account, Key, Plan, Route, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .fields import (
@@ -288,9 +288,15 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
 
     if "budget_period" in fields.raw and "budget" not in fields.raw:
         report.refuse((*fields.path, "budget_period"), "needs a budget", fields.raw["budget_period"])
+    key = fields.take("key", parse_key, "", secret=True)
+    certificate = fields.take("certificate", identities.of_text, "")
+    if "certificate" in fields.raw and "key" in fields.raw:
+        report.refuse((*fields.path, "certificate"), "is a key by itself, and key is there too")
+    elif fields.is_table and "certificate" not in fields.raw and "key" not in fields.raw:
+        report.refuse((*fields.path, "key"), "is missing")
     return Key(
         account=fields.require("account", declared, ""),
-        key=Secret(fields.require("key", parse_key, "", secret=True)),
+        key=Secret(key or certificate),
         name=fields.take("name", parse_label, ""),
         rate=fields.rate(),
         expires_s=fields.take("expires", parse_expires_s, 0),
@@ -305,5 +311,6 @@ def _refuse_twins(report: Report, keys: tuple[Key, ...]) -> None:
     for index, key in enumerate(keys):
         text = key.key.reveal()
         if text and first.setdefault(text, index) != index:
-            where = report.locate(("keys", first[text], "key"))
-            report.refuse(("keys", index, "key"), f"is the same as keys[{first[text]}].key at {where}")
+            field = "certificate" if text.startswith(identities.MARK) else "key"
+            where = report.locate(("keys", first[text], field))
+            report.refuse(("keys", index, field), f"is the same as keys[{first[text]}].{field} at {where}")

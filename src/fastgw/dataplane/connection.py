@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from .._http import FRAMING_CLOSE, find_head_end
+from ..identities import of_session
 from ..refusals import Refusal
 from .ends import ClientEnd
 from .exchange import Exchange
@@ -19,7 +20,7 @@ from .upgrade import asked_protocols, open_upgrade
 
 if TYPE_CHECKING:
     from .._call import Ticket
-    from .doors import Door
+    from .doors import Door, Newcomer
     from .plane import Plane
     from .service import Service
 
@@ -37,8 +38,8 @@ NOTHING = b"\r\n\r\n"
 class Connection(ClientEnd):
     """A client's connection (asyncio.Protocol)."""
 
-    def __init__(self, plane: Plane, door: Door, told: tuple[str, int] | None = None) -> None:
-        """`told` is whose connection it is by a PROXY header."""
+    def __init__(self, plane: Plane, door: Door, told: Newcomer | None = None) -> None:
+        """`told` knows whose connection it is, by a PROXY header."""
         super().__init__()
         self.plane = plane
         self.door = door
@@ -61,6 +62,8 @@ class Connection(ClientEnd):
         plane = self.plane
         self.attach(transport)
         self.peer = self.door.peer(transport, self.told)
+        if self.secured:
+            self.peer.identify(of_session(transport.get_extra_info("ssl_object")))
         self.gate.count(1, 0, 0)
         plane.clients.add(self)
         if plane.shedding or len(plane.clients) > plane.bounds.connections_max:
@@ -268,8 +271,7 @@ class Connection(ClientEnd):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
-        upstream = service.upstream
-        return self._begin(Exchange(self.plane, self, gate.ticket(), service, upstream.pick()), data, end) - shift
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service), data, end) - shift
 
     def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
@@ -360,7 +362,10 @@ class Connection(ClientEnd):
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
             self.reading = wanted
-            self.hold_transport(not wanted)
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     # ClientEnd
 

@@ -114,7 +114,10 @@ class TunnelEnd(End):
         """Stop, or go on, reading."""
         if held != self.held and not self.ended and not self.transport.is_closing():
             self.held = held
-            self.hold_transport(held)
+            if held:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
 
     def shut_down(self) -> bool:
         """Say that no more comes, behind what is still to be written; false where a connection ends only as a whole."""
@@ -208,7 +211,7 @@ class Tunnel(Timed):
         """One side sends no more: tell the other. False when that was all, and the connection closes."""
         other = end.other
         self.moved = self.wheel.tick
-        if not other.ended and not end.secured and other.shut_down():
+        if not other.ended and end.transport.can_write_eof() and other.shut_down():
             return True
         self.closing = True
         self._settle(0)
