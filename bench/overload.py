@@ -234,7 +234,6 @@ def main() -> int:
                     workers=1,
                     cpus={SERVER_CPU},
                     upstream=upstream,
-                    server=os.environ.get("X", "") if upstream else "",
                 ) as started,
                 contextlib.ExitStack() as held,
             ):
