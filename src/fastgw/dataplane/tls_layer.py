@@ -218,6 +218,9 @@ class TlsLayer(Timed):
 
     # asyncio.Transport
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def write(self, data: bytes) -> None:
         if self.stage != OPEN:
             return
