@@ -271,8 +271,7 @@ class Connection(ClientEnd):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
-        upstream = service.upstream
-        return self._begin(Exchange(self.plane, self, gate.ticket(), service, upstream.pick()), data, end) - shift
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service), data, end) - shift
 
     def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
