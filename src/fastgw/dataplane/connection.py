@@ -20,7 +20,7 @@ from .upgrade import asked_protocols, open_upgrade
 
 if TYPE_CHECKING:
     from .._call import Ticket
-    from .doors import Door
+    from .doors import Door, Newcomer
     from .plane import Plane
     from .service import Service
 
@@ -38,8 +38,8 @@ NOTHING = b"\r\n\r\n"
 class Connection(ClientEnd):
     """A client's connection (asyncio.Protocol)."""
 
-    def __init__(self, plane: Plane, door: Door, told: tuple[str, int] | None = None) -> None:
-        """`told` is whose connection it is by a PROXY header."""
+    def __init__(self, plane: Plane, door: Door, told: Newcomer | None = None) -> None:
+        """`told` knows whose connection it is, by a PROXY header."""
         super().__init__()
         self.plane = plane
         self.door = door
