@@ -218,9 +218,6 @@ class TlsLayer(Timed):
 
     # asyncio.Transport
 
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
     def write(self, data: bytes) -> None:
         if self.stage != OPEN:
             return
