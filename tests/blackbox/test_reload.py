@@ -8,6 +8,7 @@ import pytest
 from conftest import Upstream
 from gateway import Gateway, account, eventually, key
 from load import Hammering, request
+from newcomers import Newcomers
 from test_ending import Call
 
 from fastgw.states import WorkerState
@@ -60,8 +61,36 @@ def test_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -
 
 
 @pytest.mark.slow
-def test_a_hundred_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -> None:
-    reload_again_and_again(gateway, upstream, 100, 32)
+def test_a_hundred_reloads_under_newcomers_at_a_set_rate_fail_no_call(gateway: Gateway, upstream: Upstream) -> None:
+    write(gateway)
+    gateway.start()
+    with Newcomers(gateway.directory, gateway.port, ONCE, per_s=1_000) as newcomers:
+        for number in range(100):
+            write(gateway, f"0.00{number % 9 + 1}")
+            reload(gateway)
+    assert newcomers.failures == {}
+    assert newcomers.counts["served"] == upstream.calls > 5_000
+    assert captured(gateway) > 0
+    assert "error" not in gateway.log()
+    assert len(os.listdir(f"/proc/{gateway.pid}/fd")) < 25, "nothing is leaked by a reload"
+
+
+@pytest.mark.slow
+def test_eight_workers_become_four_under_newcomers_and_no_call_fails(gateway: Gateway, upstream: Upstream) -> None:
+    write(gateway, workers=8)
+    gateway.start(workers=None)
+    streams = [Call(gateway.port, "/v1/calls?half_ms=3000") for _ in range(16)]
+    with Newcomers(gateway.directory, gateway.port, ONCE, per_s=1_000) as newcomers:
+        time.sleep(0.3)
+        write(gateway, workers=4)
+        reload(gateway, "→ 4")
+        eventually(lambda: len(gateway.workers()) == 4, 15, "4 workers ran")
+        time.sleep(0.3)
+    for stream in streams:
+        eventually(lambda stream=stream: stream.answer.endswith(b"\r\n\r\nserved\n"))  # type: ignore[misc]
+    assert newcomers.failures == {}
+    assert newcomers.counts["served"] + len(streams) == upstream.calls
+    assert captured(gateway) == upstream.calls * 1_000_000
 
 
 def workers_go_and_come(gateway: Gateway, upstream: Upstream, connections: int, times: int) -> None:
