@@ -20,7 +20,7 @@ from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_bytes, put_hex64
 
-MAPPED = b"\0" * 10 + b"\xff\xff"        # what makes an IPv4 address one of IPv6 (RFC 4291 §2.5.5.2)
+cdef bytes MAPPED = b"\0" * 10 + b"\xff\xff"        # what makes an IPv4 address one of IPv6 (RFC 4291 §2.5.5.2)
 
 
 cdef class Proxies:
