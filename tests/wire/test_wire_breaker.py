@@ -113,8 +113,10 @@ def test_the_queue_is_bounded_in_length_and_time_and_who_goes_away_leaves_it(ter
 
 
 def test_what_a_killed_worker_had_in_flight_makes_room_once_that_is_known(terms: Gateway, new_host: NewHost) -> None:
-    go = threading.Event()
-    with oracles(1) as [server], scripted([server], "held", lambda talk: talk.gone() or go.wait(1)):
+    def held(talk: Talk) -> None:
+        talk.gone()
+
+    with oracles(1) as [server], scripted([server], "held", held):
         text = config([server.port], 'requests_max = 1\npending_timeout = "5s"')
         doomed, other = new_host(text, 1), new_host(text, 2)
         with doomed.connect() as first, other.connect() as second:

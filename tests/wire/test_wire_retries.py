@@ -95,10 +95,13 @@ def test_answers_that_say_try_another_are_heeded_where_the_configuration_says_so
 
 
 def test_a_server_that_says_nothing_is_given_up_for_another_where_that_is_wanted(new_host: NewHost) -> None:
+    def mute(talk: Talk) -> None:
+        talk.gone()
+
     with oracles(2) as servers:
         ports: list[int | str] = [server.port for server in servers]
         host = new_host(config(ports, 'retry_on = ["timeout"]', 'first_byte_timeout = "200ms"'))
-        with scripted(servers[:1], "mute", lambda talk: talk.gone()), host.connect() as client:
+        with scripted(servers[:1], "mute", mute), host.connect() as client:
             assert [call(client, "mute").status for _ in range(2)] == [200] * 2
             assert sorted(call(client, "mute", "POST", body=b"x").status for _ in range(2)) == [200, 504]
 
