@@ -5,7 +5,7 @@ from fastgw.dataplane.plane cimport Plane
 cimport cython
 
 cdef Py_ssize_t RECORD, FED, SPARE
-cdef int SHAKING, OPEN, SENT, OVER
+cdef int SILENT, SHAKING, OPEN, SENT, OVER
 
 
 cdef class TlsTransport(Timed):

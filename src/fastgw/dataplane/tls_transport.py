@@ -23,10 +23,11 @@ RECORD = 16384  # bytes in clear, at most (RFC 8446 §5.1)
 FED = 32768  # bytes given to the ssl module at once: its buffers never shrink while the connection is open
 SPARE = 256  # handshakes beyond the connections that there may be: their clients are to be told so
 
-SHAKING = 0
-OPEN = 1
-SENT = 2  # the last has been written, and the other side may go on
-OVER = 3
+SILENT = 0
+SHAKING = 1
+OPEN = 2
+SENT = 3  # the last has been written, and the other side may go on
+OVER = 4
 
 
 class TlsTransport(Timed):
@@ -49,7 +50,7 @@ class TlsTransport(Timed):
         self.transport: Any = None
         self.descriptor = -1
         self.writable = True  # nothing is in the transport's buffer
-        self.stage = SHAKING
+        self.stage = SILENT
         self.made = False  # `protocol` knows of the connection
         self.paused = False
         self.parted = False  # the beginning of a record has been read
@@ -86,6 +87,8 @@ class TlsTransport(Timed):
 
     def connection_lost(self, error: Exception | None) -> None:
         protocol, made = self.protocol, self.made
+        if not made and self.stage != SILENT:
+            self.plane.gate.meet(0, 0, 1)  # unlike a look whether the port is open
         self.descriptor = -1
         self.deadline = 0
         self.stage = OVER
@@ -119,7 +122,7 @@ class TlsTransport(Timed):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self.stage == SHAKING:
+        if self.stage < OPEN:
             self._shake_hands()
         else:
             self._read()
@@ -127,6 +130,7 @@ class TlsTransport(Timed):
     def _shake_hands(self) -> None:
         """Go on with the handshake, and tell the protocol when it is done."""
         plane = self.plane
+        self.stage = SHAKING
         try:
             self.session.do_handshake()
         except ssl.SSLWantReadError:
@@ -141,6 +145,7 @@ class TlsTransport(Timed):
         self.deadline = 0
         self.stage = OPEN
         self.made = True
+        plane.gate.meet(0, 1, 0)
         plane.clients.discard(self)
         self.protocol.connection_made(self)
         self._read()
