@@ -18,6 +18,17 @@ NO_HEADERS = """
 Python.h is missing: the core is compiled, and needs the headers of this Python.
 On Debian and Ubuntu: apt-get install python3-dev    On Fedora: dnf install python3-devel
 """
+NO_COMPILER = """
+The core is compiled, and there is no C compiler: {compiler}.
+On Debian and Ubuntu: apt-get install gcc    On Fedora: dnf install gcc    Another one: CC=clang
+"""
+
+
+def refuse_without_compiler() -> None:
+    """Say so before anything else, instead of after a minute."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if not shutil.which(compiler):
+        raise SystemExit(NO_COMPILER.format(compiler=compiler))
 
 
 def header_folders() -> list[str]:
@@ -47,6 +58,7 @@ def extension(source: str) -> Extension:
     return Extension(name, [source], include_dirs=INCLUDE, extra_compile_args=FLAGS)
 
 
+refuse_without_compiler()
 INCLUDE = header_folders()
 
 # A file of the data plane is compiled when a .pxd of the same name lies beside it.

@@ -42,7 +42,7 @@ GROUPS = {
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},
     READING: {"config"},
-    VALUES: {"model", "published", "roster", "rows", "upstream_tls"},
+    VALUES: {"descriptors", "model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
         "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
         "_targets", "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses",

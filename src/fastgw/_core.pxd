@@ -50,7 +50,8 @@ cdef class Gate:
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
     cpdef int extend(self, Ticket ticket, long long nanos) except -1
-    cpdef void answered(self, Ticket ticket) noexcept
+    cpdef long long answered(self, Ticket ticket) noexcept
+    cpdef long long elapsed_us(self, Ticket ticket) noexcept
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)

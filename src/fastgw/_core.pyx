@@ -421,11 +421,15 @@ cdef class Gate:
             claim_nothing(c)
         return verdict
 
-    cpdef void answered(self, Ticket ticket) noexcept:
-        """The first byte of the upstream's answer is here."""
-        cdef int64_t us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+    cpdef long long answered(self, Ticket ticket) noexcept:
+        """The first byte of the upstream's answer is here, so many microseconds after the call began."""
+        cdef int64_t us = self.elapsed_us(ticket)
         ticket.record.first_byte_us = <uint32_t>us
         self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
+        return us
+
+    cpdef long long elapsed_us(self, Ticket ticket) noexcept:
+        return (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
 
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept:

@@ -23,6 +23,7 @@ cdef class Tally:
     cdef use_t* row
     cpdef bint enter(self, unsigned int most) noexcept
     cpdef void leave(self) noexcept
+    cpdef void back_out(self) noexcept
     cpdef bint connect(self, unsigned int most) noexcept
     cpdef void disconnect(self) noexcept
     cpdef void heard(self, long long us) noexcept

@@ -231,6 +231,11 @@ cdef class Tally:
         """A call has ended."""
         use_add(self.cell, -<uint64_t>1)
 
+    cpdef void back_out(self) noexcept:
+        """A call just counted in is not sent after all."""
+        use_add(self.cell, -<uint64_t>1)
+        self.cell.calls -= 1
+
     cpdef bint connect(self, unsigned int most) noexcept:
         """Count a connection that is about to be made, if there is room for it."""
         if most == 0:

@@ -35,9 +35,13 @@ def lock_state(state_dir: str, note: str) -> int:
     flight; its keeper when it has written what it has. One that does neither is killed, which money survives.
     Raises Occupied, naming the holder, or OSError.
     """
-    os.makedirs(state_dir, mode=0o700, exist_ok=True)
     path = os.path.join(state_dir, "lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        rule = f"it must be a folder that user {os.getuid()} can write; make it one, or choose another --state-dir"
+        raise OSError(f"the state directory {state_dir} cannot be used ({error.strerror}): {rule}") from None
     started = time.monotonic()
     while True:
         try:
@@ -96,7 +100,7 @@ def open_listeners(address: str, number: int, backlog: int) -> list[socket.socke
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Occupied(f"{address} is in use by {port_holder(port)}: stop it, or choose another --listen") from None
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
+        raise OSError(f"cannot listen on {address}: {error.strerror}{_advice(error.errno, port)}") from None
     finally:
         probe.close()
     listeners = []
@@ -107,6 +111,18 @@ def open_listeners(address: str, number: int, backlog: int) -> list[socket.socke
         listener.listen(backlog)
         listeners.append(listener)
     return listeners
+
+
+def _advice(number: int | None, port: int) -> str:
+    """What helps where a port cannot be listened on."""
+    if number == errno.EACCES:
+        return (
+            f"; a port below 1024 needs the capability CAP_NET_BIND_SERVICE, a socket of systemd, or the setting "
+            f"net.ipv4.ip_unprivileged_port_start={port}"
+        )
+    if number == errno.EADDRNOTAVAIL:
+        return "; this machine has no such address"
+    return ""
 
 
 def open_unix_listener(path: str, backlog: int) -> socket.socket:
@@ -127,8 +143,8 @@ def open_unix_listener(path: str, backlog: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise OSError(error.errno, f"cannot listen on {path}: a file is there that is no socket") from None
-        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from None
+            raise OSError(f"cannot listen on {path}: a file is there that is no socket") from None
+        raise OSError(f"cannot listen on {path}: {error.strerror}") from None
     except Occupied:
         listener.close()
         raise

@@ -54,6 +54,7 @@ class Refusal(IntEnum):
     IDEMPOTENCY_NO_ANSWER = 32
     UPSTREAM_UNTRUSTED = 33
     UNKNOWN_CERTIFICATE = 34
+    UPSTREAM_UNAVAILABLE = 35
 
 
 class Number(IntEnum):
@@ -232,6 +233,14 @@ TABLE: dict[Refusal, Row] = {
         _UPSTREAM,
         retryable=True,
         retry_after_s=1,
+    ),
+    Refusal.UPSTREAM_UNAVAILABLE: Row(
+        503,
+        "Upstream unavailable",
+        "No server of the service behind the gateway is up; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=5,
     ),
     Refusal.LEDGER_UNAVAILABLE: Row(
         503,

@@ -15,6 +15,7 @@ from . import __version__, published
 from ._segment import Segment, SegmentError
 from .addresses import is_port
 from .channel import Publish, Served
+from .descriptors import descriptors_warning
 from .instance import Occupied, lock_state
 from .model import Config, Listener
 from .published import Source
@@ -143,6 +144,8 @@ class Supervisor:
         self.disposable = False
         self._await(lambda: self.workers.step() >= 0 and self.workers.ready, START_TIMEOUT_S)
         self.workers.started = True
+        if warning := descriptors_warning(self.config):
+            say(f"warning: {warning}")
         say(f"{__version__} {self._status}")
         self.notifier.ready(self._status)
 
@@ -338,11 +341,18 @@ def run(config: Config, source: Source) -> int:
     return _run(lambda: Supervisor.begin(config, source))
 
 
+def reason(error: Exception) -> str:
+    """What an exception says, without the number of an error of the system's."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def _run(make: Callable[[], Supervisor]) -> int:
     try:
         return make().run()
     except (Occupied, StartError, SegmentError, SecretError, OSError) as error:
-        for line in str(error).splitlines():
+        for line in reason(error).splitlines():
             say(f"error: {line}")
         return 2
 

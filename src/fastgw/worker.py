@@ -8,12 +8,10 @@ import asyncio
 import faulthandler
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
 
-import msgspec
 import uvloop
 
 from . import published, roster
@@ -36,6 +34,7 @@ from .dataplane.doors import Closable, Door, Newcomer
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .dataplane.tls_transport import TlsTransport
+from .descriptors import raise_limit, within_descriptors
 from .model import Config
 from .states import WorkerState
 
@@ -43,23 +42,6 @@ Client = Connection | Nobody | Newcomer | TlsTransport
 
 LAST_CALL_S = 0.05  # in which connections that are already queued are still accepted
 QUIET_S = 1.0  # without a request, after which a retiring worker closes a connection
-SPARE_DESCRIPTORS = 32  # of the process itself
-
-
-def within_descriptors(config: Config) -> Config:
-    """Raise the limit of open files as far as it goes, and take no more connections than it has descriptors for.
-
-    A client beyond that gets an answer that says so; without a descriptor it could only be dropped.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    server = config.server
-    upstreams = server.upstream_connections_max * sum(len(upstream.targets) for upstream in config.upstreams)
-    free = max(2, most - SPARE_DESCRIPTORS) if most != resource.RLIM_INFINITY else sys.maxsize
-    clients = max(1, free - min(upstreams, free // 2))
-    if clients >= server.connections_max:
-        return config
-    return msgspec.structs.replace(config, server=msgspec.structs.replace(server, connections_max=clients))
 
 
 class Worker:
@@ -68,7 +50,9 @@ class Worker:
     def __init__(self, slot: int, segment: Segment, config: Config, channel: Channel, lifeline: int, lock: int) -> None:
         self.slot = slot
         self.segment = segment
+        raise_limit()
         self.config = within_descriptors(config)
+        self.scarce = self.config is not config  # descriptors are
         self.channel = channel
         self.lifeline = lifeline
         self.lock = lock
@@ -81,7 +65,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
-        self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
+        self.doors = [Door(self.plane, listener, self.scarce) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -50,7 +51,8 @@ class Budget:
 class Caller(asyncio.Protocol):
     """One connection: one call at a time, until the budget or the connection ends."""
 
-    def __init__(self, request: bytes, budget: Budget, tally: Tally) -> None:
+    def __init__(self, request: bytes, budget: Budget, tally: Tally, preface: bytes = b"") -> None:
+        self.preface = preface
         self.request = request
         self.budget = budget
         self.tally = tally
@@ -60,6 +62,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self.preface)
         self.call()
 
     def call(self) -> None:
@@ -96,11 +99,21 @@ class Caller(asyncio.Protocol):
         self.ended.set_result(None)
 
 
-async def _caller(port: int, request: bytes, budget: Budget, tally: Tally) -> None:
+Place = int | tuple[str, int] | str  # a port of 127.0.0.1, an address and a port, or the path of a Unix socket
+
+
+async def _connected(place: Place, make: Callable[[], Caller]) -> Caller:
     loop = asyncio.get_running_loop()
+    if isinstance(place, str):
+        return (await loop.create_unix_connection(make, place))[1]
+    host, port = ("127.0.0.1", place) if isinstance(place, int) else place
+    return (await loop.create_connection(make, host, port))[1]
+
+
+async def _caller(place: Place, request: bytes, budget: Budget, tally: Tally, preface: bytes) -> None:
     while budget.calls > 0 and time.monotonic() < budget.until:
         try:
-            _, caller = await loop.create_connection(lambda: Caller(request, budget, tally), "127.0.0.1", port)
+            caller = await _connected(place, lambda: Caller(request, budget, tally, preface))
         except OSError:
             tally.refused += 1
             await asyncio.sleep(0.01)
@@ -108,8 +121,8 @@ async def _caller(port: int, request: bytes, budget: Budget, tally: Tally) -> No
         await caller.ended
 
 
-async def _all(port: int, request: bytes, connections: int, budget: Budget, tally: Tally) -> None:
-    await asyncio.gather(*(_caller(port, request, budget, tally) for _ in range(connections)))
+async def _all(place: Place, request: bytes, connections: int, budget: Budget, tally: Tally, preface: bytes) -> None:
+    await asyncio.gather(*(_caller(place, request, budget, tally, preface) for _ in range(connections)))
 
 
 def request(key: str, target: str = "/v1/calls") -> bytes:
@@ -122,17 +135,20 @@ def request(key: str, target: str = "/v1/calls") -> bytes:
 
 
 def hammer(
-    port: int, payload: bytes, *, connections: int, calls: int = 1 << 60, seconds: float = 1e9, patience: float = 60,
-    budget: Budget | None = None,
+    place: Place, payload: bytes, *, connections: int, calls: int = 1 << 60, seconds: float = 1e9, patience: float = 60,
+    budget: Budget | None = None, preface: bytes = b"",
 ) -> Tally:  # fmt: skip
-    """Call until `calls` are made or `seconds` are over; raises TimeoutError when answers keep out for `patience`."""
+    """Call until `calls` are made or `seconds` are over; raises TimeoutError when answers keep out for `patience`.
+
+    Each connection begins with `preface`.
+    """
     tally = Tally()
     budget = budget or Budget(calls, seconds)
     start = time.monotonic()
 
     async def run() -> None:
         async with asyncio.timeout(patience + min(seconds, 600)):
-            await _all(port, payload, connections, budget, tally)
+            await _all(place, payload, connections, budget, tally, preface)
 
     uvloop.run(run())
     tally.elapsed_s = time.monotonic() - start
@@ -143,17 +159,20 @@ class Hammering:
     """`hammer` in a thread, as a context; `tally` is whole when it has been left."""
 
     def __init__(
-        self, port: int, payload: bytes, *, connections: int, seconds: float = 1e9, calls: int = 1 << 60
-    ) -> None:
+        self, place: Place, payload: bytes, *, connections: int, seconds: float = 1e9, calls: int = 1 << 60,
+        preface: bytes = b"",
+    ) -> None:  # fmt: skip
         self.tally = Tally()
         self.failure: BaseException | None = None
         self._budget = Budget(calls, seconds)
-        arguments = (port, payload, connections, seconds)
+        arguments = (place, payload, connections, seconds, preface)
         self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
 
-    def _run(self, port: int, payload: bytes, connections: int, seconds: float) -> None:
+    def _run(self, place: Place, payload: bytes, connections: int, seconds: float, preface: bytes) -> None:
         try:
-            self.tally = hammer(port, payload, connections=connections, seconds=seconds, budget=self._budget)
+            self.tally = hammer(
+                place, payload, connections=connections, seconds=seconds, budget=self._budget, preface=preface
+            )
         except BaseException as error:
             self.failure = error
 

@@ -261,3 +261,18 @@ def test_a_reload_says_what_it_would_change_or_what_is_wrong(machine: Machine, a
     assert f"{machine.file}:18: routes[0].price = 0.25: a bare decimal" in ask("reload", code=1)
     machine.file.write_text(text)
     assert ask("reload") == {"changes": [], "restart": []}
+
+
+def test_targets_are_added_drained_and_removed(ask: Any) -> None:
+    [found] = ask("upstreams")
+    assert [server["state"] for server in found["servers"]] == ["up"]
+    name = found["name"]
+    assert ask("upstream", "add", name, "http://10.0.0.7:9000", "--weight", "3")["origin"] == "api"
+    assert ask("upstream", "drain", name, "http://10.0.0.7:9000")["drained"] is True
+    assert [server["state"] for server in ask("upstreams", name)["servers"]] == ["up", "drained"]
+    assert ask("upstream", "undrain", name, "10.0.0.7:9000")["drained"] is False
+    assert "has no target 10.0.0.8:80" in ask("upstream", "drain", name, "http://10.0.0.8", code=1)
+    assert "declared in the configuration" in ask("upstream", "remove", name, found["targets"][0]["name"], code=1)
+    assert ask("upstream", "remove", name, "10.0.0.7:9000") == {}
+    assert "must be http://" in ask("upstream", "add", name, "ftp://x", code=2)
+    assert len(ask("upstreams", name)["servers"]) == 1

@@ -98,3 +98,8 @@ def table_rows(text: str, heads: tuple[str, ...]) -> list[list[str]]:
         elif wanted and not set(cells[0]) <= set("-: "):
             rows.append(cells)
     return rows
+
+
+def explained(page: Path) -> dict[str, str]:
+    """The kind of every metric that a page explains, by its name."""
+    return {row[0].strip("`"): row[1] for row in table_rows(dict(sections(page))["Every metric"], ("metric", "kind"))}

@@ -1,13 +1,14 @@
-"""The manual's shell lines, run by a shell against a gateway that serves the file of its first page."""
+"""The manual's shell lines, run by a shell against a gateway that serves the file of its first page; its metrics."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway import Gateway, clean_environment
-from pages import PAGES, ROOT, Block
+from gateway import Gateway, clean_environment, get
+from pages import PAGES, ROOT, Block, explained
 from shell import SHELL, calls, joined
 from test_docs_shell import file_of
 
@@ -67,3 +68,9 @@ def test_every_line_does_what_it_says(shell: Gateway) -> None:
                     assert done.stdout.startswith("HTTP/1.1 200 "), f"{block.name}: {line}\n{done.stdout}"
                 ran += 1
     assert ran >= 12
+
+
+def test_every_metric_is_explained_and_there(shell: Gateway) -> None:
+    text = get(f"{shell.admin_url}/metrics")[1]
+    kinds = dict(re.findall(r"^# TYPE (fastgw_\w+) (\w+)$", text, re.M))
+    assert explained(ROOT / "docs" / "monitoring.md") == kinds

@@ -53,15 +53,18 @@ class Client:
     """A raw client connection. Sends without delay, reads with a time limit."""
 
     def __init__(
-        self, port: int, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
+        self, place: int | str, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
     ) -> None:
-        """Over TLS where there is a context for it, to a server of that name."""
-        connected = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        """To a port or the path of a Unix socket; over TLS where there is a context for it, to a server of that name."""
+        address = place if isinstance(place, str) else ("127.0.0.1", place)
+        local = address is place
+        connected = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connected.settimeout(TIMEOUT_S)
-        connected.connect(("127.0.0.1", port))
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.connect(address)
+        if not local:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.scheme = "http" if context is None else "https"
         self.socket: Any = connected
         self.buffer = b""

@@ -177,8 +177,8 @@ def new_host(terms: Gateway, package_path: Path | None, tmp_path: Path) -> Itera
     """Starts data planes beside the worker of `terms`, each with a configuration; they end with the test."""
     with ExitStack() as stack:
 
-        def start(text: str, slot: int = 1) -> Host:
-            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot))
+        def start(text: str, slot: int = 1, path_of_socket: str = "") -> Host:
+            return stack.enter_context(Host(terms, text, tmp_path, package_path, slot, path_of_socket))
 
         yield start
 

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 import fastgw
 from fastgw._segment import Segment, account_digest
@@ -29,6 +31,7 @@ START_S = 30.0
 RECORD_BYTES = 256
 ACCOUNT, KEY_NUMBER = slice(56, 60), slice(60, 64)
 STATUS = slice(66, 68)
+PORT = slice(84, 86)
 PATH_LENGTH, ADDRESS, PATH = slice(86, 88), slice(88, 104), slice(128, 224)
 
 
@@ -63,18 +66,32 @@ def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
 class Host:
     """A data plane of its own beside the workers of `gateway`: on the same segment, as the worker of slot `slot`.
 
-    `text` is a configuration; where it has accounts and keys, those in the segment count.
+    `text` is a configuration; where it has accounts and keys, those in the segment count. It serves by the first of
+    its listeners, on a port or on the Unix socket `path_of_socket`.
     """
 
-    def __init__(self, gateway: Gateway, text: str, directory: Path, path: Path | None = None, slot: int = 1) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        text: str,
+        directory: Path,
+        path: Path | None = None,
+        slot: int = 1,
+        path_of_socket: str = "",
+    ) -> None:
+        self.gateway = gateway
+        self.slot = slot
+        self.path_of_socket = path_of_socket
         self.directory = directory
         self.errors = directory / "host-stderr"
         self.texts = 0
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
         if path is not None:
             environ["PYTHONPATH"] = str(path)
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, self.errors.open("wb") as errors:
-            self.port: int = listener.getsockname()[1]
+        family = socket.AF_UNIX if path_of_socket else socket.AF_INET
+        place: Any = path_of_socket or ("127.0.0.1", 0)
+        with socket.create_server(place, family=family, backlog=512) as listener, self.errors.open("wb") as errors:
+            self.port: int = 0 if path_of_socket else listener.getsockname()[1]
             self.process = subprocess.Popen(
                 [sys.executable, HOST, gateway.segment.path, str(slot), str(listener.fileno()), self._file(text)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environ, cwd=directory, text=True,
@@ -118,7 +135,19 @@ class Host:
     def connect(
         self, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
     ) -> Client:
-        return Client(self.port, receive_buffer, context, name)
+        return Client(self.path_of_socket or self.port, receive_buffer, context, name)
+
+    def records(self, first: int = 0) -> list[bytes]:
+        """The journal's records of its slot from number `first` on."""
+        data, _, _ = self.gateway.segment.journal(self.slot, first)
+        return [data[i : i + RECORD_BYTES] for i in range(0, len(data), RECORD_BYTES)]
+
+    def last_caller(self) -> tuple[str, int]:
+        """Address and port in the last record, "" for those of no address."""
+        record = self.records(max(self.gateway.segment.journal_written(self.slot) - 1, 0))[-1]
+        address = IPv6Address(record[ADDRESS])
+        shown = address.ipv4_mapped or address
+        return (str(shown) if int(address) else "", int.from_bytes(record[PORT], "little"))
 
 
 class Gateway:

@@ -52,7 +52,7 @@ async def connected(to: Connector) -> Lasting:
     """How long it took, and where to."""
     began = time.monotonic()
     protocol = Noted()
-    await to.connect(lambda: protocol, 5_000)
+    await to.connect(lambda: protocol)
     return time.monotonic() - began, protocol.address
 
 

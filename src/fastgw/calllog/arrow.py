@@ -211,10 +211,25 @@ def _release_stream(stream: Any) -> None:
 _on_stream = _OnStream(_release_stream)
 
 
+_OnCapsule = ctypes.PYFUNCTYPE(None, c_void_p)
 _new_capsule = ctypes.pythonapi.PyCapsule_New
 _new_capsule.restype = ctypes.py_object
-_new_capsule.argtypes = [c_void_p, c_char_p, c_void_p]
+_new_capsule.argtypes = [c_void_p, c_char_p, _OnCapsule]
+_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_of.restype = c_void_p
+_pointer_of.argtypes = [c_void_p, c_char_p]
 _CAPSULE = b"arrow_array_stream"  # the capsule keeps the pointer, not the text
+_in_capsules: dict[int, _Stream] = {}  # by address, as long as there is the capsule, whoever has moved the content
+
+
+def _release_capsule(capsule: int) -> None:
+    """Nobody has taken the stream out of it: a look at the schema needs only that."""
+    stream = _in_capsules.pop(_pointer_of(capsule, _CAPSULE))
+    if stream.release:
+        _release_stream(ctypes.pointer(stream))
+
+
+_on_capsule = _OnCapsule(_release_capsule)
 
 
 class ArrowTable:
@@ -230,4 +245,6 @@ class ArrowTable:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         reader = _Reader(self)
-        return _new_capsule(ctypes.addressof(reader.stream), _CAPSULE, None)
+        address = ctypes.addressof(reader.stream)
+        _in_capsules[address] = reader.stream
+        return _new_capsule(address, _CAPSULE, _on_capsule)

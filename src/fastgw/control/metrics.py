@@ -87,6 +87,8 @@ class SegmentCollector(Collector):
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
         yield GaugeMetricFamily("fastgw_tunnels", "Of the calls in flight, those that are upgraded connections",
                                 value=sum(row["tunnels"] for row in rows))  # fmt: skip
+        yield CounterMetricFamily("fastgw_connections_turned_away", "Client connections closed for their PROXY header",
+                                  value=sum(row["turned_away"] for row in rows))  # fmt: skip
         memory = GaugeMetricFamily("fastgw_worker_memory_bytes", "Memory of its own", labels=["worker"])
         short = GaugeMetricFamily(
             "fastgw_worker_memory_pressure", "0; short of memory, 1 where clients are parted from, 2 where refused",

@@ -14,6 +14,7 @@ from aiohappyeyeballs import start_connection
 
 from ..refusals import Refusal
 from ..roster import Endpoint
+from .tls_target import TlsToTarget
 
 NEXT_ADDRESS_S = 0.25  # before another address is tried beside one that does not answer (RFC 8305 §5)
 FULL_SOCKET_S = 0.01  # before a Unix socket whose queue is full is tried again; the pause doubles
@@ -23,28 +24,6 @@ COMPLAINTS_S = 60.0  # at least, between two of one endpoint
 _EXPIRED = {9, 10}
 _UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
-
-
-class Resuming:
-    """A TLS context for one endpoint: handshakes with it go on from the session that was last kept.
-
-    It stands for an `ssl.SSLContext` in the event loop, which asks it for nothing but this.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.context = context
-        self.session: ssl.SSLSession | None = None
-
-    def wrap_bio(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool, server_hostname: str | None
-    ) -> ssl.SSLObject:
-        return self.context.wrap_bio(incoming, outgoing, server_side, server_hostname, self.session)
-
-    def keep(self, connection: ssl.SSLObject) -> None:
-        """Take the session of a connection that has been read from: a ticket comes after the handshake (RFC 8446)."""
-        session = connection.session
-        if session is not None and session.has_ticket:
-            self.session = session
 
 
 class Connector:
@@ -58,33 +37,38 @@ class Connector:
         self.endpoint = endpoint
         self.context = context
         self.addresses = list(endpoint.addresses)  # the one that answered last comes first
-        self.resuming = Resuming(context) if endpoint.tls and context is not None else None
+        self.session: ssl.SSLSession | None = None  # that the next handshake goes on from
         self.complained = -COMPLAINTS_S
 
-    async def connect(self, factory: Callable[[], Any], within_ms: int) -> None:
+    async def connect(self, factory: Callable[[], Any]) -> None:
         """A connection for the protocol that `factory` makes, which hears of it by connection_made, after the handshake
-        if there is one. To be cancelled when it takes longer than `within_ms`. Raises OSError, `ssl.SSLError` among
-        them: nothing has been sent then."""
+        if there is one. To be cancelled when it takes too long. Raises OSError, `ssl.SSLError` among them: nothing has
+        been sent then."""
         endpoint = self.endpoint
-        tls: dict[str, Any] = {}
-        if self.resuming is not None:
-            tls = {
-                "ssl": self.resuming,
-                "server_hostname": endpoint.server_name,
-                "ssl_handshake_timeout": within_ms / 1000 + 1,  # the caller's own comes first
-            }
+        if not endpoint.tls or self.context is None:
+            await self._reach(factory)
+            return
+        layer = TlsToTarget(self.loop, self.context, endpoint.server_name, self.session, factory())
         try:
-            if endpoint.socket:
-                await self._connect_socket(factory)
-            elif len(self.addresses) == 1:
-                await self.loop.create_connection(factory, self.addresses[0], endpoint.port, **tls)
-            else:
-                await self._race(factory, tls)
-        except ssl.SSLError as error:
-            self.complain(error)
+            await self._reach(lambda: layer)
+            await layer.done
+        except BaseException as error:
+            layer.done.cancel()
+            layer.abort()
+            if isinstance(error, ssl.SSLError):
+                self.complain(error)
             raise
 
-    async def _connect_socket(self, factory: Callable[[], Any]) -> None:
+    async def _reach(self, factory: Callable[[], Any]) -> None:
+        endpoint = self.endpoint
+        if endpoint.socket:
+            await self._reach_socket(factory)
+        elif len(self.addresses) == 1:
+            await self.loop.create_connection(factory, self.addresses[0], endpoint.port)
+        else:
+            await self._race(factory)
+
+    async def _reach_socket(self, factory: Callable[[], Any]) -> None:
         """TCP would wait for room in a queue; a Unix socket says at once that it is full."""
         pause_s = FULL_SOCKET_S
         while True:
@@ -95,7 +79,7 @@ class Connector:
                 await asyncio.sleep(pause_s)
                 pause_s *= 2
 
-    async def _race(self, factory: Callable[[], Any], tls: dict[str, Any]) -> None:
+    async def _race(self, factory: Callable[[], Any]) -> None:
         """The first address to answer, each tried a little later than the one before (RFC 8305)."""
         port = self.endpoint.port
         places: list[Any] = [
@@ -108,14 +92,16 @@ class Connector:
             self.addresses.remove(address)
             self.addresses.insert(0, address)
         try:
-            await self.loop.create_connection(factory, sock=won, **tls)
+            await self.loop.create_connection(factory, sock=won)
         finally:
             won.detach()  # uvloop closes it, and forgets to say so here if that is done in connection_made
 
     def settled(self, transport: Any) -> None:
-        """A connection has served a call: what later ones can make use of is kept."""
-        if self.resuming is not None:
-            self.resuming.keep(transport.get_extra_info("ssl_object"))
+        """A connection has served a call. Its session is kept: a ticket comes after the handshake (RFC 8446 §4.6.1)."""
+        if self.context is not None:
+            session = transport.get_extra_info("ssl_object").session
+            if session is not None and session.has_ticket:
+                self.session = session
 
     def lost(self, error: Exception) -> None:
         """A connection has ended with an error: one that refuses the gateway's certificate says so only then."""

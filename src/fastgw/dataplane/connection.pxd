@@ -1,7 +1,6 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
-from fastgw.dataplane.balancing cimport Upstream
 from fastgw.dataplane.bounds cimport Bounds
 from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd
@@ -43,8 +42,7 @@ cdef class Connection(ClientEnd):
     @cython.locals(plane=Plane, length=Py_ssize_t, first=int, line=Py_ssize_t)
     cpdef _wait_for_head(self, bytes data, Py_ssize_t position)
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
-                   protocols=bytes,
-                   upstream=Upstream)
+                   protocols=bytes)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(opening=Opening)
     cpdef Py_ssize_t _keyed(self, Service service, int verdict, bytes data, Py_ssize_t end)

@@ -20,7 +20,7 @@ from .upgrade import asked_protocols, open_upgrade
 
 if TYPE_CHECKING:
     from .._call import Ticket
-    from .doors import Door
+    from .doors import Door, Newcomer
     from .plane import Plane
     from .service import Service
 
@@ -38,8 +38,8 @@ NOTHING = b"\r\n\r\n"
 class Connection(ClientEnd):
     """A client's connection (asyncio.Protocol)."""
 
-    def __init__(self, plane: Plane, door: Door, told: tuple[str, int] | None = None) -> None:
-        """`told` is whose connection it is by a PROXY header."""
+    def __init__(self, plane: Plane, door: Door, told: Newcomer | None = None) -> None:
+        """`told` knows whose connection it is, by a PROXY header."""
         super().__init__()
         self.plane = plane
         self.door = door
@@ -271,8 +271,7 @@ class Connection(ClientEnd):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
-        upstream = service.upstream
-        return self._begin(Exchange(self.plane, self, gate.ticket(), service, upstream.pick()), data, end) - shift
+        return self._begin(Exchange(self.plane, self, gate.ticket(), service), data, end) - shift
 
     def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
@@ -363,7 +362,10 @@ class Connection(ClientEnd):
     def _read(self, wanted: bool) -> None:
         if wanted != self.reading and not self.half_closed:
             self.reading = wanted
-            self.hold_transport(not wanted)
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
 
     # ClientEnd
 

@@ -26,7 +26,7 @@ from .tls_transport import TlsTransport
 ACCEPTS = 16  # connections taken in one turn of the event loop
 PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
 SAY_S = 60.0  # between two lines about connections that were turned away
-SPARE = 16  # connections whose header is awaited, beyond those that may be open
+SPARE = 16  # connections beyond those that may be open: whose header is awaited, or which are told so
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -37,35 +37,41 @@ class Closable(Protocol):
 class Door:
     """One listener, in one worker."""
 
-    def __init__(self, plane: Plane, listener: Listener) -> None:
+    def __init__(self, plane: Plane, listener: Listener, scarce: bool = False) -> None:
+        """`scarce`: there are fewer descriptors than connections allowed. The event loop, without one, closes whoever
+        waits for it."""
         self.plane = plane
         self.listener = listener
+        self.scarce = scarce
         self.scheme = "https" if listener.tls else "http"
         self.said_at = -SAY_S
 
     async def open(self, listening: socket.socket) -> Closable:
         """Accept on a socket, which is this object's from now on, until what is returned is closed."""
-        if self.listener.proxy_protocol or not is_port(self.listener.address):
+        if self.scarce or self.listener.proxy_protocol or not is_port(self.listener.address):
             return Acceptor(self, listening)
         factory: Any = self.receiver  # a protocol by its methods, not by its base
         server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG)
         return server
 
-    def receiver(self, told: Source | None = None) -> Connection | TlsTransport:
-        """What the event loop talks to for a connection that has just come; `told` is whose by its PROXY header."""
+    def receiver(self, told: Newcomer | None = None) -> Connection | TlsTransport:
+        """What the event loop talks to for a connection that has just come; `told` knows whose, by its PROXY header."""
         plane = self.plane
         connection = Connection(plane, self, told)
         if self.listener.tls:
             return TlsTransport(plane, plane.contexts.by_kind[self.listener.client_certificates], connection)
         return connection
 
-    def peer(self, transport: Any, told: Source | None) -> Peer:
-        """Who is at the other end; `told` by a PROXY header, if there was one."""
-        name = told or transport.get_extra_info("peername")
+    def peer(self, transport: Any, told: Newcomer | None) -> Peer:
+        """Who is at the other end of a connection, which is among the clients from now on."""
+        name = transport.get_extra_info("peername")
+        if told is not None:
+            self.plane.clients.discard(told)
+            name = told.source or name
         address, port = name[:2] if isinstance(name, tuple) else ("", 0)
         return Peer(address, port, self.plane.proxies, self.scheme)
 
-    async def serve(self, client: socket.socket, told: Source | None) -> None:
+    async def serve(self, client: socket.socket, told: Newcomer | None) -> None:
         """Make an accepted socket a connection."""
         factory: Any = lambda: self.receiver(told)  # noqa: E731
         try:
@@ -96,28 +102,36 @@ class Acceptor:
         self.loop.add_reader(listening.fileno(), self.accept)
 
     def accept(self) -> None:
+        plane = self.door.plane
         for _ in range(ACCEPTS):
+            if len(plane.clients) >= plane.bounds.connections_max + SPARE:
+                self._rest()  # so many are just being told that there is no room
+                return
             try:
                 client, _ = self.listening.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in EXHAUSTED:
-                    self.loop.remove_reader(self.listening.fileno())  # it stays readable
-                    self.pause = self.loop.call_later(PAUSE_S, self._go_on)
+                    self._rest()
                     return
                 continue  # the client has gone already
             client.setblocking(False)
             if self.door.listener.proxy_protocol:
                 self._await_header(client)
             else:
-                self.start(client, None)
+                self.start(client)
+
+    def _rest(self) -> None:
+        """Look again in a while: the socket stays readable, and who waits there is served when there is room."""
+        self.loop.remove_reader(self.listening.fileno())
+        self.pause = self.loop.call_later(PAUSE_S, self._go_on)
 
     def _go_on(self) -> None:
         self.pause = None
         self.loop.add_reader(self.listening.fileno(), self.accept)
 
-    def start(self, client: socket.socket, told: Source | None) -> asyncio.Task[None]:
+    def start(self, client: socket.socket, told: Newcomer | None = None) -> asyncio.Task[None]:
         """Make it a connection."""
         task = self.loop.create_task(self.door.serve(client, told))
         self.tasks.add(task)
@@ -135,12 +149,9 @@ class Acceptor:
                 client.close()
                 return
             if not who.trusted:
-                client.close()
                 self.door.turn_away(who.address, "it is none of server.trusted_proxies, whose PROXY header counts")
+                client.close()
                 return
-        if len(plane.clients) > plane.bounds.connections_max + SPARE:
-            client.close()
-            return
         Newcomer(self, client, who.address or "a Unix socket")
 
     def close(self) -> None:
@@ -164,7 +175,9 @@ class Newcomer(Timed):
         self.plane = acceptor.door.plane
         self.client = client
         self.who = who
+        self.entered = False  # it is to be a connection, which has the socket
         self.header = b""  # as far as it has come
+        self.source: Source | None = None
         self.plane.clients.add(self)
         self.plane.wheel.arm(self, self.plane.bounds.head_ms)
         self.plane.loop.add_reader(client.fileno(), self.look)
@@ -179,7 +192,7 @@ class Newcomer(Timed):
             end = header_end(self.header + seen)
             self.header += self.client.recv(len(seen) if end < 0 else end - len(self.header))
             if end >= 0:
-                self._enter(source(self.header))
+                self._enter()
         except BlockingIOError:
             pass
         except Malformed as error:
@@ -187,22 +200,23 @@ class Newcomer(Timed):
         except OSError:
             self._leave()
 
-    def _enter(self, told: Source | None) -> None:
+    def _enter(self) -> None:
+        self.source = source(self.header)
         self.plane.loop.remove_reader(self.client.fileno())
         self.deadline = 0
-        self.acceptor.start(self.client, told).add_done_callback(lambda _: self.plane.clients.discard(self))
-        self.client = None  # type: ignore[assignment]  # it is the connection's
+        self.entered = True
+        self.acceptor.start(self.client, self).add_done_callback(lambda _: self.plane.clients.discard(self))
 
     def _leave(self) -> None:
-        self.deadline = 0
-        if self.client is not None:
+        if not self.entered:
+            self.deadline = 0
             self.plane.loop.remove_reader(self.client.fileno())
             self.client.close()
             self.plane.clients.discard(self)
 
     def _turn_away(self, why: str) -> None:
-        self._leave()
         self.door.turn_away(self.who, why)
+        self._leave()
 
     def on_deadline(self) -> None:
         self._turn_away("its PROXY header has not come in time")

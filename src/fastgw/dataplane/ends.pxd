@@ -11,7 +11,6 @@ cdef class End(Timed):
     cdef public bint writable
     cdef public bint secured
     cpdef attach(self, object transport)
-    cpdef hold_transport(self, bint held)
     @cython.locals(sent=Py_ssize_t)
     cpdef send(self, bytes data)
     cpdef unsendable(self)
@@ -38,4 +37,16 @@ cdef class UpstreamEnd(End):
 cdef class Lender:
     cdef public int number
     cdef public bytes host_line
-    cpdef UpstreamEnd take(self, object exchange, bint fresh)
+    cpdef bint take(self, object exchange, bint fresh)
+    cpdef bint renew(self, object exchange)
+    cpdef answered(self, int status, long long us)
+    cpdef failed(self)
+    cpdef left(self)
+
+
+cdef class Group:
+    cpdef Lender choose(self, object exchange)
+    cpdef place(self, object exchange, Lender lender, bint fresh)
+    cpdef withdraw(self, object exchange)
+    cpdef bint may_repeat(self, object exchange, int cause)
+    cpdef bint may_go_elsewhere(self, object exchange)

@@ -6,8 +6,6 @@ from .._call import Peer
 from .._wire import send_now
 from .deadlines import Timed
 
-TLS_RECORD = 16384  # bytes, at most (RFC 8446 §5.1)
-
 
 class End(Timed):
     """One side's connection (asyncio.Protocol), written to past the event loop wherever nothing waits before it."""
@@ -24,26 +22,7 @@ class End(Timed):
         self.transport = transport
         self.descriptor = transport.get_extra_info("socket").fileno()
         self.secured = transport.get_extra_info("ssl_object") is not None
-        # `writable` then says that nothing is buffered, or under TLS little: there lies another transport below, which
-        # takes 64 KiB before this one must keep a byte, and what ends a handshake is still here.
-        transport.set_write_buffer_limits(TLS_RECORD if self.secured else 0, 0)
-
-    def hold_transport(self, held: bool) -> None:
-        """Stop reading, or go on; nothing that comes meanwhile is lost, nor the end that comes behind it.
-
-        uvloop reads a TLS connection on while it is paused, up to 256 KiB, and drops all that when it finds the end
-        there: so it is told to stop at the first byte. What it still has when it goes on is a part of one record.
-        """
-        transport = self.transport
-        if self.secured and not transport.is_closing():
-            if held:
-                transport.set_read_buffer_limits(1, 0)
-            else:
-                transport.set_read_buffer_limits()
-        if held:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+        transport.set_write_buffer_limits(0)  # `writable` then says that nothing is buffered
 
     def send(self, data: bytes) -> None:
         """Write, without waiting."""
@@ -113,13 +92,58 @@ class UpstreamEnd(End):
 
 
 class Lender:
-    """Lends connections to one target; `number` is the target's in the call log, `host_line` what it is called."""
+    """Lends connections to one endpoint; `number` is the endpoint's in the call log, `host_line` what it is called."""
 
     def __init__(self, number: int, host_line: bytes) -> None:
         self.number = number
         self.host_line = host_line
 
-    def take(self, exchange: Any, fresh: bool) -> UpstreamEnd | None:
-        """A connection to write to at once; else None, and `exchange.connected` or `exchange.unserved` follows, maybe
-        before this returns. `fresh` asks for one that has served nobody."""
+    def take(self, exchange: Any, fresh: bool) -> bool:
+        """Place the call here, if there is room: `exchange.connected` or `exchange.unreached` follows, maybe before
+        this returns. `fresh` asks for a connection that has served nobody."""
+        raise NotImplementedError
+
+    def renew(self, exchange: Any) -> bool:
+        """Give the call, which is placed here, a new connection if one may be made."""
+        raise NotImplementedError
+
+    def answered(self, status: int, us: int) -> None:
+        """An answer has begun, so long after its call was sent."""
+        raise NotImplementedError
+
+    def failed(self) -> None:
+        """A call that was sent here got no answer."""
+        raise NotImplementedError
+
+    def left(self) -> None:
+        """A call that was placed here is over, or tried elsewhere."""
+        raise NotImplementedError
+
+
+NOBODY = Lender(0, b"Host: nobody\r\n")  # in the place of an endpoint, where there is none
+
+
+class Group:
+    """The endpoints of an upstream, as an exchange sees them."""
+
+    def choose(self, exchange: Any) -> Lender:
+        """Whom the call should go to, who has not been tried for it; NOBODY where nobody can be asked."""
+        raise NotImplementedError
+
+    def place(self, exchange: Any, lender: Lender, fresh: bool) -> None:
+        """Place the call there, or else with another, or have it wait; or `exchange.refused` follows. All that maybe
+        before this returns."""
+        raise NotImplementedError
+
+    def withdraw(self, exchange: Any) -> None:
+        """The call waits no longer."""
+        raise NotImplementedError
+
+    def may_repeat(self, exchange: Any, cause: int) -> bool:
+        """Whether the call, which may have been served, is made once more, and counted as that. `cause` is what went
+        wrong, see `retries`."""
+        raise NotImplementedError
+
+    def may_go_elsewhere(self, exchange: Any) -> bool:
+        """Whether the call, of which nothing has been sent, goes to another endpoint."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Decides how one admitted call goes on: what is sent to the upstream, what is sent back, what it costs in the end.
+"""Decides how one admitted call goes on: what is sent back, when it fails, and what it costs in the end.
 
 An exchange lies between its client's connection and an upstream's. Each side's bytes are passed on as they come, framed
 for the other side; a side that cannot keep up makes the other wait. It ends exactly once; then its ticket is settled:
@@ -6,8 +6,6 @@ captured or void by the route's rule, at the cost that the upstream names where 
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from .._http import (
     FRAMING_CHUNKED,
@@ -20,171 +18,15 @@ from .._http import (
 )
 from ..refusals import Refusal
 from .odd_heads import plain_response
+from .retries import RESET, TIMEOUT
+from .sending import Sending
 from .stages import ENDED, STREAMING, WAITING
 
-if TYPE_CHECKING:
-    from .._call import Ticket
-    from .ends import ClientEnd, Lender, UpstreamEnd
-    from .plane import Plane
-    from .service import Service
-
 ANSWER_HEAD_MAX = 65536
-PENDING_MAX = 65536
-
-FOREVER_MS = 1 << 40
 
 
-class Exchange:
-    """One call. `request_open` while bytes of the request's body are still to come."""
-
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, pool: Lender) -> None:
-        head = plane.gate.head
-        bounds = plane.bounds
-        self.plane = plane
-        self.gate = plane.gate
-        self.client = client
-        self.ticket = ticket
-        self.bounds = bounds
-        self.service = service
-        self.pool = pool
-        self.upstream: UpstreamEnd | None = None
-        self.stage = WAITING
-        # when the call must be over, and from when on it holds money for too long; 0: never
-        self.hold_tick = plane.wheel.tick + bounds.hold_ms // plane.wheel.tick_ms + 1 if service.priced else 0
-        self.end_tick = self.hold_tick
-        if bounds.total_ms and (self.hold_tick == 0 or bounds.total_ms < bounds.hold_ms):
-            self.end_tick = plane.wheel.tick + bounds.total_ms // plane.wheel.tick_ms + 1
-        self.sent = False
-        self.cost = -1  # nanos, as the upstream has named it
-        # the request
-        self.repeatable = head.idempotent
-        self.keep_client = head.keep_alive
-        self.request_open = False
-        self.request_left = 0
-        self.request_chunks: ChunkedBody | None = None
-        self.first = b""
-        self.pending: list[bytes] = []
-        self.pending_size = 0
-        self.bytes_in = 0
-        # the answer
-        self.partial = b""
-        self.status = 0
-        self.framing = FRAMING_NONE
-        self.left = 0
-        self.chunks: ChunkedBody | None = None
-        self.reusable = False
-        self.bytes_out = 0
-
-    # The request
-
-    def start(self, data: bytes, end: int) -> int:
-        """Send the head just scanned and what has come of its body, `data[end:]`; the offset of what is not ours."""
-        head = self.gate.head
-        stop = end
-        chunked = head.chunked
-        if head.content_length > 0:
-            stop = min(len(data), end + head.content_length)
-            self.request_left = head.content_length - (stop - end)
-            self.request_open = self.request_left > 0
-        self.bytes_in = head.length + stop - end
-        self.gate.count(0, 0, 1)
-        self.first = self._head(end, stop)
-        if chunked:
-            self.request_chunks = ChunkedBody()
-            self.request_open = True
-            if stop < len(data):
-                self.first += self.request_chunks.feed(data, stop, True)
-                stop += self.request_chunks.taken
-                self.bytes_in += self.request_chunks.taken
-                if not self._chunks_fine():
-                    return stop
-        self._take(False)
-        return stop
-
-    def _head(self, end: int, stop: int) -> bytes:
-        """What the upstream is sent first: a head, and what has come of the body between the two offsets."""
-        return self.gate.request(self.ticket, self.client.peer, self.pool.host_line, end, stop)
-
-    def _take(self, fresh: bool) -> None:
-        upstream = self.pool.take(self, fresh)
-        if upstream is not None:
-            self.connected(upstream)
-
-    def connected(self, upstream: UpstreamEnd) -> None:
-        """There is a connection to write to."""
-        if self.stage == ENDED:
-            upstream.give_back(True)
-            return
-        self.upstream = upstream
-        self.sent = True
-        upstream.send(self.first)
-        if self.pending:
-            for part in self.pending:
-                upstream.send(part)
-            self.pending = []
-            self.pending_size = 0
-            self.client.hold_input(False)
-        if self.request_open:
-            self._await_client()
-        else:
-            self._await(self.bounds.first_byte_ms)
-
-    def request_data(self, data: bytes) -> int:
-        """More of the request's body; how many bytes of `data` belong to it."""
-        taken = len(data)
-        if self.request_chunks is not None:
-            part = self.request_chunks.feed(data, 0, True)
-            taken = self.request_chunks.taken
-            self.bytes_in += taken
-            if not self._chunks_fine():
-                return taken
-        else:
-            taken = min(taken, self.request_left)
-            part = data if taken == len(data) else data[:taken]
-            self.request_left -= taken
-            self.request_open = self.request_left > 0
-            self.bytes_in += taken
-        self.repeatable = False
-        if self.upstream is None:
-            self.pending.append(part)
-            self.pending_size += len(part)
-            if self.pending_size > PENDING_MAX:
-                self.client.hold_input(True)
-        elif part:
-            self.upstream.send(part)
-        if not self.request_open and self.upstream is not None and self.stage == WAITING:
-            self._await(self.bounds.first_byte_ms)
-        return taken
-
-    def _chunks_fine(self) -> bool:
-        """Take in how the chunked body stands; false when that ended the exchange."""
-        chunks = self.request_chunks
-        assert chunks is not None
-        self.request_open = not chunks.done
-        if chunks.broken:
-            self.unserved(Refusal.BAD_REQUEST)
-        elif self.bounds.body_max and chunks.payload > self.bounds.body_max:
-            self.request_open = True
-            self.unserved(Refusal.BODY_TOO_LARGE)
-        return self.stage != ENDED
-
-    def _await(self, within_ms: int) -> None:
-        """The upstream must be heard of within that time, and within what is left of the call's."""
-        if self.upstream is not None:
-            self.upstream.expect(self.within(within_ms))
-
-    def _await_client(self) -> None:
-        """While the client must move, the upstream owes nothing; only the call as a whole may take too long."""
-        if self.end_tick:
-            self._await(FOREVER_MS)
-        elif self.upstream is not None:
-            self.upstream.deadline = 0
-
-    def within(self, within_ms: int) -> int:
-        """That many milliseconds, or those that are left of the call's own time."""
-        if self.end_tick:
-            return min(within_ms, max(0, self.end_tick - self.plane.wheel.tick) * self.plane.wheel.tick_ms)
-        return within_ms
+class Exchange(Sending):
+    """One call, from its client's connection to an endpoint's and back."""
 
     # The answer
 
@@ -229,6 +71,8 @@ class Exchange:
             elif status > 101 and self.ticket.minor == 1:
                 self._send(answer.render(b"", FRAMING_NONE, 0, 0))
             return after
+        if 502 <= status <= 504 and self._repeats_answered(status):
+            return len(data)
         self.cost = cost
         lines = self._begin_answer(status)
         if self.framing == FRAMING_LENGTH or self.framing == FRAMING_NONE:
@@ -248,6 +92,15 @@ class Exchange:
             self._pass_on(out, False)
         return len(data)
 
+    def _repeats_answered(self, status: int) -> bool:
+        """Whether the call is made once more instead of passing this answer on."""
+        pool = self.pool
+        us = self.gate.elapsed_us(self.ticket) - self.sent_us
+        if not self._repeats(status):
+            return False
+        pool.answered(status, us)
+        return True
+
     def _switch(self, cost: int, rest: bytes) -> None:  # noqa: ARG002
         """The upstream goes over to another protocol, though nobody has asked it to."""
         self.unserved(Refusal.UPSTREAM_FAILED)
@@ -257,7 +110,7 @@ class Exchange:
         answer = self.plane.answer
         self.stage = STREAMING
         self.status = status
-        self.gate.answered(self.ticket)
+        self.pool.answered(status, self.gate.answered(self.ticket) - self.sent_us)
         self._frame(status)
         keep = self.keep_client and not self.request_open and not self.plane.parting
         if self.framing == FRAMING_CLOSE:
@@ -340,13 +193,16 @@ class Exchange:
             return
         if self.stage == STREAMING:
             self._cut(Refusal.UPSTREAM_FAILED, False)
-        elif upstream.reused and self.repeatable and not self.request_open and not self.partial:
+        elif upstream.reused and not self.renewed and self.repeatable and not self.request_open and not self.partial:
             # A kept-alive connection that was closed as we wrote: nothing was answered, and repeating is harmless.
-            self.repeatable = False
-            self._leave_upstream(False)
-            self._take(True)
+            self.upstream = None
+            upstream.give_back(False)
+            self._renew()
         else:
-            self.unserved(Refusal.UPSTREAM_FAILED)
+            if not upstream.reused:  # else it may have been just idle for too long
+                self.pool.failed()
+            if not self._repeats(RESET):
+                self.unserved(Refusal.UPSTREAM_FAILED)
 
     def upstream_late(self) -> None:
         """The upstream has been silent for too long, or the call has taken too long altogether."""
@@ -358,7 +214,15 @@ class Exchange:
             patient = overdue or (self.upstream is not None and self.upstream.held and not self.plane.draining)
             self._cut(Refusal.UPSTREAM_TIMEOUT, patient and self.service.charges(self.status))
         elif self.stage == WAITING:
+            if self.upstream is not None and not self._is_over():
+                self.pool.failed()
+                if self._repeats(TIMEOUT):
+                    return
             self.unserved(Refusal.REQUEST_TIMEOUT if overdue and self.request_open else Refusal.UPSTREAM_TIMEOUT)
+
+    def _is_over(self) -> bool:
+        """Whether it is the call that takes too long, and not a step of it."""
+        return self.plane.draining or (self.end_tick > 0 and self.plane.wheel.tick >= self.end_tick)
 
     def _go_on(self) -> None:
         """A call that holds no money may take longer than one that does."""
@@ -372,16 +236,6 @@ class Exchange:
 
     # Backpressure
 
-    def request_input(self, held: bool) -> None:
-        """The upstream cannot take more of the request now, or can again."""
-        if not self.request_open:
-            return
-        self.client.hold_input(held)
-        if held:
-            self._await(self.bounds.first_byte_ms)  # it must take more within that time
-        elif self.stage == WAITING:
-            self._await_client()
-
     def answer_input(self, held: bool) -> None:
         """The client cannot take more of the answer now, or can again."""
         if self.upstream is None or self.stage == ENDED:
@@ -393,12 +247,6 @@ class Exchange:
             self._await(self.bounds.stream_ms if self.stage == STREAMING else self.bounds.first_byte_ms)
 
     # The end
-
-    def _leave_upstream(self, reusable: bool) -> None:
-        upstream = self.upstream
-        if upstream is not None:
-            self.upstream = None
-            upstream.give_back(reusable)
 
     def _end(self, verdict: int, status: int, charge: bool) -> None:
         self.stage = ENDED

@@ -2,7 +2,7 @@ from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport ChunkedBody, ResponseHead, find_head_end
 from fastgw._idempotency cimport Idempotency, idempotency_key
-from fastgw.dataplane.ends cimport ClientEnd, Lender, UpstreamEnd
+from fastgw.dataplane.ends cimport ClientEnd, UpstreamEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane
 from fastgw.dataplane.service cimport Service
@@ -12,7 +12,6 @@ cimport cython
 cdef int FRAMING_CHUNKED, FRAMING_NONE, BUSY, FULL, KEPT, ENDED, WAITING
 cdef Py_ssize_t ANSWER_MAX, CHUNKED_ROOM
 cdef bytes REPLAYED, CHUNKED_LINES
-cdef Lender NO_TARGET
 
 
 cdef class Opening:
@@ -64,6 +63,7 @@ cdef class FirstCall(KeyedExchange):
 cdef class Repetition(KeyedExchange):
     @cython.locals(stop=Py_ssize_t)
     cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
+    cpdef _choose(self)
     cpdef _take(self, bint fresh)
     @cython.locals(taken=Py_ssize_t)
     cpdef Py_ssize_t request_data(self, bytes data)

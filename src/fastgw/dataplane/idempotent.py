@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .._http import FRAMING_CHUNKED, FRAMING_NONE, ChunkedBody, find_head_end
 from .._idempotency import ANSWER_MAX, BUSY, FULL, KEPT, idempotency_key
 from ..refusals import Refusal
-from .ends import ClientEnd, Lender, UpstreamEnd
+from .ends import ClientEnd, UpstreamEnd
 from .exchange import Exchange
 from .stages import ENDED, WAITING
 
@@ -34,7 +34,6 @@ FORGIVEN = frozenset(
 REPLAYED = b"Idempotency-Replayed: true\r\n\r\n"
 CHUNKED_LINES = b"Transfer-Encoding: chunked\r\n\r\n"
 CHUNKED_ROOM = 4096  # bytes of a kept answer that may be spent on the framing of chunks
-NO_TARGET = Lender(0, b"")
 
 
 class Opening:
@@ -60,24 +59,24 @@ def open_call(plane: Plane, client: ClientEnd, service: Service, verdict: int) -
     if key is None:
         if verdict:
             return refused
-        return Opening(Exchange(plane, client, gate.ticket(), service, service.upstream.pick()), 0, None)
+        return Opening(Exchange(plane, client, gate.ticket(), service), 0, None)
     found = calls.find(gate, service.name, key) if verdict else calls.take(gate, service.name, key)
     if found == KEPT:
         ticket = calls.paid_ticket(gate) if verdict else gate.ticket()
-        return Opening(Repetition(plane, client, ticket, service, NO_TARGET), 0, None)
+        return Opening(Repetition(plane, client, ticket, service), 0, None)
     if verdict:
         return Opening(None, Refusal.IDEMPOTENCY_IN_FLIGHT, None) if found == BUSY else refused
     if found in (BUSY, FULL):
         refusal = Refusal.IDEMPOTENCY_IN_FLIGHT if found == BUSY else Refusal.OVERLOADED
         return Opening(None, refusal, gate.ticket())
-    return Opening(FirstCall(plane, client, gate.ticket(), service, service.upstream.pick()), 0, None)
+    return Opening(FirstCall(plane, client, gate.ticket(), service), 0, None)
 
 
 class KeyedExchange(Exchange):
     """A call with a key; `number` and `word` say where in the table the key was found."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, pool: Lender) -> None:
-        super().__init__(plane, client, ticket, service, pool)
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        super().__init__(plane, client, ticket, service)
         head = plane.gate.head
         self.calls = plane.calls
         self.number = plane.calls.number if plane.calls is not None else 0
@@ -113,8 +112,8 @@ class KeyedExchange(Exchange):
 class FirstCall(KeyedExchange):
     """The call that has the key: nobody else can make it until it is over."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, pool: Lender) -> None:
-        super().__init__(plane, client, ticket, service, pool)
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        super().__init__(plane, client, ticket, service)
         self.lines = b""  # of the answer's head
         self.dated = False
         self.heading = False  # the head is about to be passed on
@@ -185,10 +184,11 @@ class FirstCall(KeyedExchange):
             calls.end(self.number, charge)
 
     def client_gone(self) -> None:
-        """It goes on without its client, if all of the request has come, as long as the answer can be kept."""
+        """It goes on without its client, if all of the request has come, as long as the answer can be kept; but it does
+        not wait for room without one."""
         if self.stage == ENDED:
             return
-        if self.request_open or self.parts is None or self.alone:
+        if self.request_open or self.parts is None or self.alone or self.waits:
             Exchange.client_gone(self)
             return
         self.alone = True
@@ -205,6 +205,9 @@ class Repetition(KeyedExchange):
         stop = KeyedExchange.start(self, data, end)
         self._answer()
         return stop
+
+    def _choose(self) -> None:
+        pass
 
     def _take(self, fresh: bool) -> None:  # noqa: ARG002
         """There is nobody to send it to; only it must not take for ever to come."""

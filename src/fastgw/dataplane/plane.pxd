@@ -1,6 +1,7 @@
 from fastgw._core cimport Gate
 from fastgw._http cimport ResponseHead
 from fastgw._idempotency cimport Idempotency
+from fastgw._targets cimport Targets
 from fastgw.dataplane.bounds cimport Bounds
 from fastgw.dataplane.deadlines cimport Wheel
 
@@ -23,6 +24,7 @@ cdef class Plane:
     cdef public object roster
     cdef public list services
     cdef public Idempotency calls
+    cdef public Targets targets
     cdef public dict upstreams
     cdef public object _second
     cdef public object _timer

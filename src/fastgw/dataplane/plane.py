@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from .. import upstream_tls
 from .._call import Proxies
 from .._core import Gate
 from .._http import ResponseHead
 from .._idempotency import Idempotency
 from .._segment import Segment
+from .._targets import Targets
 from ..model import Config, Route
 from ..roster import Roster, completed, initial, numbered
 from .admission import build_gate, reload_gate
@@ -66,8 +69,10 @@ class Plane:
         self.shedding = False  # what is new is refused
         self.config = config
         self.roster = initial(config)
+        self.targets = Targets(segment, worker)
+        self.targets.forget()  # what was in flight here in another life of this worker is not any more
         self.upstreams: dict[str, Upstream] = {}
-        self.upstreams = self._upstreams(config, self.roster)
+        self.upstreams = self._upstreams(config, self.roster, self._outgoing(config, self.roster))
         self.services = services(config, self.upstreams)
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
         self._remember(config)
@@ -103,12 +108,31 @@ class Plane:
         """From now on every answer is the last of its connection."""
         self.draining = self.parting = True
 
-    def _upstreams(self, config: Config, roster: Roster) -> dict[str, Upstream]:
-        """By name; the pools of endpoints that there are already stay."""
-        return {
-            each.name: Upstream(self, each, roster.upstreams[each.name], config.server, self.upstreams.get(each.name))
-            for each in config.upstreams
-        }
+    def _outgoing(self, config: Config, roster: Roster) -> dict[str, ssl.SSLContext | None]:
+        """The TLS of each upstream, None as long as no endpoint needs it. Raises `upstream_tls.TlsFileError`."""
+        contexts = {}
+        for model in config.upstreams:
+            former = self.upstreams.get(model.name)
+            context = former.context if former is not None and former.model.tls == model.tls else None
+            if context is None and any(endpoint.tls for endpoint in roster.upstreams[model.name]):
+                context = upstream_tls.context(model.tls)
+            contexts[model.name] = context
+        return contexts
+
+    def _upstreams(
+        self, config: Config, roster: Roster, contexts: dict[str, ssl.SSLContext | None]
+    ) -> dict[str, Upstream]:
+        """By name, with their endpoints; those that there are already stay, and go by what is said of them now."""
+        upstreams = {}
+        for model in config.upstreams:
+            upstream = self.upstreams.get(model.name)
+            if upstream is None:
+                upstream = Upstream(self, model, config.server, contexts[model.name])
+            else:
+                upstream.reconfigure(model, config.server, contexts[model.name])
+            upstream.retarget(roster.upstreams[model.name])
+            upstreams[model.name] = upstream
+        return upstreams
 
     def _remember(self, config: Config) -> None:
         """Map the table of idempotent calls, if one of the routes needs it."""
@@ -124,39 +148,40 @@ class Plane:
         keep theirs, whatever certificate they were shown. The slots of routes and plans must be in the segment already.
         When it raises, nothing has changed.
         """
-        former = self.upstreams
         if roster is None:
             roster = numbered(initial(config).upstreams, self.roster)  # whose pools stay
         roster = completed(roster, config)
         contexts = Contexts(config, self.contexts)
-        upstreams = self._upstreams(config, roster)
+        outgoing = self._outgoing(config, roster)
         self._remember(config)
         reload_gate(self.gate, self.segment, config)
-        self.services = services(config, upstreams)
+        former = self.upstreams
+        self.upstreams = self._upstreams(config, roster, outgoing)
+        self.services = services(config, self.upstreams)
         self.contexts = contexts
         self.bounds = Bounds(config.server)
         self.proxies = Proxies(config.server.trusted_proxies)  # connections keep those that they came by
-        self.upstreams = upstreams
         self.config = config
         self.roster = roster
         for name, upstream in former.items():
-            upstream.leave(upstreams.get(name))
-        for upstream in upstreams.values():
-            for pool in upstream.pools:
-                pool.bound(config.server)
+            if name not in self.upstreams:
+                upstream.leave()
 
     def retarget(self, roster: Roster) -> None:
         """Send calls to the endpoints of this roster from the next one on; those in flight go on where they are.
 
         When it raises, nothing has changed.
         """
-        self.roster = completed(roster, self.config)
+        roster = completed(roster, self.config)
+        outgoing = self._outgoing(self.config, roster)
+        self.roster = roster
         for name, upstream in self.upstreams.items():
-            upstream.retarget(self.roster.upstreams[name])
+            upstream.context = outgoing[name]
+            upstream.retarget(roster.upstreams[name])
 
     def close(self) -> None:
         """Stop the timer and close what is idle in the pools."""
         self._timer.cancel()
         self.pressure.close()
         for upstream in self.upstreams.values():
-            upstream.leave(None)
+            upstream.close()

@@ -1,24 +1,34 @@
-"""Decides which connection to a target carries an exchange: a kept-alive one, a new one, or none."""
+"""Decides which connection to an endpoint carries an exchange: a kept-alive one, a new one, or none."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 from .._wire import is_quiet
 from ..refusals import Refusal
 from ..roster import Endpoint
-from ..settings import Server
 from .connecting import Connector, refusal_of
-from .ends import Lender, UpstreamEnd
+from .ends import UpstreamEnd
+from .health import TRIAL, Health
+from .policies import Candidate
 
 if TYPE_CHECKING:
+    from .._targets import Tally
+    from .balancing import Upstream
     from .exchange import Exchange
-    from .plane import Plane
+
+# Connections that are being made at once, as long as none of them has come about: what has been down must not be buried
+# under connections when it comes back. The calls beyond wait.
+FIRST = 64  # before any has been tried
+FEW = 4  # when the last one failed
+MANY = 1 << 30  # when the last one came about
+SHARED = 8  # of so many connections given back while own calls wait and others' too, one goes to the others
 
 
 class UpstreamConnection(UpstreamEnd):
-    """One connection to a target. It belongs to at most one exchange, which reads what comes in."""
+    """One connection to an endpoint. It belongs to at most one exchange, which reads what comes in."""
 
     def __init__(self, pool: Pool, exchange: Exchange) -> None:
         super().__init__()
@@ -26,6 +36,7 @@ class UpstreamConnection(UpstreamEnd):
         self.exchange: Exchange | None = exchange
         self.connecting: Any = None
         self.closed = False
+        self.epoch = pool.epoch
         self.idle_since = 0  # the tick
 
     # asyncio.Protocol
@@ -34,6 +45,7 @@ class UpstreamConnection(UpstreamEnd):
         self.attach(transport)
         self.deadline = 0
         self.pool.gate.count(0, 1, 0)
+        self.pool.connected()
         if self.exchange is None:
             self.give_back(True)
         else:
@@ -57,9 +69,10 @@ class UpstreamConnection(UpstreamEnd):
         self.descriptor = -1
         self.closed = True
         self.deadline = 0
+        exchange = self.exchange
         self.pool.forget(self)
-        if self.exchange is not None:
-            self.exchange.upstream_lost()
+        if exchange is not None:
+            exchange.upstream_lost()
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -80,7 +93,10 @@ class UpstreamConnection(UpstreamEnd):
         if self.closed or held == self.held:
             return
         self.held = held
-        self.hold_transport(held)
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def expect(self, within_ms: int) -> None:
         self.pool.plane.wheel.arm(self, within_ms)
@@ -98,7 +114,7 @@ class UpstreamConnection(UpstreamEnd):
         self.exchange = None
         idle_ms = pool.idle_ms if self.idle_ms < 0 else min(self.idle_ms, pool.idle_ms)
         # What is not all written is not all read, and the next request would wait behind it.
-        if reusable and self.descriptor >= 0 and self.writable and idle_ms and not self.closed and not pool.closed:
+        if reusable and self.descriptor >= 0 and self.writable and idle_ms and not self.closed and pool.keeps(self):
             if not self.reused:
                 self.reused = True
                 pool.connector.settled(self.transport)
@@ -106,6 +122,8 @@ class UpstreamConnection(UpstreamEnd):
             self.idle_since = pool.plane.wheel.tick
             pool.idle.append(self)
             pool.plane.wheel.arm(self, idle_ms)
+            if pool.waited_for:
+                pool.room()
         else:
             self.close()
 
@@ -128,68 +146,208 @@ class UpstreamConnection(UpstreamEnd):
             self.connecting.cancel()
 
 
-class Pool(Lender):
-    """The connections of one worker to one endpoint. `open` counts those made or being made."""
+class Pool(Candidate):
+    """The connections of one worker to one endpoint. `open` counts those made or being made, `connecting` the latter.
 
-    def __init__(self, plane: Plane, endpoint: Endpoint, server: Server, connector: Connector) -> None:
-        super().__init__(endpoint.number, b"Host: %b\r\n" % endpoint.authority.encode())
+    `most` is the worker's own limit of connections; `requests_max` and `connections_max` are those of all workers.
+    """
+
+    def __init__(self, owner: Upstream, endpoint: Endpoint, tally: Tally, connector: Connector) -> None:
+        super().__init__(endpoint.number, b"Host: %b\r\n" % endpoint.authority.encode(), endpoint.name, endpoint.weight)
+        self.owner = owner
         self.connector = connector
-        self.plane = plane
-        self.gate = plane.gate
+        self.epoch = 0  # grows when connections are made to another place, or in another way
+        self.plane = owner.plane
+        self.gate = owner.plane.gate
         self.endpoint = endpoint
+        self.tally = tally
+        self.health = Health(owner, self)
         self.idle: list[UpstreamConnection] = []
         self.open = 0
-        self.bound(server)
+        self.connecting = 0
+        self.connecting_max = FIRST
+        self.trying = False  # the one call of a trial is here
+        self.waited_for = False  # calls wait for room at the owner's endpoints
         self.tasks: set[asyncio.Task[None]] = set()
         self.closed = False
+        self.rested = False  # it has been closed, and nothing of it is left
+        self.bound()
 
-    def bound(self, server: Server) -> None:
-        """How many connections there may be, and how long they may take and lie idle, from now on."""
+    def bound(self) -> None:
+        """Take over the limits that the owner has now."""
+        model, server = self.owner.model, self.owner.server
+        self.timed = model.balance == "latency"
+        self.requests_max = model.requests_max
+        self.connections_max = model.connections_max
         self.most = server.upstream_connections_max
         self.connect_ms = server.connect_timeout_ms
         self.idle_ms = server.upstream_idle_timeout_ms
 
-    def take(self, exchange: Exchange, fresh: bool) -> UpstreamEnd | None:
-        while self.idle and not fresh:
+    def reweigh(self) -> None:
+        """Its share is its weight, as far as it has started."""
+        self.share = self.weight * self.health.percent
+
+    # A call comes and goes
+
+    def take(self, exchange: Exchange, fresh: bool) -> bool:
+        call = exchange
+        connection = None if fresh or not self.idle else self._idle_one()
+        if connection is None and (self.open >= self.most or self.connecting >= self.connecting_max):
+            return False
+        if not self.tally.enter(self.requests_max):
+            if connection is not None:
+                self.idle.append(connection)
+            return False
+        if connection is None and not self._may_connect():
+            self.tally.back_out()
+            return False
+        self.outstanding += 1
+        if self.health.state == TRIAL:
+            self.trying = True
+            self.owner.sort()
+        call.assign(self)
+        if connection is not None:
+            connection.exchange = call
+            call.connected(connection)
+        else:
+            self._connect_for(call)
+        return True
+
+    def renew(self, exchange: Exchange) -> bool:
+        if self.open >= self.most or self.connecting >= self.connecting_max or not self._may_connect():
+            return False
+        self._connect_for(exchange)
+        return True
+
+    def answered(self, status: int, us: int) -> None:
+        self.tally.heard(us)
+        if self.timed:
+            self.observe(us, self.plane.wheel.tick, self.plane.wheel.tick_ms)
+        if 502 <= status <= 504:
+            self.failed()
+        elif self.health.troubled:
+            self.health.succeeded()
+
+    def failed(self) -> None:
+        self.tally.failed()
+        self.health.failed()
+
+    def left(self) -> None:
+        self.tally.leave()
+        self.outstanding -= 1
+        if self.trying:
+            self.trying = False
+            self.owner.sort()
+        if self.waited_for:
+            self.room()
+        elif self.closed:
+            self._rest()
+
+    def room(self) -> None:
+        """There may be room for a call that waits."""
+        self.owner.let_in(self)
+
+    # Connections
+
+    def _idle_one(self) -> UpstreamConnection | None:
+        """One that has been kept, the last that was used."""
+        while self.idle:
             connection = self.idle.pop()
             if connection.is_usable():
-                connection.exchange = exchange
                 return connection
             connection.close()
-        if self.open >= self.most:
-            exchange.unserved(Refusal.OVERLOADED)
-            return None
+        return None
+
+    def _may_connect(self) -> bool:
+        """Count one more in; false where there are as many as there may be."""
+        if self.rested or not self.tally.connect(self.connections_max):
+            return False
         self.open += 1
+        self.connecting += 1
+        return True
+
+    def _connect_for(self, exchange: Exchange) -> None:
         connection = UpstreamConnection(self, exchange)
         connection.connecting = task = self.plane.loop.create_task(self._connect(connection))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         connection.expect(exchange.within(self.connect_ms))
-        return None
 
     async def _connect(self, connection: UpstreamConnection) -> None:
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
             factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.connector.connect(factory, self.connect_ms)
+            await self.connector.connect(factory)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
         except OSError as error:
             refusal = refusal_of(error)
+        self.not_connected(connection, refusal)
+
+    def connected(self) -> None:
+        """A connection has come about."""
+        self.connecting -= 1
+        self.connecting_max = MANY
+        if self.waited_for:
+            self.room()
+
+    def not_connected(self, connection: UpstreamConnection, refusal: Refusal) -> None:
+        """One has not; who waited for it is told."""
         connection.closed = True
         connection.deadline = 0
         self.open -= 1
-        if connection.exchange is not None:
-            connection.exchange.unserved(refusal)
+        self.connecting -= 1
+        self.tally.disconnect()
+        exchange = connection.exchange
+        if exchange is not None:
+            self.connecting_max = FEW
+            self.failed()
+            exchange.unreached(refusal)
+        if self.waited_for:
+            self.room()
+        elif self.closed:
+            self._rest()
 
     def forget(self, connection: UpstreamConnection) -> None:
+        """It has ended."""
         self.open -= 1
+        self.tally.disconnect()
         if connection in self.idle:
             self.idle.remove(connection)
+        if self.waited_for:
+            self.room()
+        elif self.closed:
+            self._rest()
+
+    def keeps(self, connection: UpstreamConnection) -> bool:
+        """Whether a connection is kept that is not needed just now: not if other workers wait for it, or for another
+        call it would be made in another way."""
+        if self.closed or connection.epoch != self.epoch:
+            return False
+        if not self.connections_max or not self.tally.is_wanted():
+            return True
+        return self.waited_for and random.randrange(SHARED) > 0
+
+    def move(self, endpoint: Endpoint, connector: Connector) -> None:
+        """The endpoint is elsewhere now, or spoken to in another way: connections go as soon as they are idle."""
+        self.endpoint = endpoint
+        self.connector = connector
+        self.host_line = b"Host: %b\r\n" % endpoint.authority.encode()
+        self.epoch += 1
+        for connection in list(self.idle):
+            connection.close()
 
     def close(self) -> None:
         """Close what is idle, and every other connection as soon as it is; calls in flight go on."""
         self.closed = True
+        self.health.deadline = 0
         for connection in list(self.idle):
             connection.close()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Nothing of it is left, once it is closed."""
+        if self.open == 0 and self.outstanding == 0 and not self.rested:
+            self.rested = True
+            self.tally.release()

@@ -1,9 +1,12 @@
+from fastgw.dataplane.ends cimport Group
+
 cdef int SERVED, SUCCEEDED, ALWAYS
 
 
 cdef class Service:
     cdef public bytes name
-    cdef public object upstream
+    cdef public Group upstream
+    cdef public bint preserve_host
     cdef public bint priced
     cdef public int rule
     cdef public bint always

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..model import Route
 
 if TYPE_CHECKING:
-    from .balancing import Upstream
+    from .ends import Group
 
 SERVED = 0  # the upstream answered below 500
 SUCCEEDED = 1  # it answered 2xx
@@ -24,9 +24,10 @@ class Service:
     `minute_price` and `mib_price` nanos beside the price.
     """
 
-    def __init__(self, route: Route, upstream: Upstream, priced: bool) -> None:
+    def __init__(self, route: Route, upstream: Group, priced: bool) -> None:
         self.name = route.name.encode()
-        self.upstream = upstream
+        self.upstream: Group = upstream
+        self.preserve_host = route.preserve_host
         self.priced = priced
         self.rule = RULES[route.charge]
         self.always = self.rule == ALWAYS

@@ -114,7 +114,10 @@ class TunnelEnd(End):
         """Stop, or go on, reading."""
         if held != self.held and not self.ended and not self.transport.is_closing():
             self.held = held
-            self.hold_transport(held)
+            if held:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
 
     def shut_down(self) -> bool:
         """Say that no more comes, behind what is still to be written; false where a connection ends only as a whole."""

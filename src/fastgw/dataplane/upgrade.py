@@ -18,7 +18,7 @@ from .tunnel import AHEAD, Tunnel, price_of_bytes
 if TYPE_CHECKING:
     from .._call import Ticket
     from .._http import RequestHead
-    from .ends import ClientEnd, Lender
+    from .ends import ClientEnd
     from .plane import Plane
     from .service import Service
 
@@ -34,16 +34,14 @@ def asked_protocols(head: RequestHead, service: Service) -> bytes:
 
 def open_upgrade(plane: Plane, client: ClientEnd, service: Service, protocols: bytes) -> Upgrade:
     """What becomes of the request that the gate has just admitted."""
-    return Upgrade(plane, client, plane.gate.ticket(), service, service.upstream.pick(), protocols)
+    return Upgrade(plane, client, plane.gate.ticket(), service, protocols)
 
 
 class Upgrade(Exchange):
     """A call that asks for one of `protocols`."""
 
-    def __init__(
-        self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, pool: Lender, protocols: bytes
-    ) -> None:
-        super().__init__(plane, client, ticket, service, pool)
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service, protocols: bytes) -> None:
+        super().__init__(plane, client, ticket, service)
         self.protocols = protocols
         self.price = ticket.held_nanos  # of the connection; the hold grows from there
         self.last_tick = 0  # when it must be over, tunnel or not; 0: never
@@ -76,7 +74,7 @@ class Upgrade(Exchange):
         self.cost = cost
         self.stage = STREAMING
         self.status = SWITCHING_PROTOCOLS
-        self.gate.answered(self.ticket)
+        self.pool.answered(SWITCHING_PROTOCOLS, self.gate.answered(self.ticket) - self.sent_us)
         lines = self.gate.answer_lines(self.ticket, False, True)
         lines += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % named[0]
         head = answer.render(lines, FRAMING_NONE, 0, 0)

@@ -118,7 +118,10 @@ class Discovery:
         asyncio.set_event_loop(self._loop)
         watching = self._loop.create_task(self._watch_files())
         self._loop.run_forever()
-        watching.cancel()
+        for task in (left := asyncio.all_tasks(self._loop) | {watching}):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.close()
 
     def _begin(self, config: Config) -> None:
         if not self._held:

@@ -90,6 +90,8 @@ cdef inline void forwarded_client(const head_t* h, const char* at, const network
                 first -= 1
             while first < end and (first[0] == 32 or first[0] == 9):
                 first += 1
+            if first == end:
+                break                                           # commas alone
             if not address_read(first, end - first, found):
                 return
             memcpy(address, found, 16)

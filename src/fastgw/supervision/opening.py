@@ -40,6 +40,8 @@ def open_segment(config: Config, source: Source) -> tuple[Segment, bool]:
         segment = Segment.open(path)
     except FileNotFoundError:
         return _new_segment(path, secret, wanted, server.workers), True
+    except OSError as error:
+        raise SegmentError(f"cannot open the segment {path}: {error.strerror}; see --segment-dir") from None
     if not segment.same_boot:
         os.unlink(path)
         return _new_segment(path, secret, wanted, server.workers), True

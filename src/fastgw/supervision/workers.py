@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .._idempotency import recover as free_calls
 from .._segment import WORKERS, Segment, SegmentError
-from .._targets import forget_worker
+from .._targets import forget_worker, sweep
 from ..channel import (
     DESCRIPTORS_MAX,
     Channel,
@@ -281,6 +281,7 @@ class Workers:
     def retarget(self, descriptor: int) -> None:
         """Tell all of them the newest roster; one that does not listen just now gets the newest of then."""
         self.shared.take_roster(descriptor)
+        sweep(self.shared.segment)
         for worker in self.by_slot.values():
             worker.astray = True
         self._guide()
