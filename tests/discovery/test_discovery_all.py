@@ -267,10 +267,11 @@ def test_what_people_say_of_targets_stays_across_restarts(make: Make, tmp_path: 
     assert again.weights() == {"10.0.0.1:80": 1, "10.0.0.2:80": 1}
 
 
+@pytest.mark.parametrize("text", ["{", '{"api": 7}', '{"api": {"added": {"x": {"url": "ftp://x"}}}}'])
 def test_what_was_said_by_hand_and_cannot_be_read_is_put_aside(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str
 ) -> None:
-    (tmp_path / "targets.json").write_text("{")
+    (tmp_path / "targets.json").write_text(text)
     assert ByHand(str(tmp_path)).added("api") == ()
     assert "targets.json.broken" in capfd.readouterr().err
-    assert (tmp_path / "targets.json.broken").read_text() == "{"
+    assert (tmp_path / "targets.json.broken").read_text() == text

@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import struct
 import threading
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect as connect_async
@@ -330,7 +329,7 @@ def test_who_reads_slowly_makes_the_other_wait_and_misses_nothing(
             sent[0] += 1
         quick.half_close()
 
-    before = resident_bytes(tunnels)
+    before = tunnels.resident_bytes()
     with client, upstream:
         thread = threading.Thread(target=push)
         thread.start()
@@ -339,7 +338,7 @@ def test_who_reads_slowly_makes_the_other_wait_and_misses_nothing(
             last = sent[0]
             thread.join(0.2)
         assert last < 150, "it is not stopped"
-        assert resident_bytes(tunnels) - before < 4 << 20
+        assert tunnels.resident_bytes() - before < 4 << 20
         slow.send(b"the other way it goes on")
         assert quick.exactly(24) == b"the other way it goes on"
         seen = hashlib.sha256()
@@ -348,13 +347,6 @@ def test_who_reads_slowly_makes_the_other_wait_and_misses_nothing(
         assert ended(slow)
         thread.join()
         assert seen.digest() == hashlib.sha256(part * 192).digest()
-
-
-def resident_bytes(stand: Stand) -> int:
-    for line in Path(f"/proc/{stand.host.process.pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no RssAnon")
 
 
 # What takes too long

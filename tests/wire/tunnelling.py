@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -76,9 +77,11 @@ class Puppet:
 
 
 class EchoService:
-    """A WebSocket service that says everything back; "close CODE" makes it close, /refused refuses to begin."""
+    """A WebSocket service that says everything back; "close CODE" makes it close, "flood N" say N MiB, and /refused
+    refuse to begin. With a context it speaks TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.context = context
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.heads: list[Any] = []
@@ -88,7 +91,7 @@ class EchoService:
     async def _serve(self) -> None:
         self.over = asyncio.Event()
         async with serve(
-            self._echo, "127.0.0.1", 0, max_size=None, compression=None, process_request=self._admit
+            self._echo, "127.0.0.1", 0, max_size=None, compression=None, process_request=self._admit, ssl=self.context
         ) as server:
             self.port: int = next(iter(server.sockets)).getsockname()[1]
             self.ready.set()
@@ -103,7 +106,11 @@ class EchoService:
             if isinstance(message, str) and message.startswith("close "):
                 await connection.close(int(message[6:]), "as you wish")
                 return
-            await connection.send(message)
+            if isinstance(message, str) and message.startswith("flood "):
+                for number in range(int(message[6:])):
+                    await connection.send(bytes((number,)) * (1 << 20))
+            else:
+                await connection.send(message)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.over.set)
@@ -156,6 +163,10 @@ class Stand:
     def configure(self, server: str = "") -> None:
         """Go on with these settings."""
         self.host.reconfigure(config(self.puppet.port, self.service.port, server))
+
+    def resident_bytes(self) -> int:
+        """Memory of the plane's process that is in use now."""
+        return resident_bytes(self.host.process.pid)
 
     def pass_time(self, seconds: float) -> None:
         self.host.tell(f"+{round(seconds * 1000)}")
@@ -263,6 +274,13 @@ def stand(directory: Path, package: Path | None, memory: Path) -> Iterator[Stand
         started = Stand(segment, puppet, service, (directory, package), SLOTS[0])
         with started.host:
             yield started
+
+
+def resident_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssAnon")
 
 
 def close_frame(data: bytes) -> tuple[int, str]:

@@ -237,6 +237,9 @@ class TlsLayer(Timed):
             return
         self._send(b"".join(out))
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def can_write_eof(self) -> bool:
         return True
 

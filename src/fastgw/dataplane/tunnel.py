@@ -211,7 +211,7 @@ class Tunnel(Timed):
         """One side sends no more: tell the other. False when that was all, and the connection closes."""
         other = end.other
         self.moved = self.wheel.tick
-        if not other.ended and not end.secured and other.shut_down():
+        if not other.ended and end.transport.can_write_eof() and other.shut_down():
             return True
         self.closing = True
         self._settle(0)
