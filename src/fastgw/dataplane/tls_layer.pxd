@@ -4,7 +4,7 @@ from fastgw.dataplane.deadlines cimport Timed
 cimport cython
 
 cdef Py_ssize_t RECORD, FED
-cdef int SILENT, SHAKING, OPEN, SENT, OVER
+cdef int SHAKING, OPEN, SENT, OVER
 
 
 cdef class TlsLayer(Timed):
