@@ -6,13 +6,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-COMPILED = [
-    f"fastgw.{name}"
-    for name in (
-        "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
-        "_wire",
-    )  # fmt: skip
-]
+NAMES = "_call _core _drain _frames _http _idempotency _mapping _routes _segment _targets _wire"
+COMPILED = [f"fastgw.{name}" for name in NAMES.split()]
 
 
 def run(*command: str) -> None:
