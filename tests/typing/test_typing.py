@@ -6,8 +6,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-NAMES = "_call _core _drain _frames _http _idempotency _mapping _routes _segment _targets _wire"
-COMPILED = [f"fastgw.{name}" for name in NAMES.split()]
+COMPILED = [
+    f"fastgw.{name}"
+    for name in (
+        "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
+        "_wire",
+    )
+]  # fmt: skip
 
 
 def run(*command: str) -> None:
