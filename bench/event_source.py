@@ -74,7 +74,7 @@ class Source(asyncio.Protocol):
         numbers = {name: int(value) for name, value in NUMBER.findall(target)}
         match path:
             case b"/v1/events":
-                await self.events(numbers[b"n"], numbers[b"ms"] / 1000)
+                Events(self, numbers[b"n"], numbers[b"ms"] / 1000)
             case b"/v1/large":
                 self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % numbers[b"n"])
                 for start in range(0, numbers[b"n"], PART):
@@ -92,21 +92,38 @@ class Source(asyncio.Protocol):
             case _:
                 self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved")
 
-    async def events(self, number: int, pause_s: float) -> None:
-        self.transport.write(EVENTS)
-        crc = 0
-        due = time.monotonic()
-        for _ in range(number):
-            due += pause_s
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await self.writable.wait()
-            if self.gone:
-                return
-            event = b"data: %d %b\n\n" % (time.monotonic_ns(), PADDING)
-            crc = zlib.crc32(event, crc)
-            self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
-        last = b"data: crc %d\n\n" % crc
-        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+
+class Events:
+    """One stream, by a timer and no task: a thousand of them are to leave the core to others."""
+
+    def __init__(self, source: Source, number: int, pause_s: float) -> None:
+        self.source = source
+        self.left = number
+        self.pause_s = pause_s
+        self.crc = 0
+        self.loop = asyncio.get_running_loop()
+        source.transport.write(EVENTS)
+        self.due = self.loop.time() + pause_s
+        self.loop.call_at(self.due, self.send)
+
+    def send(self) -> None:
+        source = self.source
+        if source.gone:
+            return
+        if not source.writable.is_set():  # the other side reads slowly: later
+            self.due = self.loop.time() + self.pause_s
+            self.loop.call_at(self.due, self.send)
+            return
+        if self.left == 0:
+            last = b"data: crc %d\n\n" % self.crc
+            source.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+            return
+        self.left -= 1
+        event = b"data: %d %b\n\n" % (time.monotonic_ns(), PADDING)
+        self.crc = zlib.crc32(event, self.crc)
+        source.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self.due += self.pause_s
+        self.loop.call_at(self.due, self.send)
 
 
 async def main(port: int) -> None:

@@ -26,7 +26,7 @@ class Quota:
     """One group with a share of one CPU, removed at the end. Raises OSError when the kernel does not let
     us."""
 
-    def __init__(self, name: str, share: float) -> None:
+    def __init__(self, name: str, share: float, period_us: int = PERIOD_US) -> None:
         found = _controller()
         if found is None:
             raise OSError("no writable cgroup with the cpu controller")
@@ -34,11 +34,11 @@ class Quota:
         self._root = root
         self._group = root / f"fastgw-bench-{os.getpid()}-{name}"
         self._group.mkdir()
-        quota_us = int(PERIOD_US * share)
+        quota_us = int(period_us * share)
         if unified:
-            (self._group / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
+            (self._group / "cpu.max").write_text(f"{quota_us} {period_us}")
         else:
-            (self._group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+            (self._group / "cpu.cfs_period_us").write_text(str(period_us))
             (self._group / "cpu.cfs_quota_us").write_text(str(quota_us))
 
     def hold(self, pid: int) -> None:

@@ -52,3 +52,4 @@ cdef class Ticket:
     cdef readonly bint head_method
     cdef readonly int minor
     cpdef bytes request_id(self)
+    cpdef long long elapsed_us(self) noexcept

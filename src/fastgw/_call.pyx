@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastgw.kernels.atomics cimport load_u64
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
 from fastgw.kernels.blake2b cimport blake2b_digest
 from fastgw.kernels.forwarded cimport (
     HOST_MAX, NETWORKS_MAX, forwarded_client, forwarded_host, forwarded_scheme, network_has, put_chain, put_host,
@@ -20,7 +20,7 @@ from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_bytes, put_hex64
 
-MAPPED = b"\0" * 10 + b"\xff\xff"        # what makes an IPv4 address one of IPv6 (RFC 4291 §2.5.5.2)
+cdef bytes MAPPED = b"\0" * 10 + b"\xff\xff"        # what makes an IPv4 address one of IPv6 (RFC 4291 §2.5.5.2)
 
 
 cdef class Proxies:
@@ -156,6 +156,10 @@ cdef class Ticket:
         cdef char text[32]
         put_hex64(put_hex64(text, self.record.request[0]), self.record.request[1])
         return text[:32]
+
+    cpdef long long elapsed_us(self) noexcept:
+        """Microseconds since its first byte came."""
+        return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
 
     @property
     def held_nanos(self) -> int:

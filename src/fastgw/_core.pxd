@@ -51,7 +51,6 @@ cdef class Gate:
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
     cpdef int extend(self, Ticket ticket, long long nanos) except -1
     cpdef long long answered(self, Ticket ticket) noexcept
-    cpdef long long elapsed_us(self, Ticket ticket) noexcept
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated)

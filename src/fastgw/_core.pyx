@@ -33,8 +33,7 @@ from fastgw.kernels.journal cimport (
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram,
-    record_t,
+    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t,
 )
 from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
 from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
@@ -423,13 +422,10 @@ cdef class Gate:
 
     cpdef long long answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here, so many microseconds after the call began."""
-        cdef int64_t us = self.elapsed_us(ticket)
+        cdef int64_t us = ticket.elapsed_us()
         ticket.record.first_byte_us = <uint32_t>us
         self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
         return us
-
-    cpdef long long elapsed_us(self, Ticket ticket) noexcept:
-        return (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
 
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept:

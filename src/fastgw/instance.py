@@ -93,16 +93,15 @@ def open_listeners(address: str, number: int, backlog: int) -> list[socket.socke
     """`number` listening sockets that share the address. Raises Occupied, or OSError when it cannot be bound."""
     host, port = split_listen(address)
     family = family_of(host)
-    probe = _socket(family, host)
     try:
-        probe.bind((host, port))
-        # A bound socket that does not listen is no conflict for the ones below, which do share.
+        with _socket(family, host) as probe:
+            probe.bind((host, port))
+            # A bound socket that does not listen is no conflict for the ones below, which do share.
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Occupied(f"{address} is in use by {port_holder(port)}: stop it, or choose another --listen") from None
+            holder = port_holder(port)
+            raise Occupied(f"{address} is in use by {holder}: stop it, or choose another address") from None
         raise OSError(f"cannot listen on {address}: {error.strerror}{_advice(error.errno, port)}") from None
-    finally:
-        probe.close()
     listeners = []
     for _ in range(number):
         listener = _socket(family, host)
@@ -120,6 +119,8 @@ def _advice(number: int | None, port: int) -> str:
             f"; a port below 1024 needs the capability CAP_NET_BIND_SERVICE, a socket of systemd, or the setting "
             f"net.ipv4.ip_unprivileged_port_start={port}"
         )
+    if number == errno.EAFNOSUPPORT:
+        return "; this machine has no IPv6"
     if number == errno.EADDRNOTAVAIL:
         return "; this machine has no such address"
     return ""

@@ -59,6 +59,7 @@ class Worker:
         self.servers: dict[int, Closable] = {}  # by the number of the socket
         self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
+        self.alone = False  # nobody was left at the last look
         self.done = asyncio.Event()
 
     async def run(self) -> None:
@@ -196,10 +197,12 @@ class Worker:
             clients = [client for client in clients if self._is_quiet(client)]
         for client in clients:
             client.drain()
-        if self.plane.clients:
-            self.loop.call_later(LAST_CALL_S, self._close_idle)
-        else:
+        # Who was accepted just before may not be among the clients yet.
+        alone, self.alone = self.alone, not self.plane.clients
+        if alone and self.alone:
             self.done.set()
+        else:
+            self.loop.call_later(LAST_CALL_S, self._close_idle)
 
     def _is_quiet(self, client: Client) -> bool:
         """Whether the client has waited for its next request for long; its deadline is another after each."""

@@ -3,11 +3,14 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import trustme
 from conftest import Upstream
 from gateway import Gateway, account, eventually, key
 from load import Hammering, request
+from newcomers import Newcomers
 from test_ending import Call
 
 from fastgw.states import WorkerState
@@ -60,8 +63,36 @@ def test_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -
 
 
 @pytest.mark.slow
-def test_a_hundred_reloads_under_load_fail_no_call(gateway: Gateway, upstream: Upstream) -> None:
-    reload_again_and_again(gateway, upstream, 100, 32)
+def test_a_hundred_reloads_under_newcomers_at_a_set_rate_fail_no_call(gateway: Gateway, upstream: Upstream) -> None:
+    write(gateway)
+    gateway.start()
+    with Newcomers(gateway.directory, gateway.port, ONCE, per_s=1_000) as newcomers:
+        for number in range(100):
+            write(gateway, f"0.00{number % 9 + 1}")
+            reload(gateway)
+    assert newcomers.failures == {}
+    assert newcomers.counts["served"] == upstream.calls > 5_000
+    assert captured(gateway) > 0
+    assert "error" not in gateway.log()
+    assert len(os.listdir(f"/proc/{gateway.pid}/fd")) < 25, "nothing is leaked by a reload"
+
+
+@pytest.mark.slow
+def test_eight_workers_become_four_under_newcomers_and_no_call_fails(gateway: Gateway, upstream: Upstream) -> None:
+    write(gateway, workers=8)
+    gateway.start(workers=None)
+    streams = [Call(gateway.port, "/v1/calls?half_ms=3000") for _ in range(16)]
+    with Newcomers(gateway.directory, gateway.port, ONCE, per_s=1_000) as newcomers:
+        time.sleep(0.3)
+        write(gateway, workers=4)
+        reload(gateway, "→ 4")
+        eventually(lambda: len(gateway.workers()) == 4, 15, "4 workers ran")
+        time.sleep(0.3)
+    for stream in streams:
+        eventually(lambda stream=stream: stream.answer.endswith(b"\r\n\r\nserved\n"))  # type: ignore[misc]
+    assert newcomers.failures == {}
+    assert newcomers.counts["served"] + len(streams) == upstream.calls
+    assert captured(gateway) == upstream.calls * 1_000_000
 
 
 def workers_go_and_come(gateway: Gateway, upstream: Upstream, connections: int, times: int) -> None:
@@ -246,3 +277,16 @@ def test_a_file_that_is_watched_is_loaded_when_it_changes(gateway: Gateway) -> N
     time.sleep(1.5)
     assert gateway.call() == 200
     assert captured(gateway) == 3_000_000
+
+
+def test_a_file_of_an_upstream_s_TLS_is_watched_as_well(gateway: Gateway, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(trustme.CA().cert_pem.bytes())
+    secure = f'[[upstreams]]\nname = "secure"\ntargets = ["https://127.0.0.1:1"]\ntls = {{ ca = "{ca}" }}\n'
+    write(gateway, "0.001", secure, watch=True)
+    gateway.start()
+    ca.write_bytes(trustme.CA().cert_pem.bytes())
+    eventually(lambda: "reload: upstreams: 1 changed (secure: tls)" in gateway.log())
+    ca.write_bytes(b"nonsense")
+    eventually(lambda: f'tls.ca = "{ca}": holds no certificates in PEM form' in gateway.log())
+    assert gateway.call() == 200

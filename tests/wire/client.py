@@ -55,7 +55,7 @@ class Client:
     def __init__(
         self, place: int | str, receive_buffer: int = 0, context: ssl.SSLContext | None = None, name: str = "localhost"
     ) -> None:
-        """To a port or the path of a Unix socket; over TLS where there is a context for it, to a server of that name."""
+        """To a port or the path of a Unix socket; over TLS where a context says how, to a server of that name."""
         address = place if isinstance(place, str) else ("127.0.0.1", place)
         local = address is place
         connected = socket.socket(socket.AF_UNIX if local else socket.AF_INET, socket.SOCK_STREAM)

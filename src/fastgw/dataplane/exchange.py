@@ -95,7 +95,7 @@ class Exchange(Sending):
     def _repeats_answered(self, status: int) -> bool:
         """Whether the call is made once more instead of passing this answer on."""
         pool = self.pool
-        us = self.gate.elapsed_us(self.ticket) - self.sent_us
+        us = self.ticket.elapsed_us() - self.sent_us
         if not self._repeats(status):
             return False
         pool.answered(status, us)

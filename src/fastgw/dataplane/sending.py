@@ -134,7 +134,7 @@ class Sending:
             return
         self.upstream = upstream
         if self.waited:
-            self.sent_us = self.gate.elapsed_us(self.ticket)
+            self.sent_us = self.ticket.elapsed_us()
         if self.pending:
             self.first = b"".join((self.first, *self.pending))
             self.pending = []

@@ -42,9 +42,12 @@ class ByHand:
         try:
             with open(self.path, "rb") as file:
                 self._said = msgspec.json.decode(file.read(), type=dict[str, _Said])
+            for upstream in self._said:
+                self.added(upstream)
         except FileNotFoundError:
             pass
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError) as error:  # those of msgspec among them
+            self._said = {}
             os.replace(self.path, f"{self.path}.broken")
             print(f"fastgw: error: {self.path}: {error}; it is {FILE}.broken now, and what was said of targets by the "
                   "admin API is forgotten", file=sys.stderr, flush=True)  # fmt: skip

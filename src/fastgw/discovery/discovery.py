@@ -25,6 +25,7 @@ from .watch import Watch
 
 SETTLE_S = 5.0  # at most, for the first answers about what is new
 STOP_S = 1.0
+GATHER_S = 0.02  # in which changes that come together become one roster
 
 T = TypeVar("T")
 
@@ -207,7 +208,7 @@ class Discovery:
         """Something is another than before: put all together, once for all that has come until then."""
         if not self._due:
             self._due = True
-            self._loop.call_soon(self._put_together)
+            self._loop.call_later(GATHER_S, self._put_together)
 
     def _put_together(self) -> None:
         self._due = False

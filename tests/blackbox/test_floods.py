@@ -1,0 +1,98 @@
+"""Thousands of clients that mean no good, by slowhttptest and otherwise: who means well is served beside them."""
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Upstream
+from gateway import Gateway, account, eventually, key
+from load import hammer, request
+
+pytestmark = pytest.mark.slow
+
+KEY = "sk-acme-0001"
+CONNECTIONS = 1_000  # of each kind, all at once
+SECONDS = 8
+KINDS = {
+    "slow heads": ["-H", "-i", "1", "-x", "20"],
+    "slow bodies": ["-B", "-i", "1", "-s", "8192", "-x", "10"],
+    "slow readers": ["-X", "-w", "1", "-y", "1", "-n", "2", "-z", "1"],
+    "ranges": ["-R", "-t", "HEAD", "-a", "10", "-b", "3000"],
+}
+
+
+def flood(program: str, port: int, options: list[str], directory: Path) -> "subprocess.Popen[bytes]":
+    argv = [
+        program,
+        "-c",
+        str(CONNECTIONS),
+        "-r",
+        "400",
+        "-l",
+        str(SECONDS),
+        "-p",
+        "3",
+        "-u",
+        f"http://127.0.0.1:{port}/v1/x",
+    ]
+    return subprocess.Popen([*argv, *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=directory)
+
+
+def test_four_thousand_slow_clients_leave_the_others_alone(gateway: Gateway, upstream: Upstream) -> None:
+    program = shutil.which("slowhttptest")
+    if program is None:
+        pytest.skip("slowhttptest is not installed")
+    short = {"head_timeout": "2s", "body_timeout": "2s", "idle_timeout": "3s", "write_timeout": "3s"}
+    gateway.write(account(balance="1000"), key(KEY), price="0.001", server=short)
+    gateway.start()
+    segment = gateway.segment()
+
+    def clients() -> int:
+        return sum(segment.worker(slot)["clients"] for slot in range(2))
+
+    floods = [flood(program, gateway.port, options, tmp) for options in KINDS.values() if (tmp := gateway.directory)]
+    try:
+        most = 0
+        started = time.monotonic()
+        served = 0
+        while time.monotonic() - started < SECONDS - 1:
+            tally = hammer(gateway.port, request(KEY), connections=4, seconds=0.5)
+            assert set(tally.statuses) == {200}
+            assert (tally.cut, tally.refused) == (0, 0)
+            served += tally.answers
+            most = max(most, clients())
+    finally:
+        for process in floods:
+            process.terminate()
+            process.wait(10)
+    assert most > CONNECTIONS / 2, "there was a flood"
+    eventually(lambda: clients() == 0, 8, "all have gone, or were cut at their deadlines")
+    assert upstream.calls == served
+    assert gateway.money() | {"held": 0, "captured": served * 1_000_000} == gateway.money()
+    assert "Traceback" not in gateway.log()
+    assert "starting another" not in gateway.log()
+
+
+def test_clients_that_come_and_go_by_the_thousand_leave_the_others_alone(gateway: Gateway) -> None:
+    """Connections that say nothing, and connections that are reset at once."""
+    gateway.write(account(balance="1000"), key(KEY), price="0.001", server={"idle_timeout": "1s"})
+    gateway.start()
+    silent = []
+    for number in range(3_000):
+        client = socket.create_connection(("127.0.0.1", gateway.port), 5)
+        if number % 2:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            client.close()
+        else:
+            silent.append(client)
+    tally = hammer(gateway.port, request(KEY), connections=8, calls=1_000)
+    assert tally.statuses == {200: 1_000}
+    for client in silent:
+        assert client.recv(10) == b"", "closed when it had been idle for long enough"
+        client.close()
+    segment = gateway.segment()
+    eventually(lambda: sum(segment.worker(slot)["clients"] for slot in range(2)) == 0)
+    assert gateway.money()["held"] == 0
