@@ -57,4 +57,4 @@ cdef class Gate:
     cpdef void count_tunnels(self, int tunnels) noexcept
     cpdef void beat(self) noexcept
     cpdef void count(self, int clients, int upstreams, int exchanges) noexcept
-    cpdef void turn_away(self) noexcept
+    cpdef void meet(self, int turned_away, int handshakes, int failed) noexcept

@@ -481,8 +481,7 @@ cdef class Gate:
         self.me.tunnels += tunnels
 
     def strain(self, memory: int, pressure: int, shed: int) -> None:
-        """Say how many bytes the worker has, how short of memory it is, and how many more connections it closed for
-        that."""
+        """Say how many bytes the worker has, how short of memory it is, and how many more connections that closed."""
         self.me.memory = memory
         self.me.pressure = pressure
         self.me.shed += shed
@@ -492,9 +491,10 @@ cdef class Gate:
         self.me.clients += clients
         self.me.upstreams += upstreams
         self.me.exchanges += exchanges
-        if clients > 0:
-            self.me.accepted += clients
+        self.me.accepted += clients if clients > 0 else 0
 
-    cpdef void turn_away(self) noexcept:
-        """Count a connection that was closed because its PROXY header was not right, or not to be believed."""
-        self.me.turned_away += 1
+    cpdef void meet(self, int turned_away, int handshakes, int failed) noexcept:
+        """Count connections closed for their PROXY header, and TLS handshakes, those done and those that were not."""
+        self.me.turned_away += turned_away
+        self.me.handshakes += handshakes
+        self.me.handshakes_failed += failed

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import trustme
 from conftest import Upstream
 from gateway import Gateway, account, eventually, key
 from load import Hammering, request
@@ -275,3 +277,16 @@ def test_a_file_that_is_watched_is_loaded_when_it_changes(gateway: Gateway) -> N
     time.sleep(1.5)
     assert gateway.call() == 200
     assert captured(gateway) == 3_000_000
+
+
+def test_a_file_of_an_upstream_s_TLS_is_watched_as_well(gateway: Gateway, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(trustme.CA().cert_pem.bytes())
+    secure = f'[[upstreams]]\nname = "secure"\ntargets = ["https://127.0.0.1:1"]\ntls = {{ ca = "{ca}" }}\n'
+    write(gateway, "0.001", secure, watch=True)
+    gateway.start()
+    ca.write_bytes(trustme.CA().cert_pem.bytes())
+    eventually(lambda: "reload: upstreams: 1 changed (secure: tls)" in gateway.log())
+    ca.write_bytes(b"nonsense")
+    eventually(lambda: f'tls.ca = "{ca}": holds no certificates in PEM form' in gateway.log())
+    assert gateway.call() == 200

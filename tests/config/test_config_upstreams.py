@@ -3,7 +3,14 @@
 from pathlib import Path
 
 import pytest
+import trustme
 from config_files import MINIMAL, UPSTREAM, Accept, Refuse
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from fastgw.config.load import load
 from fastgw.model import Ejection, HealthCheck, Target, UpstreamTls
@@ -111,3 +118,59 @@ def test_what_a_target_may_not_be(refuse: Refuse, target: str, problem: str) -> 
     problems = refuse(text)
     assert any(problem in text for text in problems), problems
     assert not any("secret" in text for text in problems)
+
+
+# The files of TLS
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Path:
+    """The folder of the configuration, with files in it: good ones and others."""
+    authority = trustme.CA()
+    mine, another = authority.issue_cert("a.example"), authority.issue_cert("b.example")
+    secret = mine.private_key_pem.bytes()
+    locked = load_pem_private_key(secret, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase")
+    )
+    for name, contents in {
+        "ca": authority.cert_pem.bytes(),
+        "crt": mine.cert_chain_pems[0].bytes(),
+        "key": secret,
+        "other": another.private_key_pem.bytes(),
+        "locked": locked,
+        "nonsense": b"nonsense",
+    }.items():
+        (tmp_path / name).write_bytes(contents)
+    return tmp_path
+
+
+def test_tls_files_are_read_and_one_state_of_them_is_told_from_another(accept: Accept, pem: Path) -> None:
+    tls = 'tls = { ca = "ca", certificate = "crt", key = "key" }'
+    text = MINIMAL.replace(UPSTREAM, UPSTREAM.replace("http:", "https:") + tls)
+    first = accept(text).upstreams[0].tls
+    assert (first.ca, first.certificate, first.key) == (str(pem / "ca"), str(pem / "crt"), str(pem / "key"))
+    assert accept(text).upstreams[0].tls == first
+    (pem / "ca").write_bytes(trustme.CA().cert_pem.bytes())
+    assert accept(text).upstreams[0].tls != first
+
+
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        ('ca = "none"', 'tls.ca = "{}/none": cannot be read: No such file or directory'),
+        ('ca = "nonsense"', 'tls.ca = "{}/nonsense": holds no certificates in PEM form'),
+        ('ca = "key"', 'tls.ca = "{}/key": holds no certificates in PEM form'),
+        ('ca = "ca", verify = false', 'tls.ca = "ca": has a meaning with verify = true alone'),
+        ('certificate = "crt", key = "none"', 'tls.key = "{}/none": cannot be read: No such file or directory'),
+        ('certificate = "crt", key = "other"', 'tls.key = "{}/other": is not the key of the certificate'),
+        (
+            'certificate = "crt", key = "locked"',
+            'tls.key = "{}/locked": is encrypted, and there is nobody to ask for its passphrase',
+        ),
+        ('certificate = "nonsense", key = "key"', 'tls.certificate = "{}/nonsense": holds no certificate in PEM form'),
+    ],
+)
+def test_tls_files_that_are_of_no_use_are_refused_with_their_reason(
+    refuse: Refuse, pem: Path, tls: str, problem: str
+) -> None:
+    assert any(problem.format(pem) in found for found in refuse(with_lines(f"\ntls = {{ {tls} }}\n")))

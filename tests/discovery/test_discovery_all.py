@@ -1,21 +1,24 @@
 """Everything put together: what rosters follow from configuration, file, names, checks and hands; and what is said."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import trustme
 from servers import Checked, Dns, eventually
 from test_discovery_roster import target
 
+from fastgw import upstream_tls
 from fastgw.discovery import discovery, errors, health, watch
 from fastgw.discovery.by_hand import ByHand
 from fastgw.discovery.desk import Desk
 from fastgw.discovery.discovery import Discovery
 from fastgw.discovery.health import Health
-from fastgw.model import Config, HealthCheck, Upstream
+from fastgw.model import Config, HealthCheck, Upstream, UpstreamTls
 from fastgw.roster import Endpoint, Roster
 from fastgw.settings import defaults
 
@@ -227,6 +230,42 @@ def test_a_server_that_does_not_answer_in_time_or_speaks_no_http_is_down() -> No
     assert asyncio.run(answer(b"SSH-2.0-x\r\n")) == "GET /h was answered with no HTTP"
     assert asyncio.run(answer(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")) == ""
     assert asyncio.run(answer(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")) == "GET /h answered 400"
+
+
+def test_a_server_is_checked_as_it_is_called_over_tls_and_on_a_unix_socket(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    secured = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("api.test").configure_cert(secured)
+    trusted = upstream_tls.context(UpstreamTls(ca=str(tmp_path / "ca.pem")))
+    check, path = HealthCheck("/h"), str(tmp_path / "socket")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async def answers() -> list[str]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secured)
+        port = server.sockets[0].getsockname()[1]
+
+        def at(name: str) -> Endpoint:
+            return Endpoint("x", ("::1", "127.0.0.1"), port, "", name, True, name)
+
+        async with server, await asyncio.start_unix_server(serve, path):
+            return [
+                await health.ask(at("api.test"), check, trusted),
+                await health.ask(at("other.test"), check, trusted),
+                await health.ask(at("api.test"), check, ssl.create_default_context()),
+                await health.ask(at("api.test"), check, None),
+                await health.ask(Endpoint("x", (), 0, path, "localhost", False, ""), check, None),
+            ]
+
+    good, misnamed, unknown, blind, on_socket = asyncio.run(answers())
+    assert (good, on_socket) == ("", "")
+    assert misnamed.startswith("its certificate is not valid: Hostname mismatch")
+    assert unknown.startswith("its certificate is not valid: unable to get local issuer")
+    assert blind == "it cannot be checked: the files of its upstream's tls cannot be used"
 
 
 def test_what_people_say_of_targets_stays_across_restarts(make: Make, tmp_path: Path) -> None:

@@ -187,3 +187,27 @@ def test_a_chunk_is_read_back_as_it_was(data: bytes, last: bool) -> None:
     text = chunk(b"__" + data + b"__", 2, 2 + len(data), last)
     assert body.feed(text, 0, False) == data
     assert (body.done, body.broken, body.taken) == (last, False, len(text))
+
+
+@pytest.mark.parametrize(
+    ("lines", "idle_s"),
+    [
+        (b"", -1),
+        (b"Keep-Alive: timeout=5\r\n", 5),
+        (b"keep-alive: max=100 , Timeout=7\r\n", 7),
+        (b"Keep-Alive: timeout=0\r\n", 0),
+        (b"Keep-Alive: timeout=999999999999\r\n", 86_400),
+        (b"Keep-Alive: max=100\r\nKeep-Alive: timeout=3\r\n", 3),
+        (b"Keep-Alive: timeout=\r\n", -1),
+        (b"Keep-Alive: timeout=5s\r\n", -1),
+        (b"Keep-Alive: timeout=-5\r\n", -1),
+        (b"Keep-Alive: xtimeout=5\r\n", -1),
+        (b"Keep-Alive:\r\n", -1),
+    ],
+)
+def test_how_long_a_target_keeps_a_connection_is_read_where_it_is_well_said(lines: bytes, idle_s: int) -> None:
+    data = b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n"
+    head = ResponseHead()
+    assert head.scan(data, 0, len(data)) == PLAIN
+    assert head.idle_s == idle_s
+    assert b"eep-" not in head.render(b"", LENGTH, 0, 0)

@@ -8,8 +8,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 COMPILED = [
     f"fastgw.{name}"
-    for name in ("_call", "_core", "_drain", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_wire")
-]
+    for name in (
+        "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
+        "_wire",
+    )
+]  # fmt: skip
 
 
 def run(*command: str) -> None:

@@ -50,7 +50,10 @@ class Arrival:
             self.problems.append(f"{names.count('host')} Host fields")
         if names.count("content-length") + names.count("transfer-encoding") > 1:
             self.problems.append(f"framed more than once: {self.fields}")
-        self.problems += [f"{name} was forwarded" for name in HOP_BY_HOP.intersection(names)]
+        hops = HOP_BY_HOP.intersection(names)
+        if hops == {"connection", "upgrade"} and self.one("upgrade") == "websocket":
+            hops = set()  # another protocol is asked for, as RFC 9110 §7.8 has it
+        self.problems += [f"{name} was forwarded" for name in hops]
 
     def all(self, name: str) -> list[str]:
         return [value for other, value in self.fields if other == name]

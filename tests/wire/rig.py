@@ -20,7 +20,7 @@ import fastgw
 from fastgw._segment import Segment, account_digest
 from fastgw.instance import segment_path
 
-from .certificates import Authority
+from .certificates import Authority, Identity
 from .client import Client
 
 PACKAGE = Path(fastgw.__file__).parent
@@ -169,8 +169,9 @@ class Gateway:
             f'state_dir = "{self.state}"\nsegment_dir = "{self.memory}"\n'
         )
         self.context: ssl.SSLContext | None = None
+        self.shown: Identity | None = None
         if authority is not None:
-            shown = authority.issue("localhost")
+            self.shown = shown = authority.issue("localhost")
             settings += f'tls_certificate = "{shown.certificate}"\ntls_key = "{shown.key}"\n'
             self.context = authority.client()
         file.write_text(text.replace("[server]\n", f"[server]\n{settings}"))

@@ -7,6 +7,7 @@ import datetime
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +32,8 @@ def config(oracle: Oracle | int, tls: str, server: str = "", prices: str = 'pric
     return (
         f'[server]\n{server}\n[[upstreams]]\nname = "secure"\n'
         f'targets = ["https://127.0.0.1:{port}"]\ntls = {{ {tls} }}\n'
-        f'[[routes]]\nname = "api"\npath = "/v1/"\nupstream = "secure"\n{prices}\n'
         '[[accounts]]\nname = "rich"\nbalance = "1"\n[[keys]]\naccount = "rich"\nkey = "sk-wire-rich-0001"\n'
+        f'[[routes]]\nname = "api"\npath = "/v1/"\nupstream = "secure"\n{prices}\n'
     )
 
 
@@ -324,3 +325,38 @@ def test_a_connection_that_ended_while_idle_is_not_used_for_a_POST(
             client.send(request(f"POST /v1/{name} HTTP/1.1".encode(), b"Content-Length: 1", body=b"a"))
             assert client.read().status == 200
             time.sleep(0.02)
+
+
+def test_a_connection_may_go_over_to_another_protocol_behind_TLS(
+    new_host: NewHost, authority: Authority, secure: Oracle
+) -> None:
+    """Every byte both ways, and the end of one half, which the other side hears of and answers with its own."""
+
+    def script(talk: Talk) -> None:
+        assert isinstance(talk.socket, ssl.SSLSocket)
+        talk.arrival.problems.clear()  # Upgrade is for the one behind, here
+        talk.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+        while data := talk.socket.recv(65536):
+            talk.send(data)
+        talk.socket.unwrap()
+        talk.close()
+
+    host = new_host(config(secure, f'ca = "{authority.file}"') + 'upgrades = ["websocket"]\n')
+    with secure.script(script) as name, host.connect() as client:
+        client.send(
+            request(
+                f"GET /v1/{name} HTTP/1.1".encode(),
+                b"Connection: Upgrade",
+                b"Upgrade: websocket",
+                b"Sec-WebSocket-Version: 13",
+                b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            )
+        )
+        assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.exactly(5) == b"hello"
+        sender = threading.Thread(target=client.send, args=(LARGE,))
+        sender.start()
+        assert client.exactly(len(LARGE)) == LARGE
+        sender.join()
+        client.half_close()
+        assert client.is_ended()

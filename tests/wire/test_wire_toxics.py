@@ -6,8 +6,10 @@ U1, U2, U4 and U5 of the faults that a proxy must bear, swept over every byte of
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -277,3 +279,55 @@ def test_the_connection_that_was_used_last_is_used_next(new_host: NewHost, oracl
             client.send(request(b"GET /v1/next HTTP/1.1"))
             assert client.read().status == 200
     assert len({arrival.connection for arrival in oracle.named("next")}) == 1
+
+
+IDLE_S = 0.006
+
+
+@pytest.mark.slow
+def test_idle_connections_that_end_as_they_are_used_fail_no_GET_and_double_no_POST(
+    terms: Gateway, new_host: NewHost, oracle: Oracle
+) -> None:
+    """U3: the target closes what is idle after a few milliseconds, and requests come up to 2 ms before and after."""
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        talk.answer()
+        talk.socket.settimeout(IDLE_S)
+        try:
+            talk.buffer += talk.socket.recv(65536)
+        except TimeoutError:
+            talk.close()
+        talk.socket.settimeout(None)
+        if not talk.buffer:
+            talk.close()
+
+    host = new_host(config(oracle.port))
+    before = terms.captured("rich")
+    ends = time.monotonic() + 4
+    seed = random.randrange(1 << 30)
+
+    def calls(number: int, name: str) -> list[tuple[str, int]]:
+        dice = random.Random(seed + number)
+        seen: list[tuple[str, int]] = []
+        with host.connect() as client:
+            while time.monotonic() < ends:
+                method = dice.choice(("GET", "POST"))
+                target = f"{name}/{method}-{number}-{len(seen)}-"
+                fields = [b"Content-Length: 1"] if method == "POST" else []
+                client.send(request(f"{method} /v1/{target} HTTP/1.1".encode(), *fields, body=b"a"[: len(fields)]))
+                seen.append((target, client.read().status))
+                time.sleep(IDLE_S + dice.uniform(-0.002, 0.002))
+        return seen
+
+    with oracle.script(script) as name, ThreadPoolExecutor(8) as beside:
+        seen = [call for part in beside.map(calls, range(8), [name] * 8) for call in part]
+        arrived = Counter(arrival.target.removeprefix("/v1/") for arrival in oracle.named(name))
+    assert len(seen) > 1_000, f"seed {seed}"
+    assert {status for target, status in seen if "/GET" in target} == {200}, f"seed {seed}"
+    assert {status for target, status in seen if "/POST" in target} <= {200, 502}, f"seed {seed}"
+    for target, status in seen:
+        if "/POST" in target:
+            assert arrived[target] <= 1, f"seed {seed}"
+            assert status != 200 or arrived[target] == 1, f"seed {seed}"
+    assert terms.captured("rich") == before + sum(status == 200 for _, status in seen) * PRICE

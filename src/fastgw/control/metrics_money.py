@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from .metrics import SegmentCollector
 from .metrics_targets import TargetCollector
+from .metrics_tls import TlsCollector
 from .services import Services
 
 
@@ -17,6 +18,7 @@ def registry(services: Services) -> CollectorRegistry:
     found.register(SegmentCollector(services.segment))
     found.register(MoneyCollector(services))
     found.register(TargetCollector(services))
+    found.register(TlsCollector(services))
     return found
 
 

@@ -98,8 +98,9 @@ class Connector:
 
     def settled(self, transport: Any) -> None:
         """A connection has served a call. Its session is kept: a ticket comes after the handshake (RFC 8446 §4.6.1)."""
-        if self.context is not None:
-            session = transport.get_extra_info("ssl_object").session
+        connection = transport.get_extra_info("ssl_object")
+        if connection is not None and connection.context is self.context:  # else it was made by other rules
+            session = connection.session
             if session is not None and session.has_ticket:
                 self.session = session
 

@@ -81,7 +81,7 @@ class Door:
 
     def turn_away(self, who: str, why: str) -> None:
         """Count a connection that is closed for its PROXY header, and say so from time to time."""
-        self.plane.gate.turn_away()
+        self.plane.gate.meet(1, 0, 0)
         now = time.monotonic()
         if now - self.said_at >= SAY_S:
             self.said_at = now

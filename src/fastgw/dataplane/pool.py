@@ -202,6 +202,8 @@ class Pool(Candidate):
             self.tally.back_out()
             return False
         self.outstanding += 1
+        if call.tries:
+            self.tally.retried()
         if self.health.state == TRIAL:
             self.trying = True
             self.owner.sort()

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 RECORD = 16384  # bytes in clear, at most (RFC 8446 §5.1)
 FED = 32768  # bytes given to the ssl module at once: its buffers never shrink while the connection is open
 
-SHAKING = 0
-OPEN = 1
-SENT = 2  # the last has been written, and the other side may go on
-OVER = 3
+SILENT = 0  # no handshake has begun
+SHAKING = 1
+OPEN = 2
+SENT = 3  # the last has been written, and the other side may go on
+OVER = 4
 
 
 class TlsLayer(Timed):
@@ -53,7 +54,7 @@ class TlsLayer(Timed):
         self.transport: Any = None
         self.descriptor = -1
         self.writable = True  # nothing is in the transport's buffer
-        self.stage = SHAKING
+        self.stage = SILENT
         self.made = False  # `protocol` knows of the connection
         self.paused = False
         self.parted = False  # the beginning of a record has been read
@@ -83,7 +84,7 @@ class TlsLayer(Timed):
         raise NotImplementedError
 
     def gone(self) -> None:
-        """The connection is lost."""
+        """The connection is lost; `stage` and `made` are what they were."""
         raise NotImplementedError
 
     # asyncio.Protocol
@@ -111,12 +112,12 @@ class TlsLayer(Timed):
 
     def connection_lost(self, error: Exception | None) -> None:
         protocol, made = self.protocol, self.made
+        self.gone()
         self.descriptor = -1
         self.deadline = 0
         self.stage = OVER
         self.behind = b""
         self.protocol = self.session = self.decipher = self.encipher = None  # they hold one another
-        self.gone()
         if made:
             protocol.connection_lost(error)
 
@@ -144,13 +145,14 @@ class TlsLayer(Timed):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self.stage == SHAKING:
+        if self.stage < OPEN:
             self.shake_hands()
         else:
             self._read()
 
     def shake_hands(self) -> None:
         """Go on with the handshake, and tell the protocol when it is done."""
+        self.stage = SHAKING
         try:
             self.session.do_handshake()
         except ssl.SSLWantReadError:

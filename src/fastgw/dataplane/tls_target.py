@@ -37,7 +37,7 @@ class TlsToTarget(TlsLayer):
 
     def failed(self, error: Exception) -> None:
         if not self.done.done():
-            self.done.set_exception(error)
+            self.done.set_exception(error if isinstance(error, OSError) else ConnectionError(str(error)))
         self.transport.close()
 
     def spoilt(self, error: ssl.SSLError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from .tls_layer import TlsLayer
+from .tls_layer import SILENT, TlsLayer
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -36,6 +36,7 @@ class TlsTransport(TlsLayer):
             self.plane.wheel.arm(self, bounds.head_ms)
 
     def opened(self) -> None:
+        self.plane.gate.meet(0, 1, 0)
         self.plane.clients.discard(self)
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002
@@ -50,6 +51,8 @@ class TlsTransport(TlsLayer):
 
     def gone(self) -> None:
         self.plane.clients.discard(self)
+        if not self.made and self.stage != SILENT:  # which is a look whether the port is open
+            self.plane.gate.meet(0, 0, 1)
 
     # As one of the plane's clients, until there is a connection
 

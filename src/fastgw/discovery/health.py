@@ -99,6 +99,8 @@ class Checking:
 
 async def ask(endpoint: Endpoint, check: HealthCheck, context: ssl.SSLContext | None) -> str:
     """GET the path on a connection of its own; "" for a good answer, or what is wrong, as a sentence."""
+    if endpoint.tls and context is None:
+        return "it cannot be checked: the files of its upstream's tls cannot be used"
     try:
         async with asyncio.timeout(check.timeout_ms / 1000):
             status = await _status(endpoint, check.path, context)

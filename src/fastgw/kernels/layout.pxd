@@ -82,7 +82,9 @@ cdef struct worker_t:               # 128 bytes
     uint64_t shed                   # idle connections ever closed because memory was short
     uint64_t tunnels                # of the calls in flight
     uint64_t turned_away            # connections ever closed for their PROXY header
-    uint64_t spare[3]
+    uint64_t handshakes             # of TLS, ever done
+    uint64_t handshakes_failed      # refused by either side, cut, or not done in time
+    uint64_t spare[1]
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
