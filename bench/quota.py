@@ -42,6 +42,7 @@ class Quota:
             (self._group / "cpu.cfs_quota_us").write_text(str(quota_us))
 
     def hold(self, pid: int) -> None:
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))  # one with another priority cannot be held
         (self._group / "cgroup.procs").write_text(str(pid))
 
     def __enter__(self) -> "Quota":
