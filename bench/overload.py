@@ -4,7 +4,7 @@
 
 Twice: the service behind is the bottleneck (it takes 20 ms for a call, and 20 calls at a time), and the worker's
 processor is (the kernel holds it to a share of it, in slices of milliseconds; needs a cgroup that can be written). The
-peak is what a closed loop of 64 connections gets. Then calls come at instants fixed beforehand, at three times that
+peak is what a closed loop of 32 connections gets. Then calls come at instants fixed beforehand, at three times that
 rate, and afterwards at half of it. Told are the calls served a second while too much is asked beside the peak
 (goodput), how fast the others are refused, and how long after the flood the last call was refused or late.
 """
@@ -30,7 +30,7 @@ from soaked import KEY, gateway
 
 HERE = Path(__file__).parent
 SERVER_CPU, LOAD_CPU = 0, 1
-CONNECTIONS, CONNECTIONS_MAX = 64, 2_000
+CONNECTIONS, CONNECTIONS_MAX = 32, 2_000
 TIMES = 3
 SERVICE_MS, SERVICE_CALLS = 20, 20
 LATE_S = 0.25  # beyond which an answer after the flood is a trace of it

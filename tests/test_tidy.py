@@ -262,6 +262,7 @@ def test_the_core_does_no_input_or_output(name: str) -> None:
     assert not re.search(r"\bprint\(|\bopen\(|\bsocket\.socket\b|\bcreate_connection\b", text)
 
 
+@pytest.mark.slow
 def test_cython_lint_finds_nothing() -> None:
     # Lines are split by pycodestyle, which lies beside the interpreter.
     files = [*map(str, COMPILED), "tests/kernels/_kernels.pyx", "tests/kernels/_money.pyx"]

@@ -98,7 +98,7 @@ class Upstream(Struct, frozen=True):
 
     A call is tried `retries_max` more times, at another target if there is one: where nothing has been sent, and, if
     its method is idempotent, on what `retry_on` names: "reset", "timeout", or the status "502", "503" or "504".
-    Retries are at most `retry_budget_percent` of the calls, beside a few a second.
+    What may have been sent is repeated at most for `retry_budget_percent` of the calls, beside a few a second.
     """
 
     name: str

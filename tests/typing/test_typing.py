@@ -11,8 +11,8 @@ COMPILED = [
     for name in (
         "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment", "_targets",
         "_wire",
-    )  # fmt: skip
-]
+    )
+]  # fmt: skip
 
 
 def run(*command: str) -> None:

@@ -80,7 +80,8 @@ UPSTREAMS = Table("upstreams", "A named group of servers, and how calls are spre
     Row("pending_timeout", "How long each of them may wait.", '"1s"', '"250ms"'),
     Row("retries", "How often a call is tried again, at another server if there is one, where nothing had been sent or "
         "the method is idempotent. A POST reaches an upstream once at most.", "2", "1"),
-    Row("retry_budget", "Most retries, in percent of the calls; a few a second are always allowed.", "20", "10"),
+    Row("retry_budget", "Most repeats of what may have been sent, in percent of the calls; five a second are always "
+        "allowed.", "20", "10"),
     Row("retry_on", "What is tried again once a request was sent: a connection lost before the answer, a timeout, or "
         "one of these statuses.", '["reset"]', '["reset", "503"]',
         form='an array of `"reset"`, `"timeout"`, `"502"`, `"503"`, `"504"`'),
@@ -100,7 +101,7 @@ TARGETS = Table("upstreams.targets", "One server, where more is to be said of it
 ))  # fmt: skip
 
 EJECTION = Table("upstreams.ejection", "When a server is passed over because calls to it fail: refused or lost "
-                 "connections, timeouts, answers of 500 and above.", (
+                 "connections, timeouts, answers of 502, 503 and 504.", (
     Row("failures", "So many in a row.", "5", "3"),
     Row("duration", "For how long at first; each time in a row it is longer.", '"10s"', '"5s"'),
     Row("duration_max", "For how long at most.", '"5m"', '"1m"'),

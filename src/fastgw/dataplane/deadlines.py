@@ -1,8 +1,10 @@
 """Decides when something has taken too long: one coarse wheel per worker instead of a timer per request.
 
 Arming is a store of an integer. An item stays where it is enlisted, and moves on only when its slot comes up and its
-deadline has moved meanwhile; a slot is therefore visited about once per timeout, not once per request.
+deadline has moved meanwhile; an item is therefore visited about once per timeout, not once per request.
 """
+
+FAR_TICKS = 300  # beyond which nothing is enlisted: a slot keeps what is in it alive, ended or not
 
 
 class Timed:
@@ -29,8 +31,9 @@ class Wheel:
         """Call `item.on_deadline` in `after_ms`, at most two ticks later, unless it is armed anew or disarmed."""
         deadline = self.tick + after_ms // self.tick_ms + 1
         item.deadline = deadline
-        if item.enlisted == 0 or item.enlisted > deadline:
-            self.enlist(item, deadline)
+        place = min(deadline, self.tick + FAR_TICKS)
+        if item.enlisted == 0 or item.enlisted > place:
+            self.enlist(item, place)
 
     def disarm(self, item: Timed) -> None:
         item.deadline = 0
@@ -53,7 +56,7 @@ class Wheel:
                     continue  # it was enlisted earlier since, and has been visited there
                 item.enlisted = 0
                 if item.deadline > self.tick:
-                    self.enlist(item, item.deadline)
+                    self.enlist(item, min(item.deadline, self.tick + FAR_TICKS))
                 elif item.deadline:
                     item.deadline = 0
                     item.on_deadline()
