@@ -30,9 +30,11 @@ from peers import ALL, Peer
 from rounds import Sample, run_rounds, summarise
 from scale import PEERS as SCALE_PEERS
 from scale import Scale, run_scale
+from tls import PEERS as TLS_PEERS
+from tls import Agreed, run_tls, tls_section
 
-PARTS = ("main", "growth", "scale", "latency", "memory", "endurance")
-NEEDED = {"wrk": "wrk", "cc": "gcc libc6-dev", "taskset": "util-linux"}
+PARTS = ("main", "tls", "growth", "scale", "latency", "memory", "endurance")
+NEEDED = {"wrk": "wrk", "cc": "gcc libc6-dev", "taskset": "util-linux", "openssl": "openssl"}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -92,6 +94,8 @@ class Run:
         self.peers = [peer for peer in chosen if peer.name not in self.absent]
         self.versions = {peer.name: peer.version() for peer in self.peers}
         self.samples: list[Sample] = []
+        self.tls_samples: list[Sample] = []
+        self.agreed: list[Agreed] = []
         self.growth_samples: list[Sample] = []
         self.scale_samples: list[Sample] = []
         self.growth: list[Growth] = []
@@ -120,6 +124,8 @@ class Run:
                 self.latency = run_latency(able, ground, args.rounds, args.seconds, say)
             for contender in contenders:
                 contender.process.stop()
+        if "tls" in args.parts:
+            self.agreed, self.tls_samples = run_tls(self.named(TLS_PEERS), ground, args.rounds, args.seconds, say)
         if "scale" in args.parts:
             self.scale, self.scale_samples = run_scale(self.named(SCALE_PEERS), ground, args.rounds, args.seconds, say)
         if "growth" in args.parts:
@@ -142,6 +148,9 @@ class Run:
         if judged:
             said = [report.target_table(judged), report.plain_distance(cells)]
             sections.append(("Targets", "\n\n".join(filter(None, said))))
+        tls_cells = summarise(self.tls_samples, report.PAIRED)
+        if tls_cells:
+            sections.append(("Over TLS: CPU µs per request", tls_section(tls_cells, self.agreed)))
         if self.growth:
             sections.append(
                 (
@@ -163,7 +172,8 @@ class Run:
             sections.append(
                 ("Endurance: one worker at its full rate, books on", report.endurance_table(self.endurance))
             )
-        problems = report.faults(cells, self.growth, self.scale, self.latency, self.memory, self.endurance)
+        measured = {**cells, **{(f"TLS {mode}", column): cell for (mode, column), cell in tls_cells.items()}}
+        problems = report.faults(measured, self.growth, self.scale, self.latency, self.memory, self.endurance)
         for title, text in sections:
             print(f"\n{title}\n\n{text}")
         for line in [*problems, *(f"{name}: {why}" for name, why in self.absent.items())]:
@@ -171,6 +181,8 @@ class Run:
         if not self.args.no_write:
             if cells:
                 sections.append(("Every contender", report.detail_table(cells)))
+            if tls_cells:
+                sections.append(("Every contender over TLS", report.detail_table(tls_cells)))
             self._write(began, described, sections, problems)
         return 1 if problems or any("did not start" in why for why in self.absent.values()) else 0
 
@@ -204,6 +216,8 @@ class Run:
             "versions": self.versions,
             "absent": self.absent,
             "samples": [sample.as_json() for sample in self.samples],
+            "tls_agreed": [agreed.as_json() for agreed in self.agreed],
+            "tls_samples": [sample.as_json() for sample in self.tls_samples],
             "growth_samples": [sample.as_json() for sample in self.growth_samples],
             "scale_samples": [sample.as_json() for sample in self.scale_samples],
             "growth": [result.as_json() for result in self.growth],

@@ -12,9 +12,12 @@ from peers.base import Launch, Peer, Site, output_of
 
 BALANCE = {"empty": "0", "rich": "1000000.00", "limited": "1000000.00"}
 
+TLS = 'tls_certificate = "{certificate}"\ntls_key = "{certificate}"'
+
 CONFIG = """
 [server]
 listen = "127.0.0.1:{port}"
+{tls}
 admin = "127.0.0.1:{admin_port}"
 segment_dir = "{memory_directory}"
 keys_file = "{directory}/keys.jsonl"
@@ -66,6 +69,7 @@ class Fastgw(Peer):
         config.write_text(
             CONFIG.format(
                 port=port,
+                tls=TLS.format(certificate=site.certificate) if site.certificate else "",
                 admin_port=admin_port,
                 directory=site.directory,
                 memory_directory=site.memory_directory,
