@@ -5,8 +5,8 @@
 Calls that are refused, proxied, late, large, cut by the service, left by the client, read slowly or sent slowly, kept
 alive or not, over TLS where openssl(1) is there; a reload a minute. What is looked at every ten seconds: private memory
 and descriptors of every process, connections, calls in flight, money held, and how far ledger and call log are behind.
-The first sixth warms up; then the last third is held against the first: medians, and of memory the least. In the end, when nobody
-calls any more, nothing may be open or held. The exit status says whether all of that is so.
+The first sixth warms up; then the last third is held against the first: medians, and of memory the least. In the end,
+when nobody calls any more, nothing may be open or held. The exit status says whether all of that is so.
 """
 
 import argparse
