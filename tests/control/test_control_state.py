@@ -131,7 +131,8 @@ def test_metrics_tell_of_money_without_naming_an_account(served: Served, parts: 
         "fastgw_call_log_rows_total": 3, "fastgw_call_log_dropped_rows_total": 2,
         "fastgw_call_log_dropped_cost_nanos_total": 2_000_000, "fastgw_call_log_size_bytes": 65_536,
         "fastgw_call_log_failing": 0, "fastgw_calls_in_flight": 0, "fastgw_keys": 0, "fastgw_accounts": 0,
-        "fastgw_tunnels": 0, "fastgw_keeper_cpu_seconds_total": 0, "fastgw_access_lines_dropped_total": 0,
+        "fastgw_tunnels": 0, "fastgw_connections_turned_away_total": 0,
+        "fastgw_keeper_cpu_seconds_total": 0, "fastgw_access_lines_dropped_total": 0,
     }  # fmt: skip
     assert found["fastgw_keeper_cpu_seconds_total"][()] > 0
 

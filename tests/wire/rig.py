@@ -19,6 +19,7 @@ from typing import Any
 import fastgw
 from fastgw._segment import Segment, account_digest
 from fastgw.instance import segment_path
+from fastgw.states import WorkerState
 
 from .certificates import Authority, Identity
 from .client import Client
@@ -84,6 +85,7 @@ class Host:
         self.path_of_socket = path_of_socket
         self.directory = directory
         self.errors = directory / "host-stderr"
+        gateway.segment.worker_set(slot, 0, WorkerState.STARTING)  # as the supervisor does: nothing is open there
         self.texts = 0
         environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
         if path is not None:
