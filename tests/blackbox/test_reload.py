@@ -288,5 +288,5 @@ def test_a_file_of_an_upstream_s_TLS_is_watched_as_well(gateway: Gateway, tmp_pa
     ca.write_bytes(trustme.CA().cert_pem.bytes())
     eventually(lambda: "reload: upstreams: 1 changed (secure: tls)" in gateway.log())
     ca.write_bytes(b"nonsense")
-    eventually(lambda: f'tls.ca = "{ca}": holds no certificates in PEM form' in gateway.log())
+    eventually(lambda: "holds no certificates in PEM form" in gateway.log())
     assert gateway.call() == 200
