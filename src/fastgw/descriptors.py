@@ -22,12 +22,18 @@ def within_descriptors(config: Config) -> Config:
     A client beyond that gets an answer that says so; without a descriptor it could only be dropped.
     """
     server = config.server
-    upstreams = server.upstream_connections_max * sum(len(upstream.targets) for upstream in config.upstreams)
     free = max(2, _most() - SPARE) if _most() != resource.RLIM_INFINITY else sys.maxsize
-    clients = max(1, free - min(upstreams, free // 2))
+    clients = max(1, free - min(_upstream_connections(config), free // 2))
     if clients >= server.connections_max:
         return config
     return msgspec.structs.replace(config, server=msgspec.structs.replace(server, connections_max=clients))
+
+
+def _upstream_connections(config: Config) -> int:
+    """How many there may be at most; more than any number where a file or DNS says how many targets there are."""
+    if any(upstream.targets_file or any(t.srv or t.expand for t in upstream.targets) for upstream in config.upstreams):
+        return sys.maxsize
+    return config.server.upstream_connections_max * sum(len(upstream.targets) for upstream in config.upstreams)
 
 
 def descriptors_warning(config: Config) -> str:
