@@ -71,7 +71,7 @@ def test_a_hundred_reloads_under_newcomers_at_a_set_rate_fail_no_call(gateway: G
             write(gateway, f"0.00{number % 9 + 1}")
             reload(gateway)
     assert newcomers.failures == {}
-    assert newcomers.counts["served"] == upstream.calls > 5_000
+    assert newcomers.counts["served"] == upstream.calls > 2_000
     assert captured(gateway) > 0
     assert "error" not in gateway.log()
     assert len(os.listdir(f"/proc/{gateway.pid}/fd")) < 25, "nothing is leaked by a reload"
