@@ -210,6 +210,10 @@ class Gateway:
         """Process ids of the workers that live."""
         return [pid for name, pid in self.children().items() if name != "keeper"]
 
+    def segment_files(self) -> list[Path]:
+        """What lies in the directory of segments but the table of targets, which lies beside its segment."""
+        return [path for path in self.segment_dir.iterdir() if ".targets-" not in path.name]
+
     def segment(self) -> Segment:
         """Its shared memory, mapped here too."""
         return Segment.open(segment_path(str(self.segment_dir), str(self.state_dir)))

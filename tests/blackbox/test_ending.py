@@ -53,7 +53,7 @@ def gone(gateway: Gateway) -> None:
     eventually(lambda: gateway.left() == [], what="every process was gone")
     assert not connects(gateway.port)
     assert not connects(gateway.admin_port)
-    assert len(list(gateway.segment_dir.iterdir())) == 1
+    assert len(gateway.segment_files()) == 1
     left = {path.name for path in gateway.state_dir.iterdir()}
     ledger = {"ledger.sqlite", "ledger.sqlite-wal"}
     assert {"lock", "secret"} <= left <= {"lock", "secret", "admin-token", "calls", *ledger}
@@ -271,7 +271,7 @@ def test_a_segment_whose_ledger_cannot_be_written_is_not_made_anew(gateway: Gate
 def test_a_segment_that_is_none_is_refused_and_left_alone(gateway: Gateway) -> None:
     serve(gateway)
     gateway.stop()
-    [path] = gateway.segment_dir.iterdir()
+    [path] = gateway.segment_files()
     path.write_bytes(b"something else" * 1000)
     gateway.launch("-c", str(gateway.file))
     assert gateway.wait() == 2
@@ -284,8 +284,8 @@ def test_a_segment_that_is_none_is_refused_and_left_alone(gateway: Gateway) -> N
 def test_a_half_made_segment_of_one_that_was_killed_is_cleared_away(gateway: Gateway) -> None:
     serve(gateway)
     gateway.stop()
-    [path] = gateway.segment_dir.iterdir()
+    [path] = gateway.segment_files()
     path.rename(Path(f"{path}.{gateway.pid}"))
     serve(gateway)
-    assert list(gateway.segment_dir.iterdir()) == [path]
+    assert gateway.segment_files() == [path]
     assert gateway.call() == 200

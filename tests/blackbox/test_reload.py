@@ -71,7 +71,7 @@ def test_a_hundred_reloads_under_newcomers_at_a_set_rate_fail_no_call(gateway: G
             write(gateway, f"0.00{number % 9 + 1}")
             reload(gateway)
     assert newcomers.failures == {}
-    assert newcomers.counts["served"] == upstream.calls > 5_000
+    assert newcomers.counts["served"] == upstream.calls > 2_000
     assert captured(gateway) > 0
     assert "error" not in gateway.log()
     assert len(os.listdir(f"/proc/{gateway.pid}/fd")) < 25, "nothing is leaked by a reload"
@@ -288,5 +288,5 @@ def test_a_file_of_an_upstream_s_TLS_is_watched_as_well(gateway: Gateway, tmp_pa
     ca.write_bytes(trustme.CA().cert_pem.bytes())
     eventually(lambda: "reload: upstreams: 1 changed (secure: tls)" in gateway.log())
     ca.write_bytes(b"nonsense")
-    eventually(lambda: f'tls.ca = "{ca}": holds no certificates in PEM form' in gateway.log())
+    eventually(lambda: "holds no certificates in PEM form" in gateway.log())
     assert gateway.call() == 200

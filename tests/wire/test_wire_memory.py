@@ -92,7 +92,7 @@ def test_clients_that_read_nothing_cost_a_bounded_amount_each_and_are_cut(
 
 @pytest.mark.slow
 def test_short_of_memory_it_parts_from_clients_then_refuses_and_serves_again_when_it_can(
-    terms: Gateway, oracle: Oracle, new_host: NewHost, capfd: pytest.CaptureFixture[str]
+    terms: Gateway, oracle: Oracle, new_host: NewHost
 ) -> None:
     host = new_host(config(oracle.port, server='workers = 1\nmemory_max = "64MiB"'))
     with host.connect() as idle, host.connect() as used:
@@ -120,7 +120,7 @@ def test_short_of_memory_it_parts_from_clients_then_refuses_and_serves_again_whe
     worker = terms.segment.worker(1)
     assert worker["shed"] >= 1
     assert 10 * MIB < worker["memory"] < 64 * MIB
-    said = [line for line in capfd.readouterr().err.splitlines() if "of 64 MiB" in line]
+    said = [line for line in host.errors.read_text().splitlines() if "of 64 MiB" in line]
     assert said[-1].endswith("requests are taken as ever again")
     assert len(said) <= 4, "it is said when it changes"
     terms.captured("rich")
