@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gateway import Gateway, clean_environment, get
 from pages import PAGES, ROOT, Block, explained
+from pem_files import Pem
 from shell import SHELL, calls, joined
 from test_docs_shell import file_of
 
@@ -29,14 +30,20 @@ def lines(block: Block) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def shell(tmp_path_factory: pytest.TempPathFactory, pem: Pem) -> Iterator[Gateway]:
     program = Path(__file__).parents[1] / "blackbox" / "upstream.py"
     upstream = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
     assert upstream.stdout is not None
     try:
         url = f"http://127.0.0.1:{int(upstream.stdout.readline())}"
         with Gateway(tmp_path_factory.mktemp("manual"), url) as gateway:
-            gateway.file.write_text(file_of(FIRST).replace("http://127.0.0.1:9001", url))
+            for name in ("certificate.pem", "key.pem"):
+                pem.put(gateway.directory / name)
+            gateway.file.write_text(
+                file_of(FIRST).replace("http://127.0.0.1:9001", url)
+                + f'[[listeners]]\naddress = "unix:{gateway.segment_dir}/tls"\ntls = true\n'
+                + '[[certificates]]\ncertificate = "certificate.pem"\nkey = "key.pem"\n'
+            )
             gateway.start(workers=1)
             yield gateway
     finally:
