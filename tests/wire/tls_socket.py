@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 
 RECORD = 16384
 
@@ -32,6 +33,7 @@ class TlsSocket:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ssl = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=session)
         self.ended = False  # by close_notify
+        self.turn = threading.Lock()  # one thread may send while another reads, but not in OpenSSL
         if shake:
             self.shake_hands()
 
@@ -51,9 +53,10 @@ class TlsSocket:
 
     def sealed(self, data: bytes) -> bytes:
         """Records that hold these bytes; they must be sent in the order in which they were made."""
-        for start in range(0, len(data), RECORD):
-            self.ssl.write(data[start : start + RECORD])
-        return self.outgoing.read()
+        with self.turn:
+            for start in range(0, len(data), RECORD):
+                self.ssl.write(data[start : start + RECORD])
+            return self.outgoing.read()
 
     def flush(self) -> None:
         self.socket.sendall(self.outgoing.read())
@@ -68,7 +71,8 @@ class TlsSocket:
         """b"" when the other side has said that it has nothing more; without that word an end is a reset."""
         while True:
             try:
-                data = self.ssl.read(size)
+                with self.turn:
+                    data = self.ssl.read(size)
                 self.ended = self.ended or not data
                 return data
             except ssl.SSLZeroReturnError:
