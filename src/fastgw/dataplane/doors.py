@@ -11,6 +11,7 @@ import errno
 import socket
 import sys
 import time
+from functools import partial
 from typing import Any, Protocol
 
 from .._call import Peer
@@ -73,7 +74,7 @@ class Door:
 
     async def serve(self, client: socket.socket, told: Newcomer | None) -> None:
         """Make an accepted socket a connection."""
-        factory: Any = lambda: self.receiver(told)  # noqa: E731
+        factory: Any = partial(self.receiver, told)
         try:
             await self.plane.loop.connect_accepted_socket(factory, client)
         except OSError:  # it is gone

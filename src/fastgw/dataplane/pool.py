@@ -39,6 +39,10 @@ class UpstreamConnection(UpstreamEnd):
         self.epoch = pool.epoch
         self.idle_since = 0  # the tick
 
+    def itself(self) -> UpstreamConnection:
+        """For the event loop, which asks for a protocol; a closure in a coroutine would be a cycle."""
+        return self
+
     # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
@@ -278,8 +282,7 @@ class Pool(Candidate):
     async def _connect(self, connection: UpstreamConnection) -> None:
         refusal = Refusal.UPSTREAM_UNREACHABLE
         try:
-            factory: Any = lambda: connection  # noqa: E731  # a protocol by its methods, not by its base
-            await self.connector.connect(factory)
+            await self.connector.connect(connection.itself)
             return
         except asyncio.CancelledError:
             refusal = Refusal.UPSTREAM_CONNECT_TIMEOUT
