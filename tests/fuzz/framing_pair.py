@@ -36,6 +36,7 @@ path = "/"
 upstream = "echo"
 auth = "none"
 forward_key = true
+upgrades = []
 """
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Seen: %d\r\n\r\n"
 # Trailers are dropped, so that what they say of framing means nothing (RFC 9110 §6.5.1); h11 looks at it all the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
@@ -26,8 +27,8 @@ def gateway() -> Iterator[Gateway]:
 
 
 def test_streams_that_are_nearly_right_are_read_alike(gateway: Gateway) -> None:
-    """Every seed is tried once a run and never again; one that fails is in the message, to be put among FINDINGS."""
-    first = random.SystemRandom().randrange(1 << 48)
+    """FASTGW_SEED=N begins elsewhere; a seed that fails is in the message, to be put among FINDINGS."""
+    first = int(os.environ.get("FASTGW_SEED", "1"))
     began = time.monotonic()
     verdicts: Counter[object] = Counter()
     for seed in range(first, first + STREAMS):

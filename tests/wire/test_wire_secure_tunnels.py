@@ -17,6 +17,8 @@ from .certificates import Authority
 from .rig import Host, eventually
 from .tunnelling import SLOTS, Account, EchoService, Stand, resident_bytes
 
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
 
 def config(authority: Authority, port: int) -> str:
     ours = authority.issue("127.0.0.1")
