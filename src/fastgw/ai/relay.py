@@ -55,7 +55,7 @@ class Relay:
         self.ended = False  # the answer is whole: a stream that stops before that was cut
 
     def whole(self, body: bytes) -> bytes:
-        """The body for the caller, of a provider's whole one with a status of success. ValueError: it makes no sense."""
+        """The body for the caller, of a provider's whole one that succeeded. ValueError: it makes no sense."""
         raise NotImplementedError
 
     def failed(self, status: int, body: bytes) -> tuple[Failure, bytes]:
