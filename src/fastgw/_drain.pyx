@@ -78,8 +78,8 @@ cdef class Drain(Mapping):
 
     def worker(self, index: int) -> dict[str, int]:
         """pid, state, open connections on both sides, calls in flight, what they hold (nanos), connections accepted,
-        bytes of memory, how short of it, connections closed for that, those turned away for their PROXY header, TLS handshakes done and
-        not done, last heartbeat (ns of the monotonic clock, 0: none yet)."""
+        bytes of memory, how short of it, connections closed for that, those turned away for their PROXY header, TLS
+        handshakes done and not done, last heartbeat (ns of the monotonic clock, 0: none yet)."""
         cdef worker_t* w
         self._worker(index)
         w = &self.s.workers[<int>index]
