@@ -16,6 +16,7 @@ from typing import Any
 
 import uvloop
 
+from fastgw import published
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.dataplane import plane as plane_module
@@ -39,7 +40,11 @@ class Clock:
 
 def read(path: str, segment: Segment) -> Config:
     """A configuration, with the names in the segment that a plane wants to find there."""
-    config = load(path, {}, {})
+    if path.endswith(".config"):
+        with open(path, "rb") as file:
+            config = published.read(file.fileno())
+    else:
+        config = load(path, {}, {})
     for route in config.routes:
         segment.route_slot(route.name)
     for plan in config.plans:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._http import FRAMING_CLOSE, find_head_end
 from ..identities import of_session
 from ..refusals import Refusal
+from .completion import open_completion
 from .ends import ClientEnd
 from .exchange import Exchange
 from .idempotent import FORGIVEN, open_call
@@ -267,6 +268,8 @@ class Connection(ClientEnd):
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
+        if service.models is not None:
+            return self._begin(open_completion(self.plane, self, service), data, end) - shift
         if head.upgrade and (protocols := asked_protocols(head, service)):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
