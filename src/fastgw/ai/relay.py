@@ -28,6 +28,11 @@ class Asked(Struct):
     choices: int = 1
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def likely_tokens(self) -> int:
+        """What the input comes to without erring on purpose."""
+        return self.usage.input
+
     def most(self, max_tokens: int) -> Usage:
         """What it may come to when so many tokens may be generated."""
         return structs.replace(self.usage, input=self.input_tokens, output=self.usage.output + max_tokens)
