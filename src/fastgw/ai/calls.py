@@ -81,14 +81,14 @@ class Call:
         return Sent(self._target, passing.request(body.fields, changes), b"", relay)
 
     def _caps(self, provider: Provider, most: int) -> dict[str, int | None]:
-        """Every bound that the caller says, and at least one, none above `most`."""
+        """Every bound that the caller says, and at least one, none above `most`; None takes one out."""
         caps = self._body.caps
         names = asking.CAPS[self.operation.name]
         if self.operation.name != "chat":
             return {names[0]: min(caps.get(names[0], most), most)}
         known = provider.max_tokens_field
-        if not caps or (known not in caps and known == "max_tokens"):
-            return dict.fromkeys(caps) | {known: min(most, *caps.values())}
+        if not caps or known == "max_tokens":  # of those who know only the older name, some refuse the other
+            return dict.fromkeys(caps) | {known: min((most, *caps.values()))}
         return {name: min(cap, most) for name, cap in caps.items()}
 
     def _refuse_unpriced(self, price: Price) -> None:

@@ -52,6 +52,7 @@ _STATUS_OF = {
 _QUOTA_WORDS = frozenset(
     ("insufficient_quota", "billing_error", "insufficient_balance", "billing_hard_limit_reached", "quota_exceeded")
 )
+_QUOTA_PHRASE = "credit balance is too low"  # Anthropic's, as an invalid request
 _KINDS = {word: kind for kind, word in _ANTHROPIC.items()} | {
     "insufficient_quota": QUOTA,
     "rate_limit_exceeded": RATE_LIMIT,
@@ -103,7 +104,7 @@ def told_failure(status: int, told: Any) -> Failure:
         error = {}
     message = _text(error, "message") or _text(error, "detail") or "The provider failed without saying why."
     code, word = _text(error, "code"), _text(error, "type")
-    if _QUOTA_WORDS & {code, word}:
+    if _QUOTA_WORDS & {code, word} or _QUOTA_PHRASE in message:
         kind = QUOTA
     elif status:
         kind = kind_of(status)
