@@ -430,3 +430,16 @@ class Stream:
                 await connection.send(b"0\r\n\r\n")
             case _:
                 connection.keep = False
+
+
+def spoken(found: Speaker, said: Reply) -> bytes:
+    """A whole answer as it is sent where nothing goes wrong but an error in its midst."""
+    if not found.asked.stream or found.events is None:
+        return found.whole(found.asked, said)
+    whole, sent = b"", 0
+    for number, event in enumerate(found.events(found.asked, said)):
+        if said.order.error and sent + event.tokens > (said.order.after or 0):
+            return whole + error_event(said.order.error, found, "req_0001", number)
+        whole += event.data
+        sent += event.tokens
+    return whole + found.end
