@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from ..ai import calls, errors, operations
 from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
-from .delivery import UNREAD, Delivery
+from .delivery import Delivery
 from .metering import Meter
 from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, cause_of, seconds_of
 from .retries import RESET
-from .stages import WAITING
+from .stages import UNREAD, WAITING
 
 if TYPE_CHECKING:
     from .._call import Ticket

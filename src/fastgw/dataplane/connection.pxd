@@ -2,6 +2,7 @@ from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
 from fastgw.dataplane.bounds cimport Bounds
+from fastgw.dataplane.completion cimport open_completion
 from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange

@@ -18,7 +18,7 @@ from ..units import format_money
 from .exchange import Exchange
 from .intake import Intake
 from .providers import CONNECT, FAILED, cause_of
-from .stages import ENDED, STREAMING, WAITING
+from .stages import ENDED, ERROR, EVENTS, PLAIN, STREAMING, UNREAD, WAITING, WHOLE
 
 if TYPE_CHECKING:
     from .._call import Ticket
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
     from .plane import Plane
     from .providers import Choices
     from .service import Service
-
-# What is being read of an answer's body
-UNREAD = 0
-ERROR = 1
-WHOLE = 2
-EVENTS = 3
-PLAIN = 4  # passed on as it comes: sound, pictures, files
 
 ANSWER_MAX = 64 << 20
 ERROR_MAX = 1 << 20
