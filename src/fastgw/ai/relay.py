@@ -15,8 +15,9 @@ from .usage import Usage
 class Asked(Struct):
     """What a caller asks for, as far as money and routing go.
 
-    `input_tokens` is an estimate that errs upwards; `max_tokens` what the caller lets be generated in all choices
-    together, 0 where it does not say; `told` says that both are no tokens of this endpoint at all (speech, images).
+    `input_tokens` is an estimate that errs upwards, and is held for; `likely_tokens` what the input comes to most
+    likely, and is charged where the provider never tells. `max_tokens` is what the caller lets be generated in all
+    choices together, 0 where it does not say, or where the endpoint generates none (embeddings, images).
     """
 
     operation: str  # the name of a row of operations.TABLE
@@ -25,6 +26,7 @@ class Asked(Struct):
     input_tokens: int
     max_tokens: int
     usage: Usage  # what is known of the cost beforehand, of endpoints that are not paid by generated tokens
+    likely_tokens: int = 0
 
 
 class Sent(Struct):
@@ -53,6 +55,7 @@ class Relay:
         self.usage: Usage | None = None
         self.relayed = 0
         self.ended = False  # the answer is whole: a stream that stops before that was cut
+        self.failure: Failure | None = None  # what the provider has said in the middle of a stream
 
     def whole(self, body: bytes) -> bytes:
         """The body for the caller, of a provider's whole one that succeeded. ValueError: it makes no sense."""
