@@ -26,6 +26,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     headers: Mapping[str, str] = {}
     operations: tuple[str, ...] = ()
     stream_usage: bool = True
+    max_tokens_field: str = "max_tokens"
     prices: str = ""
     models: tuple[str, ...] = ("*",)
     also: tuple[str, ...] = ()

@@ -237,6 +237,7 @@ PROVIDERS = Table("providers", "Who serves models, and the keys for it. Most are
     *_TERMS,
     Row("operations", "Endpoints that it has beside chat.", "(known)", '["embeddings"]', form="an array of endpoints"),
     Row("stream_usage", "Whether it takes `stream_options`, to tell what a stream has used.", "(known)", "false"),
+    Row("max_tokens_field", "What it calls the longest that a chat completion may be.", "(known)", '"max_tokens"'),
     Row("rate", "Calls that it allows each key.", "(no limit)", '"500/m"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "100", ("rate",)),
     Row("token_rate", "Tokens that it allows each key.", "(no limit)", '"200000/m"'),

@@ -36,6 +36,7 @@ OPERATIONS = (
     "responses", "completions", "embeddings", "moderations", "images", "image_edits", "speech", "transcriptions",
     "translations", "count_tokens", "files",
 )  # fmt: skip
+BOUNDS = ("max_tokens", "max_completion_tokens")
 KEYS_MAX = 1024
 _KEYS_FILE_MAX = 1 << 20
 TOKENS_MAX = 100_000_000
@@ -112,6 +113,7 @@ def _offer(report: Report, index: int, raw: Any, environ: Mapping[str, str], lib
         headers=(*known.headers.items(), *headers(fields, "headers", environ)),
         operations=fields.each("operations", one_of(*OPERATIONS)) if "operations" in fields.raw else known.operations,
         stream_usage=fields.take("stream_usage", parse_boolean, known.stream_usage),
+        max_tokens_field=fields.take("max_tokens_field", one_of(*BOUNDS), known.max_tokens_field),
         rate=fields.rate(),
         token_rate=_token_rate(fields),
         keys_file=fields.file("keys_file"),
