@@ -248,6 +248,7 @@ cdef class Gate:
         self.now.decided_us = <uint32_t>(decided // 1000)
         memcpy(&ticket.record, &self.now, sizeof(record_t))
         claim_holds(&self.claim, &ticket.holds)
+        self.me.held += ticket.holds.held[<int>HOLD_ACCOUNT]
         claim_nothing(&self.claim)
         ticket.table = self.table
         ticket.started_ns = self.started_ns
@@ -396,11 +397,11 @@ cdef class Gate:
         c.time_ns = clock_ns(CLOCK_MONOTONIC) + self.realtime_offset
         c.key = ticket.record.key - 1
         c.account = ticket.record.account - 1
-        c.day = 0
-        c.month = 0
+        c.day = c.month = 0
         c.price = nanos
         verdict = claim_more(self.s, c, &ticket.holds, self.worker)
         if verdict == ADMITTED:
+            self.me.held += nanos
             claim_nothing(c)
         return verdict
 
@@ -431,11 +432,11 @@ cdef class Gate:
         cdef uint64_t* counters = ticket.table.routes[ticket.route].counters
         cdef holds_t* h = &ticket.holds
         cdef int64_t charges[HOLDS]
-        cdef int64_t us
+        cdef int64_t us = ticket.elapsed_us()
         if ticket.settled:
             return
         ticket.settled = True
-        us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+        self.me.held -= h.held[<int>HOLD_ACCOUNT]
         record_end(r, us, status, bytes_in, bytes_out, target)
         if status != SWITCHING_PROTOCOLS:           # how long a tunnel was open is nobody's latency
             self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
@@ -447,10 +448,8 @@ cdef class Gate:
             cost = 0
         elif cost == -1 or cost > h.held[<int>HOLD_ACCOUNT]:
             cost = h.held[<int>HOLD_ACCOUNT]
-        charges[<int>HOLD_ACCOUNT] = cost
-        charges[<int>HOLD_BUDGET] = cost
-        charges[<int>HOLD_DAY] = charge
-        charges[<int>HOLD_MONTH] = charge
+        charges[<int>HOLD_ACCOUNT] = charges[<int>HOLD_BUDGET] = cost
+        charges[<int>HOLD_DAY] = charges[<int>HOLD_MONTH] = charge
         journal_settle(self.s, self.worker, r, h, charges)
         if h.open:
             open_close(self.s, self.worker, &self.opens, h)

@@ -337,7 +337,7 @@ cdef class Segment(Drain):
         self._worker(index)
         w = &self.s.workers[<int>index]
         if state < 2:
-            w.clients = w.upstreams = w.exchanges = w.tunnels = w.memory = w.pressure = 0
+            w.clients = w.upstreams = w.exchanges = w.tunnels = w.memory = w.pressure = w.held = 0
         store_u64(&w.pid, pid)
         store_u64(&w.state, state)
         layout_claim(&self.s, index)

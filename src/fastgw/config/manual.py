@@ -76,7 +76,7 @@ UPSTREAMS = Table("upstreams", "A named group of servers, and how calls are spre
     Row("connections_max", "Connections to one server, of all workers together; 0 for no limit but "
         "`upstream_connections_max`.", "0", "200"),
     Row("requests_max", "Calls in flight at one server, of all workers together; 0 for no limit.", "0", "100"),
-    Row("pending_max", "Calls of each worker that may wait for a server with room; further ones get 503.", "128", "32"),
+    Row("pending_max", "Calls of each worker that may wait for a server with room; others get 503.", "1024", "32"),
     Row("pending_timeout", "How long each of them may wait.", '"1s"', '"250ms"'),
     Row("retries", "How often a call is tried again, at another server if there is one, where nothing had been sent or "
         "the method is idempotent. A POST reaches an upstream once at most.", "2", "1"),

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from .balancing import Upstream
     from .exchange import Exchange
 
-# Connections that are being made at once, as long as none of them has come about: what has been down must not be buried
-# under connections when it comes back. The calls beyond wait.
-FIRST = 64  # before any has been tried
-FEW = 4  # when the last one failed
-MANY = 1 << 30  # when the last one came about
+# Connections that are being made at once. What has been down must not be buried under connections when it comes back;
+# what has only not been spoken to yet gets as many as it has calls.
+FEW = 4  # when one has failed, until one comes about; the calls beyond wait
+MANY = 1 << 30
 SHARED = 8  # of so many connections given back while own calls wait and others' too, one goes to the others
 
 
@@ -169,7 +168,7 @@ class Pool(Candidate):
         self.idle: list[UpstreamConnection] = []
         self.open = 0
         self.connecting = 0
-        self.connecting_max = FIRST
+        self.connecting_max = MANY
         self.trying = False  # the one call of a trial is here
         self.waited_for = False  # calls wait for room at the owner's endpoints
         self.tasks: set[asyncio.Task[None]] = set()

@@ -85,7 +85,7 @@ cdef struct worker_t:               # 128 bytes
     uint64_t turned_away            # connections ever closed for their PROXY header
     uint64_t handshakes             # of TLS, ever done
     uint64_t handshakes_failed      # refused by either side, cut, or not done in time
-    uint64_t spare[1]
+    int64_t held                    # nanos that the calls in flight hold
 
 cdef struct journal_t:              # 64 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
