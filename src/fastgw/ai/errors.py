@@ -84,6 +84,11 @@ def kind_of(status: int) -> str:
     return _OF_STATUS.get(status) or (INVALID if 400 <= status < 500 else SERVER)
 
 
+def status_of(kind: str) -> int:
+    """The status that stands for a kind, where an error comes without one."""
+    return _STATUS_OF[kind]
+
+
 def read(status: int, body: bytes) -> Failure:
     """What a provider's error means, in whatever of the usual forms it comes."""
     try:
