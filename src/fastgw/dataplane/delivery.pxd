@@ -11,7 +11,7 @@ cdef int ENDED, STREAMING, WAITING
 cdef int UNREAD, ERROR, WHOLE, EVENTS, PLAIN
 cdef Py_ssize_t ANSWER_MAX, ERROR_MAX
 cdef long long LAST_MS
-cdef bytes END, EVENT_STREAM
+cdef bytes COMMENT, END, EVENT_STREAM
 cdef dict STATUS_LINES
 
 
@@ -60,6 +60,7 @@ cdef class Delivery(Intake):
     cpdef _finish(self, bint reusable)
     cpdef _part(self, bint reusable)
     cpdef _stop(self, int verdict, list parts)
+    cpdef bytes probe(self)
     cpdef _fail(self, str cause, int refusal)
     cpdef bint _falls_back(self, str cause) except -1
     cpdef _cut(self, int verdict, bint charge)

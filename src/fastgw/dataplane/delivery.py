@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 ANSWER_MAX = 64 << 20
 ERROR_MAX = 1 << 20
 LAST_MS = 1000  # for the end of a body whose last event has come
+COMMENT = b":\n\n"
 END = b"0\r\n\r\n"
 EVENT_STREAM = b"text/event-stream"
 EVENTS_OF = (EVENT_STREAM, b"application/vnd.amazon.eventstream")
@@ -348,6 +349,12 @@ class Delivery(Intake):
         parts.append(self._told())
         parts.append(self.relay.stop(failure_of(verdict)))
         self._hand_out_last(verdict, b"".join(parts), True)
+
+    def probe(self) -> bytes:
+        """A comment, where a stream of events has begun."""
+        if self.reading != EVENTS or self.stage != STREAMING:
+            return Exchange.probe(self)
+        return chunk(COMMENT, 0, len(COMMENT), False) if self.framing == FRAMING_CHUNKED else COMMENT
 
     # The end
 
