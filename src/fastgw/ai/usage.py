@@ -31,16 +31,23 @@ class Usage(Struct):
     seconds: int = 0
 
 
-def cost_nanos(price: Price, usage: Usage) -> int:
-    """What the call costs at that price; a fraction of a nano counts as one.
+def tier(price: Price, input_tokens: int) -> Price:
+    """What holds for a call whose input is that long."""
+    while price.above is not None and input_tokens > price.above_tokens:
+        price = price.above
+    return price
+
+
+def millionths(price: Price, usage: Usage) -> int:
+    """What the call costs at that price, in millionths of a nano, exactly.
 
     A provider whose parts are more than the whole is believed in the parts.
     """
-    while price.above is not None and usage.input > price.above_tokens:
-        price = price.above
+    price = tier(price, usage.input)
     plain_in = max(usage.input - usage.cached - usage.written - usage.audio_in, 0)
     plain_out = max(usage.output - usage.reasoning - usage.audio_out, 0)
-    millionths = (
+    counted = usage.images * price.image + usage.searches * price.search + usage.seconds * price.second
+    return (
         plain_in * price.input
         + usage.cached * price.cached
         + (usage.written - usage.written_long) * price.written
@@ -50,6 +57,10 @@ def cost_nanos(price: Price, usage: Usage) -> int:
         + usage.reasoning * price.reasoning
         + usage.audio_out * price.audio_out
         + usage.characters * price.characters
+        + (price.request + counted) * MILLION
     )
-    counted = usage.images * price.image + usage.searches * price.search + usage.seconds * price.second
-    return price.request + counted - (-millionths // MILLION)
+
+
+def cost_nanos(price: Price, usage: Usage) -> int:
+    """What the call costs at that price; a fraction of a nano counts as one."""
+    return -(-millionths(price, usage) // MILLION)
