@@ -13,7 +13,7 @@ import samples
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from fastgw.ai import anthropic, calls, chat, errors, gemini, operations, sse
+from fastgw.ai import anthropic, bedrock, calls, chat, errors, gemini, operations, sse
 from fastgw.ai.canonical import BodyError, Failure, Refused, Text, UnsupportedError
 from fastgw.ai.relay import Portion, Relay, Sent
 from fastgw.ai.translating import Reader
@@ -22,20 +22,28 @@ from fastgw.model import Candidate, Price, Provider
 
 MANY = ("embeddings", "count_tokens")
 PROVIDERS = {
-    dialect: Provider(dialect, dialect, "", (), operations=MANY) for dialect in ("openai", "anthropic", "gemini")
+    dialect: Provider(dialect, dialect, "", (), operations=MANY)
+    for dialect in ("openai", "anthropic", "gemini", "bedrock")
 }
 CALLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("chat/completions", {"stream_options": {"include_usage": True}}),
     "anthropic": ("messages", {"max_tokens": 99}),
 }
-RECORDED = {"openai": "chat", "anthropic": "anthropic", "gemini": "gemini"}
+RECORDED = {"openai": "chat", "anthropic": "anthropic", "gemini": "gemini", "bedrock": "bedrock"}
 READERS: dict[str, Callable[[], Reader]] = {
     "chat": chat.AnswerReader,
     "anthropic": anthropic.AnswerReader,
     "openai": chat.AnswerReader,
     "gemini": gemini.AnswerReader,
+    "bedrock": bedrock.AnswerReader,
 }
-WAYS = [("chat", "anthropic"), ("chat", "gemini"), ("anthropic", "openai"), ("anthropic", "gemini")]
+WAYS = [
+    ("chat", "anthropic"),
+    ("chat", "gemini"),
+    ("anthropic", "openai"),
+    ("anthropic", "gemini"),
+    ("chat", "bedrock"),
+]
 SAID = ("text", "tools", "thinking", "refused", "cut")
 
 
@@ -67,9 +75,9 @@ def streamed(relay: Relay, stream: bytes, *at: int) -> bytes:
 
 
 def timeless(stream: bytes) -> list[Any]:
-    """The events, without the times that chunks are made at."""
+    """The events, without what differs from one answer to the next."""
     events = [json.loads(data) for data in sse.Events().feed(stream) if data != b"[DONE]"]
-    return [{name: value for name, value in event.items() if name != "created"} for event in events]
+    return [{name: value for name, value in event.items() if name not in ("created", "id")} for event in events]
 
 
 @pytest.mark.parametrize(("caller", "provider"), WAYS)
@@ -110,7 +118,7 @@ def called(calls: Any) -> list[Any]:
     return [(call.function.name, json.loads(call.function.arguments)) for call in calls or ()]
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "gemini"])
+@pytest.mark.parametrize("provider", ["anthropic", "gemini", "bedrock"])
 @pytest.mark.parametrize("said", SAID)
 def test_openais_package_puts_the_chunks_together(provider: str, said: str) -> None:
     got = streamed(relay("chat", provider), recorded.read(RECORDED[provider], said, stream=True))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..model import Provider
-from . import anthropic, chat, errors, gemini, gemini_embeddings
+from . import anthropic, bedrock, chat, errors, gemini, gemini_embeddings
 from .canonical import (
     Answer,
     End,
@@ -59,7 +59,7 @@ class Listener(Protocol):
     def write_error(self, failure: Failure) -> bytes: ...
 
 
-_SPEAKERS: dict[str, Speaker] = {"openai": chat, "anthropic": anthropic, "gemini": gemini}
+_SPEAKERS: dict[str, Speaker] = {"openai": chat, "anthropic": anthropic, "gemini": gemini, "bedrock": bedrock}
 _LISTENERS: dict[str, Listener] = {"chat": chat, "messages": anthropic}
 
 
@@ -122,11 +122,13 @@ class Translation(Relay):
         self._caller = caller
         self._reader = provider.AnswerReader()
         self._writer = caller.AnswerWriter(request)
+        self._model = request.model
         self._whole = False
         self.content_type = self._writer.content_type if request.stream else b"application/json"
 
     def whole(self, body: bytes) -> bytes:
-        answer = _sensible(self._provider.read_answer, body)
+        answer: Answer = _sensible(self._provider.read_answer, body)
+        answer.model = answer.model or self._model  # Bedrock does not say
         written = sum(map(_part_tokens, answer.parts))
         self.usage = answer.usage if answer.usage != Usage() else None
         self.relayed = answer.usage.output or written
