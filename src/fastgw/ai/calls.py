@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ..model import Candidate, Price, Provider
-from . import asking, errors, forms, passing, translating
+from . import asking, errors, forms, passing, thoughts, translating
 from .canonical import Failure, UnsupportedError
 from .operations import Operation
 from .relay import Asked, Relay, Sent
@@ -73,6 +73,8 @@ class Call:
         changes: dict[str, Any] = {"model": candidate.model} if "model" in body.fields else {}
         if max_tokens and self.operation.generates:
             changes |= self._caps(provider, max(max_tokens // self.asked.choices, 1))
+        if self.operation.name == "messages" and "messages" in body.fields:
+            changes["messages"] = thoughts.own(body.fields["messages"])
         hide = False
         if self.asked.stream and provider.stream_usage and self.operation.name in ("chat", "completions"):
             options = body.option("stream_options")
