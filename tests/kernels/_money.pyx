@@ -14,7 +14,7 @@ from fastgw.kernels.layout cimport HOLDS, journal_t, layout_cell, layout_dirty, 
 
 
 cdef class Call:
-    """One call of one worker: holds of up to four accounts and meters, then the parts of `journal_settle`."""
+    """One call of one worker: holds of accounts and meters, then the parts of `journal_settle`."""
     cdef holds_t holds
     cdef record_t record
     cdef int64_t[HOLDS] charges
@@ -70,6 +70,12 @@ def journal_words(Segment segment, int worker):
     return load_u64(&j.written), load_i64(&j.cost_sum), load_u64(&j.intent)
 
 
+def journal_after(Segment segment, int worker):
+    """What the cells had captured after the last call that held something, by kind; -1 where it held nothing."""
+    cdef journal_t* j = layout_journal(&segment.s, worker)
+    return [j.after[<int>kind] if j.place[<int>kind] else -1 for kind in range(j.kinds)]
+
+
 def dirty(Segment segment, int worker, uint64_t account):
     return layout_dirty(&segment.s, worker, account)[0]
 
@@ -100,9 +106,10 @@ def put_body(Segment segment, int worker, places, after, int64_t cost, int64_t c
     place.number = 0
     place.cost = cost
     place.cost_sum = cost_sum
-    for kind in range(HOLDS):
+    j.kinds = len(places)
+    for kind in range(len(places)):
         j.place[<int>kind] = <uint32_t>places[kind]
-        place.after[<int>kind] = after[kind]
+        j.after[<int>kind] = after[kind]
 
 
 # Loops for races. Random numbers are xorshift64, so that a seed says everything.
