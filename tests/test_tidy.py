@@ -29,7 +29,7 @@ FUNCTION_LINES_OF = {"chunked.pxd:chunked_feed": 118}  # likewise
 COMMAND, SUPERVISOR, PROBE, WORKER, DATAPLANE, KEEPER, DISCOVERY, CONTROL, LEDGER, CALLLOG = (
     "command", "supervisor", "probe", "worker", "dataplane", "keeper", "discovery", "control", "ledger", "calllog",
 )  # fmt: skip
-READING, VALUES, BASE = "reading", "values", "base"
+AI, READING, VALUES, BASE = "ai", "reading", "values", "base"
 GROUPS = {
     COMMAND: {"__main__", "cli", "commands", "demo"},
     SUPERVISOR: {"supervisor", "supervision"},
@@ -41,6 +41,7 @@ GROUPS = {
     CONTROL: {"control"},
     LEDGER: {"ledger"},
     CALLLOG: {"calllog"},
+    AI: {"ai"},
     READING: {"config"},
     VALUES: {"descriptors", "model", "published", "roster", "rows", "upstream_tls"},
     BASE: {
@@ -50,17 +51,18 @@ GROUPS = {
     },
 }  # fmt: skip
 ARROWS = {
-    COMMAND: {SUPERVISOR, READING, VALUES, BASE},
+    COMMAND: {SUPERVISOR, AI, READING, VALUES, BASE},
     SUPERVISOR: {WORKER, KEEPER, VALUES, BASE},
     PROBE: {SUPERVISOR, READING, VALUES, BASE},
     WORKER: {DATAPLANE, VALUES, BASE},
-    DATAPLANE: {VALUES, BASE},
-    KEEPER: {CONTROL, DISCOVERY, LEDGER, CALLLOG, READING, VALUES, BASE},
+    DATAPLANE: {AI, VALUES, BASE},
+    AI: {VALUES, BASE},
+    KEEPER: {AI, CONTROL, DISCOVERY, LEDGER, CALLLOG, READING, VALUES, BASE},
     DISCOVERY: {READING, VALUES, BASE},
-    CONTROL: {DISCOVERY, LEDGER, CALLLOG, VALUES, BASE},
+    CONTROL: {AI, DISCOVERY, LEDGER, CALLLOG, VALUES, BASE},
     LEDGER: {VALUES, BASE},
     CALLLOG: {VALUES, BASE},
-    READING: {VALUES, BASE},
+    READING: {AI, VALUES, BASE},
     VALUES: {BASE},
     BASE: set(),
 }
@@ -275,7 +277,7 @@ def test_cython_lint_finds_nothing() -> None:
 
 # Refusals
 
-SENT_TO_NOBODY = {Refusal.ADMITTED, Refusal.CLIENT_GONE}
+SENT_TO_NOBODY = {Refusal.ADMITTED, Refusal.CLIENT_GONE, Refusal.WORKER_DIED}
 
 
 def test_every_refusal_has_a_row_and_a_number_of_its_own() -> None:

@@ -17,4 +17,3 @@ cdef class Answers:
     cdef bytes lines(self, Ticket ticket, bint close, bint dated)
     cdef bytes refusal(self, int verdict, int dialect, record_t* record, const claim_t* claim, const route_t* route,
                        bint head_method, int minor, bint close)
-    cdef char* _limit_lines(self, char* to, const claim_t* c, const route_t* route, bint tokens) noexcept

@@ -2,15 +2,16 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 """Decides the bytes of every refusal, and of the lines that an answer from upstream carries besides its own."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastgw._call cimport Ticket
 from fastgw._routes cimport route_t
-from fastgw.kernels.claim cimport POLICY_KEY, POLICY_ROUTE, claim_t
+from fastgw.kernels.claim cimport claim_t
 from fastgw.kernels.layout cimport record_t
-from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
+from fastgw.kernels.limited cimport put_limit
+from fastgw.kernels.render cimport put_bytes, put_hex64
 from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
 from fastgw.refusals import Refusal
 
@@ -87,7 +88,7 @@ cdef class Answers:
     cdef bytes refusal(self, int verdict, int dialect, record_t* record, const claim_t* claim, const route_t* route,
                        bint head_method, int minor, bint close):
         """The whole answer; its status is noted in the record. `claim` has the numbers, `route` may be NULL where no
-        limit of a route is what refuses."""
+        limit is what refuses."""
         cdef const template_t* t = &self.templates[dialect * self.codes + verdict]
         cdef char* length_end = NULL
         cdef char* start = self.scratch
@@ -99,7 +100,7 @@ cdef class Answers:
         to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
         to = put_bytes(to, b"\r\n", 2)
         if (verdict == RATE_LIMITED or verdict == TOKENS_LIMITED) and claim.violated is not NULL:
-            to = self._limit_lines(to, claim, route, verdict == TOKENS_LIMITED)
+            to = put_limit(to, claim, route.name, route.name_length, verdict == TOKENS_LIMITED)
         if t.numbers:
             to = length_end = template_length(to, t)
         if close:
@@ -111,27 +112,3 @@ cdef class Answers:
         if t.numbers or not head_method:
             to = template_body(to, t, claim, record.request, length_end)
         return PyBytes_FromStringAndSize(start, (end if head_method else to) - start)
-
-    cdef char* _limit_lines(self, char* to, const claim_t* c, const route_t* route, bint tokens) noexcept:
-        """Retry-After (RFC 9110 §10.2.3) and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers)."""
-        cdef uint64_t seconds = (c.wait_ns + 999_999_999) // 1_000_000_000
-        cdef const char* name
-        cdef size_t length
-        if c.policy == POLICY_ROUTE:
-            name = route.name
-            length = route.name_length
-        elif c.policy == POLICY_KEY:
-            name = b"key-tokens"
-            length = 10 if tokens else 3
-        else:
-            name = b"plan-tokens"
-            length = 11 if tokens else 4
-        to = put_decimal(put_bytes(to, b"Retry-After: ", 13), seconds)
-        to = put_bytes(put_bytes(to, b"\r\nRateLimit-Policy: \"", 21), name, length)
-        to = put_decimal(put_bytes(to, b"\";q=", 4), c.violated.burst)
-        if tokens:
-            to = put_bytes(to, b";qu=\"tokens\"", 12)
-        to = put_decimal(put_bytes(to, b";w=", 3), c.violated.window_s)
-        to = put_bytes(put_bytes(to, b"\r\nRateLimit: \"", 14), name, length)
-        to = put_decimal(put_bytes(to, b"\";r=0;t=", 8), seconds)
-        return put_bytes(to, b"\r\n", 2)

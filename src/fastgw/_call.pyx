@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
 from fastgw.kernels.blake2b cimport blake2b_digest
+from fastgw.kernels.claim cimport claim_room
 from fastgw.kernels.forwarded cimport (
     HOST_MAX, NETWORKS_MAX, forwarded_client, forwarded_host, forwarded_scheme, network_has, put_chain, put_host,
 )
@@ -180,6 +181,11 @@ cdef class Ticket:
     cpdef long long elapsed_us(self) noexcept:
         """Microseconds since its first byte came."""
         return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
+
+    @property
+    def balance_nanos(self) -> int:
+        """What the account that pays could still hold now, besides; 0 without one."""
+        return claim_room(&self.table.s.accounts[self.record.account - 1]) if self.record.account else 0
 
     @property
     def held_nanos(self) -> int:

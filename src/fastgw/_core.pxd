@@ -6,13 +6,12 @@ from fastgw._flight cimport Flight
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
-from fastgw.kernels.layout cimport record_t, worker_t
+from fastgw.kernels.layout cimport record_t
 
 
 cdef class Gate(Flight):
     cdef Segment segment
     cdef Answers answers
-    cdef worker_t* me
     cdef readonly RequestHead head
     cdef uint64_t start[8]              # digest state behind the secret
     cdef int64_t body_max

@@ -27,7 +27,7 @@ from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
-from fastgw.kernels.journal cimport journal_append
+from fastgw.kernels.journal cimport HOLD_ACCOUNT, journal_append
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t
@@ -208,6 +208,7 @@ cdef class Gate(Flight):
         self.now.decided_us = <uint32_t>(decided // 1000)
         memcpy(&ticket.record, &self.now, sizeof(record_t))
         claim_holds(&self.claim, &ticket.holds)
+        self.me.held += ticket.holds.held[<int>HOLD_ACCOUNT]
         claim_nothing(&self.claim)
         ticket.table = self.table
         ticket.started_ns = self.started_ns

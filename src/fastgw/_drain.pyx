@@ -77,14 +77,14 @@ cdef class Drain(Mapping):
         return found
 
     def worker(self, index: int) -> dict[str, int]:
-        """pid, state, open connections on both sides, calls in flight, connections accepted, bytes of memory,
-        how short of it, connections closed for that, those turned away for their PROXY header, TLS handshakes done and
-        not done, last heartbeat (ns of the monotonic clock, 0: none yet)."""
+        """pid, state, open connections on both sides, calls in flight, what they hold (nanos), connections accepted,
+        bytes of memory, how short of it, connections closed for that, those turned away for their PROXY header, TLS
+        handshakes done and not done, last heartbeat (ns of the monotonic clock, 0: none yet)."""
         cdef worker_t* w
         self._worker(index)
         w = &self.s.workers[<int>index]
         return {"pid": w.pid, "state": load_u64(&w.state), "clients": w.clients, "upstreams": w.upstreams,
-                "exchanges": w.exchanges, "tunnels": w.tunnels, "accepted": w.accepted,
+                "exchanges": w.exchanges, "tunnels": w.tunnels, "held": w.held, "accepted": w.accepted,
                 "memory": w.memory, "pressure": w.pressure, "shed": w.shed, "turned_away": w.turned_away,
                 "handshakes": w.handshakes, "handshakes_failed": w.handshakes_failed,
                 "beat_ns": load_u64(&w.heartbeat_ns)}

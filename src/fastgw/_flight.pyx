@@ -7,18 +7,17 @@ from fastgw._call cimport Ticket
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, unlikely
 from fastgw.kernels.claim cimport claim_more, claim_nothing, claim_t
 from fastgw.kernels.journal cimport (
-    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, HOLD_TAG, holds_t, journal_settle,
+    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, HOLD_TAG, holds_t, journal_settle, record_end,
 )
 from fastgw.kernels.latency cimport latency_bucket
-from fastgw.kernels.layout cimport (
-    CODE_CLASS, HOLDS, LATENCY_BUCKETS, RECORD_ESTIMATED, layout_model, model_count_t, record_t,
-)
+from fastgw.kernels.layout cimport CODE_CLASS, HOLDS, LATENCY_BUCKETS, record_t
+from fastgw.kernels.opens cimport open_close, open_earn
+from fastgw.kernels.served cimport served_count
 
 cdef int ADMITTED = 0
 
 cdef enum:
     SWITCHING_PROTOCOLS = 101
-    TOTAL_US_MAX = 0xffffffff
 
 
 cdef class Flight:
@@ -46,8 +45,18 @@ cdef class Flight:
         c.price = nanos
         verdict = claim_more(self.s, c, &ticket.holds, self.worker)
         if verdict == ADMITTED:
+            self.me.held += nanos
             claim_nothing(c)
         return verdict
+
+    cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
+                    int target) noexcept:
+        """Note what a call in flight has come to cost, if that is more than before: if this process is killed, as much
+        is charged, at most what is held, and the call is recorded like this, as WORKER_DIED. `settle` alone says what
+        it costs when it ends otherwise. For calls that are paid for as they go; every other one is void then."""
+        if not ticket.settled:
+            record_end(&ticket.record, ticket.elapsed_us(), status, bytes_in, bytes_out, target)
+            open_earn(self.s, self.worker, &self.opens, &ticket.record, &ticket.holds, cost)
 
     cpdef long long answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here, so many microseconds after the call began."""
@@ -65,21 +74,17 @@ cdef class Flight:
         """
         cdef record_t* r = &ticket.record
         cdef uint64_t* counters = ticket.table.routes[ticket.route].counters
-        cdef const holds_t* h = &ticket.holds
+        cdef holds_t* h = &ticket.holds
         cdef int64_t charges[HOLDS]
-        cdef int64_t us
+        cdef int64_t us = ticket.elapsed_us()
         if ticket.settled:
             return
         ticket.settled = True
-        us = (clock_ns(CLOCK_MONOTONIC) - ticket.started_ns) // 1000
+        self.me.held -= h.held[<int>HOLD_ACCOUNT]
+        record_end(r, us, status, bytes_in, bytes_out, target)
         if status != SWITCHING_PROTOCOLS:           # how long a tunnel was open is nobody's latency
             self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
-        r.total_us = <uint32_t>us if us < TOTAL_US_MAX else TOTAL_US_MAX
         r.verdict = verdict
-        r.status = status
-        r.bytes_in = bytes_in
-        r.bytes_out = bytes_out
-        r.target = target
         counters[verdict] += 1
         if 100 <= status < 600 and verdict == ADMITTED:
             counters[CODE_CLASS + status // 100] += 1
@@ -87,21 +92,10 @@ cdef class Flight:
             cost = 0
         elif cost == -1 or cost > h.held[<int>HOLD_ACCOUNT]:
             cost = h.held[<int>HOLD_ACCOUNT]
-        charges[<int>HOLD_ACCOUNT] = cost
-        charges[<int>HOLD_BUDGET] = cost
-        charges[<int>HOLD_TAG] = cost
-        charges[<int>HOLD_DAY] = charge
-        charges[<int>HOLD_MONTH] = charge
+        charges[<int>HOLD_ACCOUNT] = charges[<int>HOLD_BUDGET] = charges[<int>HOLD_TAG] = cost
+        charges[<int>HOLD_DAY] = charges[<int>HOLD_MONTH] = charge
         if unlikely(r.model != 0):
-            self._count(r)
+            served_count(self.s, self.worker, r)
         journal_settle(self.s, self.worker, r, h, charges)
-
-    cdef void _count(self, const record_t* r) noexcept:
-        """Add a call's tokens to what has been counted of its model."""
-        cdef model_count_t* m = layout_model(self.s, self.worker, r.model)
-        m.calls += 1
-        m.estimated += r.flags & RECORD_ESTIMATED != 0
-        m.tokens_in += r.tokens_in
-        m.tokens_out += r.tokens_out
-        m.tokens_cached += r.tokens_cached
-        m.tokens_reasoning += r.tokens_reasoning
+        if h.open:
+            open_close(self.s, self.worker, &self.opens, h)

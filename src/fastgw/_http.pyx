@@ -220,6 +220,17 @@ cdef class ResponseHead:
             return -1
         return amount_of_units(text, size, unit_price) if unit_price else amount_nanos(text, size)
 
+    cpdef bytes value(self, bytes name):
+        """The value of the first field `name` (lower case), b"" without one."""
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(name)
+        cdef uint32_t i
+        cdef field_t* f
+        for i in range(self.h.fields):
+            f = &self.h.field[i]
+            if f.name_length == length and same_lower(self.at + f.name, PyBytes_AS_STRING(name), length):
+                return PyBytes_FromStringAndSize(self.at + f.value, f.end - f.value)
+        return b""
+
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end):
         """The head for the client, then `data[body_start:body_end]` as it stands (framed by the caller, or by length).
 

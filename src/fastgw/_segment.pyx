@@ -24,6 +24,7 @@ from fastgw.kernels.layout cimport (
     account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
     worker_t,
 )
+from fastgw.kernels.opens cimport opens_finish
 
 from fastgw._drain import RECORD_BYTES
 from fastgw._mapping import SegmentError, boot_number
@@ -252,7 +253,7 @@ cdef class Segment(Tables):
         self._worker(index)
         w = &self.s.workers[<int>index]
         if state < 2:
-            w.clients = w.upstreams = w.exchanges = w.tunnels = w.memory = w.pressure = 0
+            w.clients = w.upstreams = w.exchanges = w.tunnels = w.memory = w.pressure = w.held = 0
         store_u64(&w.pid, pid)
         store_u64(&w.state, state)
         layout_claim(&self.s, index)
@@ -267,8 +268,8 @@ cdef class Segment(Tables):
         return load_u64(&self.s.header.keeper_beat_ns)
 
     def recover(self, index: int) -> tuple[int, int]:
-        """Finish the call that the dead worker in slot `index` was settling, void what else it held, and take out of
-        every account and meter what nobody holds.
+        """Finish the call that the dead worker in slot `index` was settling, charge what others had come to cost, void
+        what else it held, and take out of every account and meter what nobody holds.
 
         Returns (amount voided, amount taken out of `committed`), of accounts and meters together. For one process at a
         time, when the worker is known to be dead and before another takes its slot; others go on meanwhile. Doing it
@@ -281,6 +282,7 @@ cdef class Segment(Tables):
         self._worker(index)
         worker = index
         journal_finish(&self.s, worker)
+        opens_finish(&self.s, worker)
         claimed = []
         for a in range(self.s.header.accounts):
             if cell_claim(layout_cell(&self.s, worker, a)):

@@ -119,6 +119,92 @@ class Upstream(Struct, frozen=True):
     tls: UpstreamTls = UpstreamTls()
 
 
+class Price(Struct, frozen=True):
+    """What a model costs, in nanos: for 1,000,000 tokens of each kind (see `ai.usage.Usage`) or characters, for each
+    image, search and second, and for the call itself. Where the input is longer than `above_tokens`, `above` holds for
+    all of it."""
+
+    input: int = 0
+    cached: int = 0
+    written: int = 0
+    written_long: int = 0
+    audio_in: int = 0
+    image_in: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_out: int = 0
+    image_out: int = 0
+    characters: int = 0
+    image: int = 0
+    search: int = 0
+    second: int = 0
+    request: int = 0
+    above_tokens: int = 0
+    above: "Price | None" = None
+
+
+class Provider(Struct, frozen=True):
+    """Who serves models: an upstream of the same name, and how it is spoken to.
+
+    `dialect` is "openai", "anthropic", "gemini" or "bedrock"; `base_path` stands before the path of every endpoint.
+    Each of `keys` goes into the header `key_header` behind `key_scheme` ("Bearer " or nothing), or signs requests where
+    `region` is said (AWS, SigV4: "ID:SECRET" or "ID:SECRET:TOKEN"); with none, nothing is sent. `keys_file` is where
+    keys were read from, or "". `operations` are the endpoints that it has beyond chat. `rate` and `token_rate` are what
+    the provider allows each key, and are kept ahead of time. `stream_usage` says that it takes `stream_options`,
+    `max_tokens_field` what it calls the bound of a chat completion.
+    """
+
+    name: str
+    dialect: str
+    base_path: str
+    keys: tuple[Secret, ...]
+    key_header: str = "authorization"
+    key_scheme: str = "Bearer "
+    region: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    operations: tuple[str, ...] = ()
+    stream_usage: bool = True
+    max_tokens_field: str = "max_completion_tokens"
+    rate: Rate | None = None
+    token_rate: Rate | None = None
+    keys_file: str = ""
+
+    def __repr__(self) -> str:
+        # The values of headers may be credentials.
+        shown = ", ".join(f"{f}={getattr(self, f)!r}" for f in self.__struct_fields__ if f != "headers")
+        return f"Provider({shown}, headers={tuple(name for name, _ in self.headers)!r})"
+
+
+class Candidate(Struct, frozen=True):
+    """A model of a provider that may serve a call; those of a lower `rank` are asked first, within it by `weight`."""
+
+    provider: str
+    model: str
+    price: Price
+    rank: int = 0
+    weight: int = 1
+
+
+class Model(Struct, frozen=True):
+    """What callers ask for by `name`, and who may serve it.
+
+    `max_tokens` is what a call may generate that does not say how much, and is told the provider. A call may say more,
+    up to `limit_tokens`, 0 for no such limit. A streamed answer holds money for all it may generate, or, with
+    `hold_step` > 0, for so many tokens ahead. With `shrink`, a call that is not streamed and that the balance does not
+    cover is told to generate less. `fallback_on` names what makes another candidate be asked: "connect", "timeout",
+    "401", "429", "5xx". One that is not `listed` is a longer name of another.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    max_tokens: int = 4096
+    limit_tokens: int = 0
+    hold_step: int = 0
+    shrink: bool = False
+    fallback_on: tuple[str, ...] = ("connect", "401", "429", "5xx")
+    listed: bool = True
+
+
 class Route(Struct, frozen=True):
     """A path prefix, of any host and method where these are empty, and what a call to it needs and costs.
 
@@ -135,6 +221,8 @@ class Route(Struct, frozen=True):
     `upgrades` are the protocols, in lower case, that a connection may go over to (RFC 9110 §7.8). Such a tunnel costs
     `minute_price_nanos` for each minute begun and `mib_price_nanos` for 2**20 bytes of both directions together, beside
     its price, which is then what the connection costs.
+
+    A route with `models` has no upstream: it speaks the dialects of language models, and leads to these ("*": to all).
     """
 
     name: str
@@ -157,6 +245,8 @@ class Route(Struct, frozen=True):
     upgrades: tuple[str, ...] = ("websocket",)
     minute_price_nanos: int = 0
     mib_price_nanos: int = 0
+    models: tuple[str, ...] = ()
+    prompt: str = ""
 
     def __repr__(self) -> str:
         # The values of set_headers are credentials of providers.
@@ -253,6 +343,8 @@ class Config(Struct, frozen=True):
     listeners: tuple[Listener, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     client_ca: str = ""
+    providers: tuple[Provider, ...] = ()
+    models: tuple[Model, ...] = ()
 
 
 class Problem(Struct, frozen=True):

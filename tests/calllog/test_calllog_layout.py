@@ -59,6 +59,7 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
         ticket.meter(1, 2, 0, True)  # what is said last counts
         ticket.meter(1_000, 1 << 40, segment.model_number("openai/gpt-x"), number == 1, 800, -1)
         gate.answered(ticket)
+        assert (ticket.held_nanos, ticket.balance_nanos) == (700, 10_000 - 700 * number)
         gate.settle(ticket, 0, 201, True, -1, 11, 22, 2)
     assert call(gate, "GET", "/v1/y", "unknown") == refusals.Refusal.UNKNOWN_KEY
     gate.refuse(refusals.Refusal.UNKNOWN_KEY, False)

@@ -1,4 +1,4 @@
-"""Decides what /metrics says of the ledger, the call log and what is held: money in nanos, never by account."""
+"""Decides what /metrics says of the ledger and the call log: money in nanos, never by account."""
 
 from collections.abc import Iterator
 
@@ -31,8 +31,6 @@ class MoneyCollector(Collector):
         self.services = services
 
     def collect(self) -> Iterator[Metric]:
-        if self.services.held is not None:
-            yield GaugeMetricFamily("fastgw_held_nanos", "Money that calls in flight hold", value=self.services.held())
         yield from self._ledger()
         if self.services.call_log is not None:
             yield from self._call_log()

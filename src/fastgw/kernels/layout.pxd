@@ -21,6 +21,7 @@ cdef enum:
     DIRTY_ACCOUNTS = 64     # accounts that share one dirty byte
     KEEPER = -1             # the row of cells that is the keeper's own, before worker 0's
     HOLDS = 7               # what a call may hold from: hold_kind_t of kernels/journal.pxd
+    OPENS_MAX = 8192        # calls of one worker that can be open_t at once
     RECORD_CHARGED = 1      # record_t.flags: something was captured
     RECORD_ESTIMATED = 2    # the tokens are the gateway's own count, not the provider's
 
@@ -114,7 +115,7 @@ cdef struct worker_t:               # 128 bytes
     uint64_t turned_away            # connections ever closed for their PROXY header
     uint64_t handshakes             # of TLS, ever done
     uint64_t handshakes_failed      # refused by either side, cut, or not done in time
-    uint64_t spare[1]
+    int64_t held                    # nanos that the calls in flight hold
 
 cdef struct journal_t:              # 128 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
@@ -123,7 +124,8 @@ cdef struct journal_t:              # 128 bytes, then the records
     uint32_t kinds                  # how many places the intent has
     uint32_t place[HOLDS]           # what it captures from: index + 1; 0: nothing
     int64_t after[HOLDS]            # and what the worker's cells have captured once that is done
-    uint64_t spare[2]
+    uint64_t open                   # the slot that it empties, + 1; 0: none
+    uint64_t opens                  # slots that have ever been used
 
 cdef struct record_t:               # 256 bytes: one finished call
     uint64_t number                 # n + 1, written last; a reader takes it before and after it copies
@@ -158,6 +160,14 @@ cdef struct record_t:               # 256 bytes: one finished call
     uint32_t tokens_reasoning       # of those out
     uint8_t rest[16]
 
+cdef struct open_t:                 # 320 bytes: a call in flight that is paid for as it goes
+    record_t record                 # as it would be if it ended now; cost 0: the slot is empty
+    uint32_t kinds                  # what it holds from, as in journal_t
+    uint32_t place[HOLDS]
+    int64_t tokens                  # that it has used of quotas
+    uint64_t following              # the next empty slot, + 1; 0: none
+    uint64_t spare[2]
+
 cdef struct segment_t:
     char* base
     header_t* header
@@ -182,6 +192,7 @@ cdef struct segment_t:
     model_count_t* model_counts     # [worker][model number - 1]
     char* journals
     uint64_t journal_stride
+    open_t* opens                   # [worker][OPENS_MAX]
     uint64_t size
 
 
@@ -237,6 +248,8 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     s.journals = base + at
     s.journal_stride = _page(sizeof(journal_t) + journal_records * sizeof(record_t))
     at += WORKERS_MAX * s.journal_stride
+    s.opens = <open_t*>(base + at)
+    at += _page(WORKERS_MAX * OPENS_MAX * sizeof(open_t))
     s.size = at
 
 
@@ -295,6 +308,10 @@ cdef inline uint32_t account_plan(uint64_t terms) noexcept nogil:
 
 cdef inline journal_t* layout_journal(const segment_t* s, int worker) noexcept nogil:
     return <journal_t*>(s.journals + <uint64_t>worker * s.journal_stride)
+
+
+cdef inline open_t* layout_open(const segment_t* s, int worker, uint64_t slot) noexcept nogil:
+    return s.opens + <uint64_t>worker * OPENS_MAX + slot
 
 
 cdef inline void layout_claim(const segment_t* s, int worker) noexcept nogil:
