@@ -181,10 +181,16 @@ class Completion(Delivery):
         method = b"POST" if self.operation.body == operations.JSON else self.method
         kind = b"Content-Type: %b\r\n" % sent.content_type if sent.content_type else b""
         length = b"Content-Length: %d\r\n\r\n" % len(sent.body) if sent.body or method == b"POST" else b"\r\n"
+        path = (provider.base_path + sent.path).encode()
+        credential = choices.credential
+        key = credential.line
+        if credential.signer is not None:
+            host = self.pool.host_line[6:-2].decode("latin-1")
+            key = credential.signer.fields(host, path.decode(), sent.body)
         self.first = b"".join((
-            b"%b %b%b HTTP/1.1\r\n" % (method, provider.base_path.encode(), sent.path.encode()),
+            b"%b %b HTTP/1.1\r\n" % (method, path),
             self.pool.host_line,
-            choices.credential.line,
+            key,
             source.lines,
             self.said_lines if provider.dialect == self.dialect else b"",
             sent.fields,

@@ -6,6 +6,7 @@ cimport cython
 cdef class Credential:
     cdef public object secret
     cdef public bytes line
+    cdef public object signer
     cdef public long long rests_until
     cdef public int times
     cdef public bint refused
@@ -20,7 +21,7 @@ cdef class Source:
     cdef public bytes lines
     cdef public list credentials
     cdef public Py_ssize_t turn
-    cpdef bytes _line(self, object secret)
+    cpdef _equip(self, Credential credential)
     @cython.locals(count=Py_ssize_t, i=Py_ssize_t, at=Py_ssize_t, credential=Credential)
     cpdef Credential credential(self, long long tick, list tried)
 

@@ -10,6 +10,9 @@ import random
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from ..ai import signing
+from ..rows import served_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -54,11 +57,13 @@ def seconds_of(retry_after_ms: bytes, retry_after: bytes, now_s: float) -> int:
 
 
 class Credential:
-    """A key of a provider; `line` is how it stands in a head. It is not used before the tick `rests_until`."""
+    """A key of a provider: `line` is how it stands in a head, or `signer` signs with it. It is not used before the tick
+    `rests_until`."""
 
-    def __init__(self, secret: model.Secret | None, line: bytes) -> None:
+    def __init__(self, secret: model.Secret | None) -> None:
         self.secret = secret
-        self.line = line
+        self.line = b""
+        self.signer: signing.Signer | None = None
         self.rests_until = 0
         self.times = 0  # that it was told to rest, in a row
         self.refused = False  # the last time it was used
@@ -97,18 +102,21 @@ class Source:
         self.lines = lines.encode("latin-1")
         if provider.dialect == "anthropic" and b"anthropic-version:" not in self.lines.lower():
             self.lines += VERSION_LINE
-        self.credentials = [
-            known.get(secret) or Credential(secret, self._line(secret)) for secret in provider.keys
-        ] or [known.get(None) or Credential(None, b"")]
+        secrets: tuple[model.Secret | None, ...] = provider.keys or (None,)
+        self.credentials = [known.get(secret) or Credential(secret) for secret in secrets]
         for credential in self.credentials:
-            if credential.secret is not None:
-                credential.line = self._line(credential.secret)
+            self._equip(credential)
 
-    def _line(self, secret: model.Secret) -> bytes:
+    def _equip(self, credential: Credential) -> None:
+        """Give it what the provider wants to see of the key."""
         provider = self.provider
-        if provider.region and ":" in secret.reveal():
-            return b""  # it signs
-        return f"{provider.key_header}: {provider.key_scheme}{secret.reveal()}\r\n".encode("latin-1")
+        secret = "" if credential.secret is None else credential.secret.reveal()
+        credential.line = b""
+        credential.signer = None
+        if secret and provider.region:
+            credential.signer = signing.Signer(secret, provider.region)
+        elif secret:
+            credential.line = f"{provider.key_header}: {provider.key_scheme}{secret}\r\n".encode("latin-1")
 
     def credential(self, tick: int, tried: list[Credential]) -> Credential | None:
         """The next in turn that has not been tried for the call, and does not rest."""
@@ -222,7 +230,8 @@ class Sources:
         self.sources: dict[str, Source] = {}
 
     def set(self, config: model.Config, groups: Mapping[str, Group], segment: Segment) -> None:
-        """Go by this configuration from now on; `groups` has the upstreams by name."""
+        """Go by this configuration from now on; `groups` has the upstreams by name. The numbers of the models that
+        serve must be in the segment already; without one, a call's record does not say who served it."""
         former = self.sources
         self.sources = {}
         for provider in config.providers:
@@ -232,17 +241,17 @@ class Sources:
             else:
                 source.set(provider, groups[provider.name])
             self.sources[provider.name] = source
-        self.served = {one.name: self._served(one, segment) for one in config.models}
-
-    def _served(self, one: model.Model, segment: Segment) -> Served:
-        return Served(
-            one,
-            [
-                Offer(candidate, self.sources[candidate.provider], 0)
-                for candidate in one.candidates
-                if candidate.provider in self.sources
-            ],
-        )
+        numbers = {name: number for number, name in enumerate(segment.models(), 1)}
+        self.served = {
+            one.name: Served(
+                one,
+                [
+                    Offer(candidate, self.sources[candidate.provider], numbers.get(served_name(candidate), 0))
+                    for candidate in one.candidates
+                ],
+            )
+            for one in config.models
+        }
 
     def of(self, route: model.Route) -> Models | None:
         """What the route leads to, None where it has no models."""
