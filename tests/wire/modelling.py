@@ -1,4 +1,4 @@
-"""Decides what calls to models are tested with: a plane on a segment of its own, whose providers do as they are told."""
+"""Decides what calls to models are tested with: a plane on a segment of its own, and providers that do as told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
+
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.model import Candidate, Config, Model, Price, Provider, Route, Secret
@@ -30,7 +31,7 @@ DEAR = Price(input=2 * INPUT * MILLION, output=2 * OUTPUT * MILLION, reasoning=2
 DONE = b"data: [DONE]\n\n"
 
 
-def _models(*names: str) -> tuple[Model, ...]:
+def _models() -> tuple[Model, ...]:
     main = Candidate("main", "main-1", PRICE)
     spare = Candidate("spare", "spare-1", PRICE, rank=1)
     return (
@@ -55,7 +56,7 @@ def _provider(name: str, dialect: str = "openai", keys: int = 1, **more: Any) ->
 
 
 def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
-    fields = {
+    fields: dict[str, Any] = {
         "hosts": (), "methods": (), "upstream": "", "auth": "key", "price_nanos": 0, "rate": None, "forward_key": False,
         "preserve_host": False, "set_headers": (), "models": ("*",),
     }  # fmt: skip
@@ -193,7 +194,13 @@ def whole(tokens_in: int = 7, tokens_out: int = 20, cached: int = 0, *fields: st
 def event(text: str = "tok ", **more: Any) -> bytes:
     """One token of a streamed answer."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "main-1", "choices": [choice]}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "main-1",
+        "choices": [choice],
+    }
     return b"data: " + json.dumps(chunk | more).encode() + b"\n\n"
 
 

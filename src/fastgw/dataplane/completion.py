@@ -57,8 +57,8 @@ class Completion(Delivery):
         self.names_version = head.value(b"anthropic-version") != b""
         self.repeatable = True  # as far as `_repeats` lets it be
         self.named = True
-        self.operation: Operation | None = None
-        self.call: Call | None = None
+        self.operation: Operation
+        self.call: Call
         self.unsupported: UnsupportedError | None = None
 
     # What it asks for
@@ -93,7 +93,6 @@ class Completion(Delivery):
     def _admit(self, served: Served) -> None:
         """Hold for the call, and make it."""
         call, operation = self.call, self.operation
-        assert call is not None and operation is not None
         asked, one = call.asked, served.model
         if one.limit_tokens and asked.max_tokens > one.limit_tokens:
             self._invalid(BodyError(f"this model generates at most {one.limit_tokens} tokens a call", "max_tokens"))
@@ -119,7 +118,6 @@ class Completion(Delivery):
 
     def _unserved_here(self, name: str) -> None:
         """No provider of the model has this endpoint: what the gateway knows itself, or a refusal."""
-        assert self.call is not None and self.operation is not None
         body = self.call.counted()
         if body is not None:
             self._answer(0, 200, b"application/json", body, b"", False)
@@ -148,7 +146,6 @@ class Completion(Delivery):
     def _ask_next(self, first: bool = False) -> bool:
         """Make the next try; false where nobody is left who can be asked."""
         choices, meter, call = self.choices, self.meter, self.call
-        assert choices is not None and meter is not None and call is not None
         while choices.next(self.plane.wheel.tick):
             offer = choices.offer
             meter.set(offer.candidate.price)
@@ -172,7 +169,6 @@ class Completion(Delivery):
     def _ask(self, sent: Sent) -> None:
         """Send it to the provider that was chosen, with the key that was."""
         choices = self.choices
-        assert choices is not None and self.operation is not None
         source = choices.offer.source
         provider = source.provider
         self.relay = sent.relay
@@ -207,7 +203,7 @@ class Completion(Delivery):
 
     def _falls_back(self, cause: str) -> bool:
         choices = self.choices
-        if choices is None or self.stage != WAITING or self.bytes_out or not cause:
+        if self.stage != WAITING or self.bytes_out or not cause:
             return False
         choices.go_on(cause)
         self.reading = UNREAD
@@ -229,7 +225,6 @@ class Completion(Delivery):
     def _nobody(self) -> None:
         """Not one could be asked."""
         choices = self.choices
-        assert choices is not None
         if self.unsupported is not None:
             self._invalid(self.unsupported)
             return
@@ -248,7 +243,6 @@ class Completion(Delivery):
 
     def _refused(self, body: bytes) -> None:
         choices = self.choices
-        assert choices is not None and self.relay is not None
         failure, out = self.relay.failed(self.said, body)
         cause = cause_of(self.said, failure.kind)
         seconds = seconds_of(self.retry_ms, self.retry_after, time.time())

@@ -22,7 +22,7 @@ from .stages import ENDED, ERROR, EVENTS, PLAIN, STREAMING, UNREAD, WAITING, WHO
 
 if TYPE_CHECKING:
     from .._call import Ticket
-    from ..ai.relay import Portion, Relay
+    from ..ai.relay import Relay
     from ..ai.usage import Usage
     from .ends import ClientEnd
     from .metering import Meter
@@ -55,9 +55,9 @@ class Delivery(Intake):
         self.cost = ticket.held_nanos  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
-        self.relay: Relay | None = None
-        self.meter: Meter | None = None
-        self.choices: Choices | None = None
+        self.relay: Relay
+        self.meter: Meter
+        self.choices: Choices
         self.reading = UNREAD
         self.said = 0  # the status of the answer
         self.kind = b""  # its media type
@@ -187,7 +187,6 @@ class Delivery(Intake):
     def _whole(self, body: bytes) -> None:
         relay = self.relay
         meter = self.meter
-        assert relay is not None and meter is not None
         try:
             out = relay.whole(body) if body else b""
         except ValueError:
@@ -201,7 +200,6 @@ class Delivery(Intake):
 
     def _overflow(self) -> None:
         """The answer is too large to be taken in. The provider will want to be paid for it."""
-        assert self.relay is not None and self.meter is not None
         self.relay.relayed = min(self.size // 4, self.meter.most)
         self._count()
         out = self.gate.fail(self.ticket, Refusal.ANSWER_TOO_LARGE, True)
@@ -217,7 +215,6 @@ class Delivery(Intake):
 
     def _worked(self) -> None:
         """The provider serves the call."""
-        assert self.choices is not None
         self.choices.credential.worked()
 
     def _answer(self, verdict: int, status: int, kind: bytes, body: bytes, lines: bytes, charge: bool) -> None:
@@ -243,7 +240,6 @@ class Delivery(Intake):
     def _relay(self, part: bytes, done: bool) -> None:
         relay = self.relay
         meter = self.meter
-        assert relay is not None and meter is not None
         try:
             portions = relay.feed(part) if part else []
             if done and not relay.ended:
@@ -256,7 +252,7 @@ class Delivery(Intake):
             return
         if self.stage == WAITING:
             self._worked()
-        parts = []
+        parts: list[bytes] = []
         for portion in portions:
             if portion.tokens:
                 verdict = meter.cover(portion.tokens)
@@ -287,7 +283,6 @@ class Delivery(Intake):
         """The head of the stream, and what comes with it."""
         relay = self.relay
         choices = self.choices
-        assert relay is not None and choices is not None
         self.stage = STREAMING
         self.status = self.said
         self.framing = FRAMING_CHUNKED if self.ticket.minor == 1 else FRAMING_CLOSE
@@ -344,7 +339,6 @@ class Delivery(Intake):
 
     def _stop(self, verdict: int, parts: list[bytes]) -> None:
         """The gateway ends the stream, after this much more of it."""
-        assert self.relay is not None
         self.reusable = False
         parts.append(self._told())
         parts.append(self.relay.stop(failure_of(verdict)))
@@ -393,7 +387,6 @@ class Delivery(Intake):
         meter = self.meter
         relay = self.relay
         choices = self.choices
-        assert meter is not None and relay is not None and choices is not None
         if self.reading == EVENTS:
             relay.relayed = meter.passed  # what was not held for has not been sent
         usage, estimated = relay.charged(meter.asked.usage)
@@ -401,9 +394,7 @@ class Delivery(Intake):
         self.cost = meter.capture(usage)
         self.usage: Usage = usage
         self.balance = self.ticket.balance_nanos + meter.held - self.cost
-        self.ticket.meter(
-            usage.input, usage.output, choices.offer.number, estimated, usage.cached, usage.reasoning
-        )
+        self.ticket.meter(usage.input, usage.output, choices.offer.number, estimated, usage.cached, usage.reasoning)
         return b"X-Fastgw-Cost: %b\r\nX-Fastgw-Balance: %b\r\nX-Fastgw-Tokens: in=%d, out=%d\r\n%b%b" % (
             format_money(self.cost).encode(), format_money(self.balance).encode(), usage.input, usage.output,
             choices.offer.line, self._id_lines(),
@@ -412,7 +403,7 @@ class Delivery(Intake):
     def _told(self) -> bytes:
         """The same as a comment of server-sent events, which readers skip; nothing where it is no such stream."""
         self._count()
-        if self.relay is None or not (self.relay.content_type or self.kind).startswith(EVENT_STREAM):
+        if not (self.relay.content_type or self.kind).startswith(EVENT_STREAM):
             return b""
         return b": fastgw cost=%b balance=%b in=%d out=%d\n\n" % (
             format_money(self.cost).encode(), format_money(self.balance).encode(), self.usage.input, self.usage.output,
@@ -430,7 +421,6 @@ class Delivery(Intake):
         """Pass on a body that is nothing to read, framed as it is for any other call."""
         if self.stage == WAITING:
             choices = self.choices
-            assert choices is not None
             self._worked()
             self.stage = STREAMING
             self.status = self.said

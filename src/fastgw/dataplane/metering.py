@@ -146,4 +146,3 @@ class Meter:
 
     def uncovered(self, nanos: int) -> None:
         """So much has been used that there was no money for."""
-
