@@ -10,6 +10,7 @@ cdef char* map_file(str path, str unfit, uint64_t least, uint64_t* size, int* de
 cdef class Mapping:
     cdef segment_t s
     cdef readonly str path
+    cdef _claim(self, list areas)
     cdef int _account(self, object index) except -1
     cdef int _worker(self, object index) except -1
     cdef int _limit(self, object number) except -1

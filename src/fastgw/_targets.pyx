@@ -14,7 +14,6 @@ from libc.string cimport memset
 from posix.mman cimport munmap
 from posix.unistd cimport close
 
-from fastgw._call cimport Peer
 from fastgw._core cimport Gate
 from fastgw._mapping cimport make_file, map_file
 from fastgw._segment cimport Segment
@@ -297,7 +296,7 @@ cdef inline uint64_t _hashed(const uint8_t* data, size_t length) noexcept nogil:
     return _mixed(word)
 
 
-cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
+cpdef unsigned long long affinity(Gate gate, bytes header) noexcept:
     """A number that is the same for all requests that belong together, in every worker and after a restart.
 
     They are those with the same value in the field `header` (in lower case); or, with b"", of the same key; or, without
@@ -313,4 +312,4 @@ cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
                 return _hashed(<const uint8_t*>at + field.value, field.end - field.value)
     elif gate.now.key:
         return _mixed(gate.s.keys[gate.now.key - 1].digest[0])
-    return _hashed(peer.raw, 16)
+    return _hashed(gate.now.address, 16)

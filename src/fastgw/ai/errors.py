@@ -68,7 +68,9 @@ def write(dialect: str, failure: Failure) -> bytes:
 def shown(dialect: str, failure: Failure) -> dict[str, Any]:
     """The same as an object."""
     if dialect == "anthropic":
-        return {"type": "error", "error": {"type": _ANTHROPIC[failure.kind], "message": failure.message}}
+        kind = _ANTHROPIC[failure.kind]
+        code = {"code": failure.code} if failure.code not in ("", kind) else {}
+        return {"type": "error", "error": {"type": kind, "message": failure.message, **code}}
     return {
         "error": {
             "message": failure.message,
