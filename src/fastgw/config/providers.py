@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from .. import addresses, units
+from ..ai import operations
 from ..model import Price, Provider, Rate, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .catalogue import Entry, catalogue
@@ -32,10 +33,7 @@ from .upstreams import read_group
 
 PLACES = ("region", "resource", "account")
 DIALECTS = ("openai", "anthropic", "gemini", "bedrock")
-OPERATIONS = (
-    "responses", "completions", "embeddings", "moderations", "images", "image_edits", "speech", "transcriptions",
-    "translations", "count_tokens", "files",
-)  # fmt: skip
+OPERATIONS = tuple(name for name in operations.TABLE if name not in ("chat", "messages", "models", "model"))
 BOUNDS = ("max_tokens", "max_completion_tokens")
 KEYS_MAX = 1024
 _KEYS_FILE_MAX = 1 << 20
