@@ -332,7 +332,8 @@ def test_an_answer_that_makes_no_sense_is_an_error(body: bytes) -> None:
          '"details":[{"@type":"x/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]', "authentication",
          "INVALID_ARGUMENT"),
         (400, '"code":400,"message":"Bad","status":"INVALID_ARGUMENT"', "invalid", "INVALID_ARGUMENT"),
-        (429, '"code":429,"message":"Slow","status":"RESOURCE_EXHAUSTED"', "rate_limit", "RESOURCE_EXHAUSTED"),
+        (429, '"code":429,"message":"Slow","status":"RESOURCE_EXHAUSTED",'
+         '"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"34.07s"}]', "rate_limit", "RESOURCE_EXHAUSTED"),
         (503, '"code":503,"message":"Busy","status":"UNAVAILABLE"', "overloaded", "UNAVAILABLE"),
     ],
 )  # fmt: skip
@@ -340,6 +341,7 @@ def test_errors_are_read(status: int, error: str, kind: str, code: str) -> None:
     for form in ("{{{}}}", "[{{{}}}]"):
         failure = gemini.read_error(status, form.format(f'"error":{{{error}}}').encode())
         assert (failure.status, failure.kind, failure.code) == (status, kind, code)
+        assert failure.retry_after_s == (35 if status == 429 else 0)
     assert gemini.read_error(502, b"<html>Bad gateway</html>").kind == "server"
     (failed,) = pieces(f'data: {{"error":{{{error}}}}}\r\n\r\n'.encode())
     assert isinstance(failed, Failure)

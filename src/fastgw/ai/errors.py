@@ -68,7 +68,9 @@ def write(dialect: str, failure: Failure) -> bytes:
 def shown(dialect: str, failure: Failure) -> dict[str, Any]:
     """The same as an object."""
     if dialect == "anthropic":
-        return {"type": "error", "error": {"type": _ANTHROPIC[failure.kind], "message": failure.message}}
+        kind = _ANTHROPIC[failure.kind]
+        code = {"code": failure.code} if failure.code not in ("", kind) else {}
+        return {"type": "error", "error": {"type": kind, "message": failure.message, **code}}
     return {
         "error": {
             "message": failure.message,
@@ -82,6 +84,11 @@ def shown(dialect: str, failure: Failure) -> dict[str, Any]:
 def kind_of(status: int) -> str:
     """The kind of an error of which nothing but the status is known."""
     return _OF_STATUS.get(status) or (INVALID if 400 <= status < 500 else SERVER)
+
+
+def status_of(kind: str) -> int:
+    """The status that stands for a kind, where an error comes without one."""
+    return _STATUS_OF[kind]
 
 
 def read(status: int, body: bytes) -> Failure:
