@@ -128,7 +128,7 @@ def test_what_bedrock_would_have_to_fetch_is_not_sent() -> None:
         (CLAUDE, {"effort": "high", "max_tokens": 9, "temperature": 1.0}, {
             "inferenceConfig": {"maxTokens": 9},
             "outputConfig": {"effort": "high"},
-            "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+            "additionalModelRequestFields": {"thinking": {"type": "adaptive", "display": "summarized"}},
         }),
         (OLD, {"thinking_tokens": 2000, "max_tokens": 4000, "top_p": 0.5}, {
             "inferenceConfig": {"maxTokens": 4000},

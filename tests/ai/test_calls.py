@@ -126,6 +126,14 @@ def test_other_endpoints_name_it_otherwise() -> None:
     assert "max_tokens" not in sent(call("embeddings", {"model": "m", "input": "x"}), 40)
 
 
+def test_thoughts_of_others_are_not_shown_to_claude() -> None:
+    thought = {"type": "thinking", "thinking": "of a Gemini", "signature": ""}
+    said = [{"role": "assistant", "content": [thought, {"type": "text", "text": "Hi"}]}]
+    body = sent(call("messages", {**HELLO, "max_tokens": 9, "messages": said}), provider=CLAUDE)
+    assert body["messages"] == [{"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}]
+    assert "messages" not in sent(call("messages", {"model": "m", "max_tokens": 9}), provider=CLAUDE)
+
+
 @pytest.mark.parametrize(
     ("said", "wanted"),
     [

@@ -84,8 +84,8 @@ def test_a_conversation_is_said() -> None:
         Message(ASSISTANT, [
             Thinking("Hm."), Text("I look."), ToolCall("c1", "look", '{"at": [1]}', "c2ln"), ToolCall("c2", "look", ""),
         ]),
-        Message(TOOL, [ToolResult("c1", "", [Text('{"seen":"cat"}'), Media("image", "image/gif", "R0lG")])]),
         Message(TOOL, [ToolResult("c2", "look", [Text("{no")], failed=True)]),
+        Message(TOOL, [ToolResult("c1", "", [Text('{"seen":"cat"}'), Media("image", "image/gif", "R0lG")])]),
         Message(USER, [Text("So?")]),
     )  # fmt: skip
     assert written(request) == {
@@ -101,13 +101,13 @@ def test_a_conversation_is_said() -> None:
             ]},
             {"role": "model", "parts": [
                 {"text": "I look."},
-                {"functionCall": {"id": "c1", "name": "look", "args": {"at": [1]}}, "thoughtSignature": "c2ln"},
-                {"functionCall": {"id": "c2", "name": "look", "args": {}}},
+                {"functionCall": {"name": "look", "args": {"at": [1]}}, "thoughtSignature": "c2ln"},
+                {"functionCall": {"name": "look", "args": {}}},
             ]},
             {"role": "user", "parts": [
-                {"functionResponse": {"id": "c1", "name": "look", "response": {"output": {"seen": "cat"}}}},
+                {"functionResponse": {"name": "look", "response": {"output": {"seen": "cat"}}}},
                 {"inlineData": {"mimeType": "image/gif", "data": "R0lG"}},
-                {"functionResponse": {"id": "c2", "name": "look", "response": {"error": "{no"}}},
+                {"functionResponse": {"name": "look", "response": {"error": "{no"}}},
                 {"text": "So?"},
             ]},
         ],
@@ -158,7 +158,7 @@ def test_thinking_is_asked_for_as_the_model_takes_it(model: str, fields: dict[st
 
 
 def test_tools_are_said() -> None:
-    tools = [Tool("f", "does", OBJECT, strict=True), Tool("g", "", {})]
+    tools = [Tool("f", "does", {**OBJECT, "$schema": "x"}, strict=True), Tool("g", "", {})]
     fields = written(asked(tools=tools, tool_choice="tool", tool_name="f", parallel=False))
     assert fields["tools"] == [
         {"functionDeclarations": [{"name": "f", "description": "does", "parametersJsonSchema": OBJECT}, {"name": "g"}]}

@@ -311,7 +311,8 @@ def test_a_stream_that_the_gateway_ends_makes_openais_package_raise() -> None:
 def test_every_dialect_has_an_end_for_a_stream_that_fails() -> None:
     assert Chunks().stop(FAILED).endswith(b"\n\ndata: [DONE]\n\n")
     assert Messages().stop(FAILED) == (
-        b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"It broke."}}\n\n'
+        b'event: error\ndata: {"type":"error",'
+        b'"error":{"type":"api_error","message":"It broke.","code":"upstream_failed"}}\n\n'
     )
     told = json.loads(sse.data_of(Responses().stop(FAILED)))
     assert (told["type"], told["code"], told["error"]["code"]) == ("error", "upstream_failed", "upstream_failed")

@@ -100,10 +100,10 @@ def _block(part: Part, model: str) -> dict[str, Any] | None:
             call = {"toolUseId": _id(part.id), "name": part.name, "input": bodies.json_object(part.arguments)}
             return {"toolUse": call}
         case ToolResult():
-            result = {"toolUseId": _id(part.id), "content": _blocks([*part.parts], model)}
+            result = {"toolUseId": _id(part.id), "content": _blocks([*turns.result(part)], model)}
             return {"toolResult": {**result, **given(status="error" if part.failed else "")}}
         case _:
-            return {"text": part.text} if part.text.strip() else None
+            return {"text": part.text}
 
 
 def _id(text: str) -> str:
