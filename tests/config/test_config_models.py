@@ -122,6 +122,12 @@ def test_a_model_without_a_price_is_never_served(refuse: Refuse) -> None:
     assert 'models[0].targets[0] = "openai/gpt-of-tomorrow": its price is not known: write price = {' in problem
 
 
+def test_more_models_than_have_room_are_refused(refuse: Refuse) -> None:
+    many = ", ".join(f'"m-{number}"' for number in range(4_097))
+    text = PROVIDERS.replace('"a", "shared", "two/b"', many)
+    assert "there are 4099 models that may serve, at most 4096 are possible" in str(refuse(text + ROUTE))
+
+
 # Routes
 
 
