@@ -23,6 +23,7 @@ from fastgw.dataplane import plane as plane_module
 from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.model import Config
+from fastgw.rows import claim_numbers
 
 
 class Clock:
@@ -56,8 +57,7 @@ class Late:
 def read(path: str, segment: Segment) -> Config:
     """A configuration, with the names in the segment that a plane wants to find there."""
     config = load(path, {}, {})
-    for route in config.routes:
-        segment.route_slot(route.name)
+    claim_numbers(segment, config)
     for plan in config.plans:
         segment.plan_slot(plan.name)
     return config
