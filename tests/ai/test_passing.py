@@ -371,7 +371,7 @@ def test_whatever_a_provider_sends_passes_and_nothing_breaks(name: str, sent: li
     stream = b"".join(b"data: " + event + b"\n\n" for event in events)
     relay = ALL[name]()
     got = relayed(relay, stream, *range(step, len(stream), step))
-    assert got in (stream, stream + b"\n\n")
+    assert got.strip(b"\r\n") == stream.strip(b"\r\n")
     usage, _ = relay.charged(Usage(input=1))
     assert 0 <= usage.output <= 1 << 31 or usage.output == relay.relayed
     for event in events:
