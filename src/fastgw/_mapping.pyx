@@ -21,7 +21,7 @@ from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64, store_u
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.layout cimport (
     CODES_MAX, DIRTY_ACCOUNTS, KEEPER, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, OPENS_MAX, STAGES, WORKERS_MAX,
-    header_t, key_t, layout_cell, layout_dirty, layout_map, open_t, segment_t,
+    account_tokens_t, header_t, key_t, key_tokens_t, layout_cell, layout_dirty, layout_map, open_t, segment_t,
 )
 
 cdef uint64_t MAGIC = 0x6661737467770001
@@ -183,8 +183,10 @@ cdef class Mapping:
             (<uint64_t>self.s.base, <char*>self.s.limits - self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
             (<uint64_t>self.s.index, (self.s.index_mask + 1) * 8),      # any key, known or not, is looked up in it
             (<uint64_t>self.s.keys, keys * sizeof(key_t)),
+            (<uint64_t>self.s.key_tokens, keys * sizeof(key_tokens_t)),
             (<uint64_t>self.s.accounts, accounts * sizeof(account_t)),
             (<uint64_t>self.s.account_tats, accounts * 8),
+            (<uint64_t>self.s.account_tokens, accounts * sizeof(account_tokens_t)),
             (<uint64_t>layout_cell(&self.s, KEEPER, 0), accounts * sizeof(cell_t)),
             (<uint64_t>self.s.counters, workers * (self.s.header.routes_max + 1) * CODES_MAX * 8),
             (<uint64_t>self.s.histograms, workers * STAGES * LATENCY_BUCKETS * 8),
@@ -196,6 +198,10 @@ cdef class Mapping:
             areas.append((<uint64_t>layout_dirty(&self.s, w, 0), -(-accounts // DIRTY_ACCOUNTS)))
         for route in range(routes):
             areas.append((<uint64_t>(self.s.buckets + <uint64_t>route * self.s.header.keys_max), keys * 8))
+        self._claim(areas)
+
+    cdef _claim(self, list areas):
+        """Have the memory of the areas (address, length). Raises OSError."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
             for address, length in areas:

@@ -16,7 +16,6 @@ from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close
 
-from fastgw._call cimport Peer
 from fastgw._core cimport Gate
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64, store_u64
@@ -317,7 +316,7 @@ cdef inline uint64_t _hashed(const uint8_t* data, size_t length) noexcept nogil:
     return _mixed(word)
 
 
-cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
+cpdef unsigned long long affinity(Gate gate, bytes header) noexcept:
     """A number that is the same for all requests that belong together, in every worker and after a restart.
 
     They are those with the same value in the field `header` (in lower case); or, with b"", of the same key; or, without
@@ -333,4 +332,4 @@ cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
                 return _hashed(<const uint8_t*>at + field.value, field.end - field.value)
     elif gate.now.key:
         return _mixed(gate.s.keys[gate.now.key - 1].digest[0])
-    return _hashed(peer.raw, 16)
+    return _hashed(gate.now.address, 16)

@@ -111,7 +111,11 @@ def test_a_price_of_zero_needs_no_balance(accept: Accept) -> None:
             '--burst: routes[0].burst = "x": must be an integer from 1',
         ),
         (FREE | {"path": "v1"}, {}, '--path: routes[0].path = "v1": must be a path that starts with "/"'),
-        (FREE | {"dialect": "x"}, {}, '--dialect: routes[0].dialect = "x": must be "problem" or "openai"'),
+        (
+            FREE | {"dialect": "x"},
+            {},
+            '--dialect: routes[0].dialect = "x": must be "problem" or "openai" or "anthropic"',
+        ),
         (
             FREE | {"upstream": "localhost:80"},
             {},

@@ -322,7 +322,8 @@ class CallLog:
         for name in sorted(set(names.values())):
             calls = [call for call in found if names[call] == name]
             cost = sum(call.cost_nanos for call in calls)
-            rows.append(Usage(name, start, len(calls), sum(call.flags for call in calls), cost, 0, 0, 9, 99, 150, 900))
+            charged = sum(call.flags for call in calls)
+            rows.append(Usage(name, start, len(calls), charged, 0, cost, 0, 0, 0, 0, 9, 99, 150, 900))
         return rows[:limit]
 
 
@@ -330,8 +331,9 @@ def call(**fields: Any) -> Call:
     """One of the log."""
     usual = Call(
         position=0, time="2026-11-20T14:00:00.123456Z", request_id="0123456789abcdef0123456789abcdef", account="",
-        key_id="key_0000000000000001", route="api", target="127.0.0.1:9001", method="POST", path="/v1/x", status=200,
-        verdict="admitted", cost_nanos=0, tokens_in=0, tokens_out=0, bytes_in=10, bytes_out=20, decided_us=4,
-        first_byte_us=900, total_us=1_000, address="127.0.0.1", flags=0,
+        key_id="key_0000000000000001", route="api", target="127.0.0.1:9001", model="", tag="", method="POST",
+        path="/v1/x", status=200, verdict="admitted", cost_nanos=0, tokens_in=0, tokens_out=0, tokens_cached=0,
+        tokens_reasoning=0, bytes_in=10, bytes_out=20, decided_us=4, first_byte_us=900, total_us=1_000,
+        address="127.0.0.1", flags=0,
     )  # fmt: skip
     return msgspec.structs.replace(usual, **fields)

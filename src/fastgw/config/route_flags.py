@@ -40,7 +40,7 @@ ROUTE_FLAGS: tuple[RouteFlag, ...] = (
                             "better set FASTGW_KEY, with commas between several.", separator=","),
     RouteFlag("balance", "AMOUNT", "Prepaid money that the keys share. [default: 0]"),
     RouteFlag("no_auth", "", "Forward every call without asking for a key.", is_switch=True),
-    RouteFlag("dialect", "NAME", "Form of refusals: problem (RFC 9457) or openai. [default: problem]"),
+    RouteFlag("dialect", "NAME", "Form of refusals: problem (RFC 9457), openai or anthropic. [default: problem]"),
     RouteFlag("set_header", "'NAME: VALUE'", "Set a header on the upstream's request, ${VAR} from the "
                                              "environment; repeat for more.", separator="\n"),
 )  # fmt: skip
