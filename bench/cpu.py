@@ -97,12 +97,13 @@ def pin(pid: int, cpus: set[int]) -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of one process in bytes: resident, and proportional (shared pages divided among those who map
-    them)."""
+    """Memory of one process in bytes: resident; proportional, shared pages divided among those who map them; what
+    nobody else maps just now, libraries among it; and what it has written itself, whoever else there is."""
 
     rss: int
     pss: int
     private: int
+    anonymous: int
 
 
 def memory(pid: int) -> Memory:
@@ -110,7 +111,8 @@ def memory(pid: int) -> Memory:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, amount = line.split(":")
         values[name] = int(amount.split()[0]) * 1024
-    return Memory(values["Rss"], values["Pss"], values["Private_Clean"] + values["Private_Dirty"])
+    private = values["Private_Clean"] + values["Private_Dirty"]
+    return Memory(values["Rss"], values["Pss"], private, values["Anonymous"] + values["Swap"])
 
 
 def shared_bytes(pids: list[int]) -> int:

@@ -3,10 +3,11 @@
     python bench/soak.py [--minutes 30] [--rate 150] [--quick]
 
 Calls that are refused, proxied, late, large, cut by the service, left by the client, read slowly or sent slowly, kept
-alive or not, over TLS where openssl(1) is there; a reload a minute. What is looked at every ten seconds: private memory
-and descriptors of every process, connections, calls in flight, money held, and how far ledger and call log are behind.
-The first sixth warms up; then the last third is held against the first: medians, and of memory the least. In the end,
-when nobody calls any more, nothing may be open or held. The exit status says whether all of that is so.
+alive or not, over TLS where openssl(1) is there; a reload a minute. What is looked at every ten seconds: descriptors of
+every process and the memory that it has written itself (libraries are its own or shared as other programs come and go),
+connections, calls in flight, money held, and how far ledger and call log are behind. The first sixth warms up;
+then the last third is held against the first: medians, and of memory the least. In the end, when nobody calls any more,
+nothing may be open or held. The exit status says whether all of that is so.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from soaked import EMPTY_KEY, KEY, Started, gateway
 
 HERE = Path(__file__).parent
 SAMPLE_S = 10.0
-GROWTH_PERCENT, GROWTH_BYTES = 5, 3 << 20  # of private memory, whichever is more
+GROWTH_PERCENT, GROWTH_BYTES = 5, 3 << 20  # of memory, whichever is more
 GAUGES = (
     "fastgw_connections", "fastgw_calls_in_flight", "fastgw_held_nanos", "fastgw_ledger_lag_seconds",
     "fastgw_call_log_lag_seconds", "fastgw_journal_depth", "fastgw_call_log_dropped_rows_total",
@@ -208,7 +209,7 @@ def sample(started: Started) -> dict[str, float]:
     for name, pids in (
         ("supervisor", [started.process.pid]), ("workers", started.pids("worker")), ("keeper", started.pids("keeper")),
     ):  # fmt: skip
-        found[f"{name} bytes"] = sum(memory(pid).private for pid in pids)
+        found[f"{name} bytes"] = sum(memory(pid).anonymous for pid in pids)
         found[f"{name} descriptors"] = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
     return found
 

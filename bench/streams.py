@@ -88,7 +88,7 @@ async def listen(port: int, streams: int, seconds: float, seed: int, pids: list[
     loop = asyncio.get_running_loop()
     chance = random.Random(seed)
     delays: list[int] = []
-    before = sum(memory(pid).private for pid in pids)
+    before = sum(memory(pid).anonymous for pid in pids)
     listeners = []
     for _ in range(streams):
         ms = chance.randint(20, 100)
@@ -99,7 +99,7 @@ async def listen(port: int, streams: int, seconds: float, seed: int, pids: list[
     delays.clear()  # the crowd at the start is not what is looked at
     spent = sum(cpu_ns(pid) for pid in pids)
     await asyncio.sleep(seconds / 4)
-    grown = sum(memory(pid).private for pid in pids) - before
+    grown = sum(memory(pid).anonymous for pid in pids) - before
     async with asyncio.timeout(seconds * 3 + 30):
         await asyncio.gather(*(listener.done for listener in listeners))
     faults = sorted({listener.fault for listener in listeners if listener.fault})

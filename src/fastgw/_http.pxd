@@ -21,6 +21,8 @@ cdef class RequestHead:
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     cdef int find_key(self, const char** found, size_t* size) noexcept
     cpdef bytes host(self)
+    cpdef bytes value(self, bytes name)
+    cpdef bytes lines(self, bytes name)
 
 
 cdef class ResponseHead:
@@ -38,6 +40,7 @@ cdef class ResponseHead:
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     cdef int _idle_s(self) noexcept
     cpdef long long take_cost(self, bytes name, long long unit_price)
+    cpdef bytes value(self, bytes name)
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end)
 
 

@@ -57,7 +57,7 @@ def test_metrics_parse_and_count_what_happened(serving: Gateway) -> None:
     }  # fmt: skip
     assert found["fastgw_keys"] == {(): 1}
     assert found["fastgw_accounts"] == {(): 1}
-    assert found["fastgw_calls_in_flight"] == {(): 0}
+    assert found["fastgw_calls_in_flight"] == found["fastgw_held_nanos"] == {(): 0}
     assert set(found["fastgw_connections"]) == {("side=client",), ("side=upstream",)}
     assert sum(found["fastgw_connections_accepted_total"].values()) == 7
     assert set(found["fastgw_worker_cpu_seconds_total"]) == {("worker=0",), ("worker=1",)}

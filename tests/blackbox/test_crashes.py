@@ -109,13 +109,20 @@ def test_a_killed_worker_is_replaced_and_refuses_nobody(gateway: Gateway, upstre
 
 def test_a_worker_killed_with_calls_in_flight_gives_back_what_they_held(gateway: Gateway, upstream: Upstream) -> None:
     serve(gateway, balance="0.004")
+    segment = gateway.segment()
+
+    def held() -> int:
+        return sum(segment.worker(index)["held"] for index in range(segment.worker_slots))
+
     with Hammering(gateway.port, request(KEY, "/v1/calls?ms=60000"), connections=4, calls=4) as hammering:
         eventually(lambda: upstream.calls == 4)
         assert gateway.code(KEY) == "balance_held"
+        assert held() == 4 * PRICE
         for pid in gateway.workers():
             os.kill(pid, signal.SIGKILL)
     assert hammering.tally.cut == 4
     eventually(lambda: gateway.ready() and gateway.money()["held"] == 0)
+    assert held() == 0
     assert [gateway.call() for _ in range(5)] == [200] * 4 + [402]
 
 

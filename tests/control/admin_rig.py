@@ -39,7 +39,6 @@ class Parts:
         self.gate = fakes.Gate()
         self.call_log = fakes.CallLog()
         self.problems: list[Problem] = []
-        self.held = 7_000_000
         self.rosters: list[Roster] = []
         path = directory / "segment"
         self.segment = Segment.create(
@@ -70,7 +69,6 @@ class Parts:
             upstreams=Desk(self.discovery),
             loads=TableOfLoads(self.segment),
             call_log=self.call_log,
-            held=lambda: self.held,
         )
 
 
@@ -81,7 +79,7 @@ class RealParts(Parts):
         super().__init__(directory)
         state_dir = str(directory / "state")
         self.ledger = Books(self.segment, state_dir)
-        names = SegmentNames(self.segment, self.ledger.account_name, initial(self.config))
+        names = SegmentNames(self.segment, self.ledger.account_name, self.ledger.tag_name, initial(self.config))
         self.log = CallLog(self.segment, state_dir, names, LogSettings())
         self.ledger.open()
         self.ledger.apply(self.config)
@@ -91,9 +89,7 @@ class RealParts(Parts):
 
     def services(self, state_dir: Path) -> Services:
         found = super().services(state_dir)
-        return msgspec.structs.replace(
-            found, books=self.ledger, call_log=self.log, gate=lambda: self.dry_run, held=None
-        )
+        return msgspec.structs.replace(found, books=self.ledger, call_log=self.log, gate=lambda: self.dry_run)
 
     def stop(self) -> None:
         super().stop()

@@ -42,10 +42,11 @@ def test_a_hold_grows_step_by_step_and_is_settled_as_one(shop: Shop) -> None:
     ticket = admitted(gate)
     for step in (1, 9, 40):
         assert gate.extend(ticket, step) == 0
-    assert ticket.held_nanos == 80
+    assert ticket.held_nanos == shop.segment.worker(0)["held"] == 80
     assert money(shop.segment, ACME)["committed"] == 80
     settle(gate, ticket, 77)
     assert captured(shop, ACME) == 77
+    assert shop.segment.worker(0)["held"] == 0
     with pytest.raises(ValueError, match="in flight"):
         gate.extend(ticket, 1)
 
@@ -66,7 +67,7 @@ def test_what_is_not_there_is_refused_and_changes_nothing(shop: Shop) -> None:
     ticket = admitted(gate)
     before = shop.books()
     assert gate.extend(ticket, 71) == Refusal.INSUFFICIENT_BALANCE
-    assert (shop.books(), ticket.held_nanos) == (before, 30)
+    assert (shop.books(), ticket.held_nanos, shop.segment.worker(0)["held"]) == (before, 30, 30)
     answer = gate.fail(ticket, Refusal.INSUFFICIENT_BALANCE, False)
     numbers: dict[str, Any] = orjson.loads(answer.partition(b"\r\n\r\n")[2])
     assert (numbers["price"], numbers["available"]) == ("0.000000071", "0.00000007")

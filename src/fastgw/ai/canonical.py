@@ -34,6 +34,10 @@ class UnsupportedError(BodyError):
 
 # The parts of messages and answers
 
+# A dialect whose tool calls have no room for the signature of the thought behind them carries it in a thought before
+# the call, whose own signature is this and then the call's.
+CALL_PROOF = "fastgw-call:"
+
 
 class Text(Struct):
     text: str
@@ -198,6 +202,7 @@ class Failure(Struct):
 
     `status` is what HTTP would say, `kind` one of "invalid", "authentication", "permission", "not_found", "too_large",
     "rate_limit", "quota", "overloaded", "timeout", "server"; `code` is the provider's or the gateway's own word for it.
+    `retry_after_s` is what the body of an error says of that, 0 for nothing.
     """
 
     status: int
@@ -205,6 +210,7 @@ class Failure(Struct):
     message: str
     code: str = ""
     parameter: str = ""
+    retry_after_s: int = 0
 
 
 Piece = Begin | TextPiece | ThinkingPiece | RefusedPiece | ToolBegin | ToolPiece | Used | End | Failure

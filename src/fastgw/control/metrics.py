@@ -85,6 +85,7 @@ class SegmentCollector(Collector):
         yield connections
         yield GaugeMetricFamily("fastgw_calls_in_flight", "Calls admitted and not yet finished: holds that are open",
                                 value=sum(row["exchanges"] for row in rows))  # fmt: skip
+        yield GaugeMetricFamily("fastgw_held_nanos", "Money that they hold", value=sum(row["held"] for row in rows))
         yield GaugeMetricFamily("fastgw_tunnels", "Of the calls in flight, those that are upgraded connections",
                                 value=sum(row["tunnels"] for row in rows))  # fmt: skip
         yield CounterMetricFamily("fastgw_connections_turned_away", "Client connections closed for their PROXY header",

@@ -1,4 +1,4 @@
-"""Decides what /metrics says of the ledger, the call log and what is held: money in nanos, never by account."""
+"""Decides what /metrics says of the ledger and the call log: money in nanos, never by account."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from .metrics import SegmentCollector
+from .metrics_models import ModelCollector
 from .metrics_targets import TargetCollector
 from .metrics_tls import TlsCollector
 from .services import Services
@@ -16,6 +17,7 @@ def registry(services: Services) -> CollectorRegistry:
     """Everything that /metrics shows."""
     found = CollectorRegistry()
     found.register(SegmentCollector(services.segment))
+    found.register(ModelCollector(services.segment))
     found.register(MoneyCollector(services))
     found.register(TargetCollector(services))
     found.register(TlsCollector(services))
@@ -29,8 +31,6 @@ class MoneyCollector(Collector):
         self.services = services
 
     def collect(self) -> Iterator[Metric]:
-        if self.services.held is not None:
-            yield GaugeMetricFamily("fastgw_held_nanos", "Money that calls in flight hold", value=self.services.held())
         yield from self._ledger()
         if self.services.call_log is not None:
             yield from self._call_log()

@@ -12,9 +12,8 @@ class Services(Struct, frozen=True):
     """`settings` gives the configuration in force now. `gate` gives the admission that quotes ask.
 
     `reload` reads the configuration anew and returns when workers serve by it; it raises ConfigError when that is
-    refused, and nothing has changed. `loads` gives what workers do with servers at the moment that it is called. `held`
-    sums up what calls in flight hold, in nanos, and must be cheap: it is asked at each scrape. All are called from
-    several threads.
+    refused, and nothing has changed. `loads` gives what workers do with servers at the moment that it is called. All
+    are called from several threads.
     """
 
     state_dir: str
@@ -26,4 +25,3 @@ class Services(Struct, frozen=True):
     upstreams: Upstreams
     loads: Callable[[], Loads]
     call_log: CallLog | None = None
-    held: Callable[[], int] | None = None

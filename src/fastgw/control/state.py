@@ -87,7 +87,7 @@ class State(Struct, frozen=True):
     ready: bool
     workers: list[Worker]
     calls_in_flight: int
-    held: Money | None
+    held: Money
     keys: int
     segment_bytes: int
     ledger: Ledger
@@ -102,13 +102,14 @@ class States(Controller):
     def state(self, services: Services) -> State:
         """Workers, ledger, call log, and what calls in flight hold."""
         segment = services.segment
-        workers = [_worker(number, segment.worker(number)) for number in range(segment.worker_slots)]
+        rows = [segment.worker(number) for number in range(segment.worker_slots)]
+        workers = [_worker(number, row) for number, row in enumerate(rows)]
         return State(
             version=__version__,
             ready=not unready(services),
             workers=workers,
             calls_in_flight=sum(worker.calls_in_flight for worker in workers),
-            held=None if services.held is None else money(services.held()),
+            held=money(sum(row["held"] for row in rows)),
             keys=segment.key_count,
             segment_bytes=segment.used_bytes,
             ledger=_ledger(services),

@@ -13,9 +13,11 @@ cdef Py_ssize_t ANSWER_HEAD_MAX
 cdef class Exchange(Sending):
     @cython.locals(position=Py_ssize_t, end=Py_ssize_t)
     cpdef answer_data(self, bytes data)
-    @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, stop=Py_ssize_t, after=Py_ssize_t,
-                   out=bytes, part=bytes, done=bint)
+    @cython.locals(answer=ResponseHead, status=int, cost=cython.longlong, after=Py_ssize_t)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef _interim(self)
+    @cython.locals(answer=ResponseHead, stop=Py_ssize_t, out=bytes, part=bytes, done=bint)
+    cpdef Py_ssize_t _final_head(self, bytes data, Py_ssize_t end, int status, long long cost)
     cpdef _switch(self, long long cost, bytes rest)
     @cython.locals(pool=Lender, us=cython.longlong)
     cpdef bint _repeats_answered(self, int status)
@@ -38,6 +40,7 @@ cdef class Exchange(Sending):
     @cython.locals(total_ms=cython.longlong)
     cpdef _go_on(self)
     cpdef answer_input(self, bint held)
+    cpdef bytes probe(self)
     cpdef _end(self, int verdict, int status, bint charge)
     cpdef _complete(self, bytes last)
     @cython.locals(keep=bint, out=bytes)

@@ -23,6 +23,7 @@ from .sending import Sending
 from .stages import ENDED, STREAMING, WAITING
 
 ANSWER_HEAD_MAX = 65536
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Exchange(Sending):
@@ -52,7 +53,7 @@ class Exchange(Sending):
                 return
 
     def _answer_head(self, data: bytes, start: int, end: int) -> int:
-        """Pass on the head `data[start:end]`, and its body if it is the final one; the offset after it."""
+        """Take in the head `data[start:end]`, and its body if it is the final one; the offset after it."""
         answer = self.plane.answer
         after = end
         if answer.scan(data, start, end) != 0:
@@ -69,8 +70,17 @@ class Exchange(Sending):
             if status == 101:
                 self._switch(cost, data[end:])
             elif status > 101 and self.ticket.minor == 1:
-                self._send(answer.render(b"", FRAMING_NONE, 0, 0))
+                self._interim()
             return after
+        return self._final_head(data, end, status, cost)
+
+    def _interim(self) -> None:
+        """An answer that is not the last has come."""
+        self._send(self.plane.answer.render(b"", FRAMING_NONE, 0, 0))
+
+    def _final_head(self, data: bytes, end: int, status: int, cost: int) -> int:
+        """Pass on the head just scanned, and `data[end:]` of its body; the offset after it."""
+        answer = self.plane.answer
         if 502 <= status <= 504 and self._repeats_answered(status):
             return len(data)
         self.cost = cost
@@ -245,6 +255,11 @@ class Exchange(Sending):
             self._await_client()
         else:
             self._await(self.bounds.stream_ms if self.stage == STREAMING else self.bounds.first_byte_ms)
+
+    def probe(self) -> bytes:
+        """What may be sent just to learn whether the client is there: an interim answer is harmless to one that waits
+        (RFC 9110 §15.2), and not known to HTTP/1.0."""
+        return CONTINUE if self.status == 0 and self.ticket.minor == 1 else b""
 
     # The end
 
