@@ -20,10 +20,12 @@ import argparse
 import contextlib
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +33,11 @@ from pathlib import Path
 import machine
 from cases import CONNECTIONS, PATH, REQUEST_BODY
 from cpu import behind, memory, snapshot, spent_ns
+from load import read_answer
 from peers.ai import KEY, PROVIDER_KEY, FastgwModels, Installed, LiteLlm, Portkey
 from peers.base import Launch, Peer, Site
 from peers.nginx import NginxLua, NginxStatic, NginxUnbuffered
-from processes import Process, compile_c, free_port
+from processes import READY_TIMEOUT_S, Process, compile_c, free_port
 
 HERE = Path(__file__).parent
 SERVER_CPU, LOAD_CPU = 0, 1
@@ -89,7 +92,28 @@ class Ground:
         process = Process(launch.argv, {SERVER_CPU}, directory / "log", launch.env, directory)
         self.stack.enter_context(process)
         process.wait_ready(set(launch.ports.values()), timeout_s=180)
-        return Contender(peer, launch, process)
+        contender = Contender(peer, launch, process)
+        self._wait_serving(contender, provider)
+        return contender
+
+    def _wait_serving(self, contender: Contender, provider: int) -> None:
+        """Until a call is answered: a port may accept before anybody serves there. Raises RuntimeError with the log."""
+        port = contender.port
+        request = head(port, contender.peer.name, provider, REQUEST_BODY).replace(b"{trace}", b"fffffff")
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        answered = ""
+        while time.monotonic() < deadline and contender.process.alive():
+            with (
+                contextlib.suppress(RuntimeError, OSError),
+                socket.create_connection(("127.0.0.1", port), 10) as stream,
+            ):
+                stream.sendall(request)
+                answer, _ = read_answer(stream)
+                if answer.status == 200 and b'"completion_tokens":36' in answer.body:
+                    return
+                answered = f"{answer.status} {answer.body[:200]!r}"
+            time.sleep(0.1)
+        raise RuntimeError(f"{contender.peer.name} does not serve: {answered}\n{contender.process.tail()}")
 
 
 def head(port: int, name: str, provider: int, body: bytes) -> bytes:
