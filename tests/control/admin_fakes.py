@@ -221,16 +221,17 @@ class Books:
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        identity: str = "",
     ) -> tuple[KeyView, str]:
         with self.lock:
             self._writable()
             self.account(account)
-            secret = f"sk-made-{next(self.numbers):08d}"
+            secret = identity or f"sk-made-{next(self.numbers):08d}"
             view = self.add_key(
                 account, "api", secret, name=name, rate=rate, budget_nanos=budget_nanos, budget_period=budget_period,
                 expires_s=expires_s,
             )  # fmt: skip
-            return view, secret
+            return view, "" if identity else secret
 
     def _own(self, id: str) -> KeyView:
         self._writable()
