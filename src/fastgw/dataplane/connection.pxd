@@ -1,6 +1,7 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
+from fastgw._wire cimport is_quiet
 from fastgw.dataplane.bounds cimport Bounds
 from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd

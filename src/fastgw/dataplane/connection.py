@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from .._http import FRAMING_CLOSE, find_head_end
+from .._wire import is_quiet
 from ..identities import of_session
 from ..refusals import Refusal
 from .ends import ClientEnd
@@ -424,13 +425,14 @@ class Connection(ClientEnd):
                 self._probe()
         elif self.stash or self.skip:
             self._refuse_unasked(Refusal.REQUEST_TIMEOUT)
-        else:
-            self.closing = True
-            self.transport.close()
+        elif not self.drain() and not self.closing:
+            self.plane.wheel.arm(self, 0)
 
     def drain(self) -> bool:
-        """Close when nothing is in flight, and say if that was so; else it is closed after the answer."""
+        """Close when nothing is in flight, and say if that was so; else it is closed after the answer. A request that
+        has come and is not read yet, because the worker has not had its turn, is in flight."""
         idle = self.exchange is None and not self.stash and not self.skip and not self.closing
+        idle = idle and (self.half_closed or is_quiet(self.descriptor))
         if idle:
             self.closing = True
             self.transport.close()

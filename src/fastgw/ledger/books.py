@@ -320,6 +320,11 @@ class Books:
         with self.writer.lock:
             return self.parts.roster.names.get(index)
 
+    def tag_name(self, index: int) -> str:
+        """Of the tag at an index of the segment's keys, "" for none."""
+        with self.writer.lock:
+            return self.parts.keys.names.get(index)
+
     def key_id(self, index: int) -> str:
         """Of the key at an index of the segment, "" for none."""
         with self.writer.lock:
