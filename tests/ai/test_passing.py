@@ -312,6 +312,7 @@ def test_errors_pass_and_are_understood(dialect: str, relay: Callable[[], Passin
         (529, "x", errors.OVERLOADED),
         (0, {"error": {"code": 402, "message": "OpenRouter's"}}, errors.QUOTA),
         (0, {"error": {"type": "overloaded_error"}}, errors.OVERLOADED),
+        (0, {"error": {"type": "server_error", "code": "overloaded"}}, errors.OVERLOADED),
     ],
 )
 def test_what_a_providers_error_means(status: int, body: Any, kind: str) -> None:
