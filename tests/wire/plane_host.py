@@ -17,6 +17,7 @@ from typing import Any
 
 import uvloop
 
+from fastgw import published
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.dataplane import plane as plane_module
@@ -56,7 +57,11 @@ class Late:
 
 def read(path: str, segment: Segment) -> Config:
     """A configuration, with the names in the segment that a plane wants to find there."""
-    config = load(path, {}, {})
+    if path.endswith(".config"):
+        with open(path, "rb") as file:
+            config = published.read(file.fileno())
+    else:
+        config = load(path, {}, {})
     claim_numbers(segment, config)
     for plan in config.plans:
         segment.plan_slot(plan.name)

@@ -13,8 +13,9 @@ from .._http import FRAMING_CLOSE, find_head_end
 from .._wire import is_quiet
 from ..identities import of_session
 from ..refusals import Refusal
+from .completion import open_completion
 from .ends import ClientEnd
-from .exchange import Exchange
+from .exchange import CONTINUE, Exchange
 from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
 from .upgrade import asked_protocols, open_upgrade
@@ -30,8 +31,8 @@ LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
 PROBE_MS = 500  # between looks at a client that has closed its side
+PROBE_SOON_MS = 200  # likewise, where an answer that nobody reads costs money
 PROBES = 20  # looks to one interim answer
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 NOTHING = b"\r\n\r\n"
 
@@ -142,7 +143,8 @@ class Connection(ClientEnd):
         if self.exchange is not None and self.exchange.request_open:
             self._await_body()
         elif self.half_closed:
-            self.plane.wheel.arm(self, PROBE_MS)
+            ai = self.exchange is not None and self.exchange.service.models is not None
+            self.plane.wheel.arm(self, PROBE_SOON_MS if ai else PROBE_MS)
         else:
             self.deadline = 0
 
@@ -158,14 +160,13 @@ class Connection(ClientEnd):
 
     def _probe(self) -> None:
         """Learn whether a client that has closed its side is still there, or has closed altogether: both look the same
-        until something is sent, which a client that is gone answers with a reset. An interim answer is harmless to one
-        that waits (RFC 9110 §15.2), and not known to HTTP/1.0."""
+        until something is sent, which a client that is gone answers with a reset."""
         exchange = self.exchange
         if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.broken()
             return
-        if exchange is not None and exchange.status == 0 and exchange.ticket.minor == 1 and self.probes % PROBES == 0:
-            self.send(CONTINUE)
+        if exchange is not None and self.probes % PROBES == 0 and (probe := exchange.probe()):
+            self.send(probe)
         self.probes += 1
         self._watch()
 
@@ -268,6 +269,8 @@ class Connection(ClientEnd):
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
+        if service.models is not None:
+            return self._begin(open_completion(self.plane, self, service), data, end) - shift
         if head.upgrade and (protocols := asked_protocols(head, service)):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
