@@ -65,7 +65,8 @@ def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
 
 
 def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
-    """Models, that cost so many times as much, by what is tried with them; every provider but the dead one is the oracle, told apart by its path."""
+    """Models by what is tried with them, that cost so many times as much; every provider but the dead one is the
+    oracle, told apart by its path."""
     ports = {"main": main, "spare": main, "many": main, "claude": main, "dead": dead}
     text = f"[server]\n{server}\n" + "".join(
         f'[[upstreams]]\nname = "{name}"\ntargets = ["http://127.0.0.1:{port}"]\n' for name, port in ports.items()

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from fastgw.dataplane.providers import Models, Served
+from fastgw.model import Model
+
 from .client import Client
 from .modelling import (
     CACHED,
@@ -289,3 +292,10 @@ def test_a_caller_of_anthropic_s_dialect_reaches_either_kind_of_provider(models:
     assert (arrival.one("anthropic-version"), arrival.one("anthropic-beta")) == ("2023-06-01", "a, b")
     assert not arrival.all("authorization")
     assert account.captured() == 2 * (CALL + 7 * INPUT + 20 * OUTPUT)
+
+
+def test_a_longer_name_of_a_model_is_not_listed_beside_its_shorter_one() -> None:
+    whole = Served(Model("one/m", (), listed=False), [])
+    bare = Served(Model("m", ()), [])
+    assert Models(b"/v1/", "openai", {"one/m": whole, "m": bare}).names == ["m"]
+    assert Models(b"/v1/", "openai", {"one/m": whole}).names == ["one/m"]
