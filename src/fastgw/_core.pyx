@@ -232,7 +232,7 @@ cdef class Gate(Flight):
         return claim_tag(self.s, index, &self.claim)
 
     def wanted_tag(self) -> tuple[int, str]:
-        """Of a request refused as UNKNOWN_TAG while `tag_wanted`: the account's index, and the tag that is not there."""
+        """Of a request refused as UNKNOWN_TAG with `tag_wanted`: the account's index, and the tag that is not there."""
         cdef const char* text = NULL
         cdef size_t length
         if self.head.find_tag(&text, &length) != 1:

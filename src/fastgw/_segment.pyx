@@ -143,7 +143,7 @@ cdef class Segment(Tables):
 
     def account(self, index: int) -> dict[str, int]:
         """Nanos: granted, credit, committed (what admission sees) and its parts: captured by workers, taken by the
-        keeper, held. Then status, plan, expires_s, day and month as `set_terms` has them, and those of `set_quotas`."""
+        keeper, held. Then status, plan, expires_s, day and month as `set_terms` has them, those of `set_quotas`."""
         cdef account_t* a
         cdef int64_t captured, taken, committed
         cdef uint64_t quotas, tokens, terms
@@ -158,7 +158,8 @@ cdef class Segment(Tables):
         terms = load_u64(&a.terms)
         return {"granted": load_i64(&a.granted), "credit": load_i64(&a.credit), "committed": committed,
                 "captured": captured, "taken": taken, "held": committed - captured - taken,
-                "status": <uint32_t>load_u64(&a.status), "plan": account_plan(terms), "expires_s": account_expires_s(terms),
+                "status": <uint32_t>load_u64(&a.status), "plan": account_plan(terms),
+                "expires_s": account_expires_s(terms),
                 "day": <int64_t>account_day(quotas) - 1, "month": <int64_t>account_month(quotas) - 1,
                 "day_tokens": <int64_t>account_day(tokens) - 1, "month_tokens": <int64_t>account_month(tokens) - 1}
 
@@ -197,7 +198,7 @@ cdef class Segment(Tables):
     # Keys
 
     def tag_digest(self, account: str, tag: str) -> bytes:
-        """The digest (32 bytes) of the key record that a tag of an account is: of what no request can present as key."""
+        """The digest (32 bytes) of the key record that a tag is: of what no request can present as a key."""
         return self.digest(TAG_MARK + account_digest(account) + tag.encode())
 
     def find_key(self, digest: bytes) -> int:
