@@ -43,7 +43,7 @@ GROUPS = {
     CALLLOG: {"calllog"},
     AI: {"ai"},
     READING: {"config"},
-    VALUES: {"descriptors", "model", "published", "roster", "rows", "upstream_tls"},
+    VALUES: {"descriptors", "model", "price_list", "published", "roster", "rows", "upstream_tls"},
     BASE: {
         "__init__", "_answers", "_call", "_core", "_drain", "_flight", "_frames", "_http", "_idempotency",
         "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire", "kernels", "limits", "memory", "refusals",

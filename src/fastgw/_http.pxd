@@ -22,6 +22,8 @@ cdef class RequestHead:
     cdef int find_key(self, const char** found, size_t* size) noexcept
     cdef int find_tag(self, const char** found, size_t* size) noexcept
     cpdef bytes host(self)
+    cpdef bytes value(self, bytes name)
+    cpdef bytes lines(self, bytes name)
 
 
 cdef class ResponseHead:

@@ -28,6 +28,7 @@ PROVIDERS = {
 CALLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("chat/completions", {"stream_options": {"include_usage": True}}),
     "anthropic": ("messages", {"max_tokens": 99}),
+    "responses": ("responses", {}),
 }
 RECORDED = {"openai": "chat", "anthropic": "anthropic", "gemini": "gemini", "bedrock": "bedrock"}
 READERS: dict[str, Callable[[], Reader]] = {
@@ -161,6 +162,18 @@ def test_an_error_is_said_in_the_callers_dialect(caller: str, provider: str) -> 
         assert ("type" in error) is (caller == "anthropic")
     stopped = relay(caller, provider).stop(Failure(402, errors.QUOTA, "No money left.", "insufficient_balance"))
     assert b"No money left." in stopped
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "bedrock"])
+@pytest.mark.parametrize("said", SAID)
+def test_responses_are_had_from_providers_that_have_none(provider: str, said: str) -> None:
+    joined = sent("responses", provider, input="Hello", stream=True).relay
+    got = streamed(joined, recorded.read(RECORDED[provider], said, stream=True))
+    last = json.loads(sse.Events().feed(got)[-1])["response"]
+    whole = sent("responses", provider, input="Hello").relay.whole(recorded.read(RECORDED[provider], said))
+    assert joined.ended
+    assert [item["type"] for item in last["output"]] == [item["type"] for item in json.loads(whole)["output"]]
+    assert last["usage"]["output_tokens"] == json.loads(whole)["usage"]["output_tokens"] > 0
 
 
 def test_requests_are_bounded_and_written_for_the_provider() -> None:

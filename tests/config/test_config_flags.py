@@ -91,7 +91,7 @@ def test_a_price_of_zero_needs_no_balance(accept: Accept) -> None:
 @pytest.mark.parametrize(
     ("flags", "environ", "start"),
     [
-        ({}, {}, "--upstream: is missing: give it, or -c FILE"),
+        ({}, {}, "--upstream: is missing: give it, or --provider NAME, or -c FILE"),
         ({"upstream": URL}, {}, "--upstream: nobody could call: add --key KEY (or FASTGW_KEY)"),
         ({}, {"FASTGW_UPSTREAM": URL}, "FASTGW_UPSTREAM: nobody could call: add --key"),
         ({"price": "1"}, {}, "--price: describes the route of --upstream URL, which is missing"),

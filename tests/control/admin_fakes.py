@@ -21,7 +21,20 @@ from fastgw.ledger.views import (
     MeterView,
     TagView,
 )
-from fastgw.model import Account, Config, Key, Plan, Rate, Route, Secret, Target, Upstream
+from fastgw.model import (
+    Account,
+    Candidate,
+    Config,
+    Key,
+    Model,
+    Plan,
+    Price,
+    Rate,
+    Route,
+    Secret,
+    Target,
+    Upstream,
+)
 from fastgw.refusals import Refusal
 from fastgw.settings import defaults
 
@@ -48,6 +61,10 @@ def config(**settings: Any) -> Config:
         plans=(
             Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
             Plan("basic", prices=(("api", 500_000),)),
+        ),
+        models=(
+            Model("fast", (Candidate("one", "m-1", Price(input=150_000_000, output=600_000_000)),)),
+            Model("gone/m", (Candidate("gone", "m", Price(above_tokens=9, above=Price(input=1))),), listed=False),
         ),
     )
 
@@ -215,16 +232,17 @@ class Books:
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        identity: str = "",
     ) -> tuple[KeyView, str]:
         with self.lock:
             self._writable()
             self.account(account)
-            secret = f"sk-made-{next(self.numbers):08d}"
+            secret = identity or f"sk-made-{next(self.numbers):08d}"
             view = self.add_key(
                 account, "api", secret, name=name, rate=rate, budget_nanos=budget_nanos, budget_period=budget_period,
                 expires_s=expires_s, token_rate=token_rate,
             )  # fmt: skip
-            return view, secret
+            return view, "" if identity else secret
 
     def tags(self, account: str, after: str = "", limit: int = 100) -> list[TagView]:
         self.account(account)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..model import Provider
-from . import anthropic, bedrock, chat, errors, gemini, gemini_embeddings
+from . import anthropic, bedrock, chat, errors, gemini, gemini_embeddings, responses
 from .canonical import (
     Answer,
     End,
@@ -60,7 +60,7 @@ class Listener(Protocol):
 
 
 _SPEAKERS: dict[str, Speaker] = {"openai": chat, "anthropic": anthropic, "gemini": gemini, "bedrock": bedrock}
-_LISTENERS: dict[str, Listener] = {"chat": chat, "messages": anthropic}
+_LISTENERS: dict[str, Listener] = {"chat": chat, "responses": responses, "messages": anthropic}
 
 
 def can(operation: Operation, provider: Provider) -> bool:

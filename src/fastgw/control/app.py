@@ -12,6 +12,7 @@ from .calls import Calls
 from .configuration import Configurations
 from .health import Health
 from .keys import Keys
+from .models import Models
 from .openapi import OpenApi
 from .problems import HANDLERS
 from .quoting import Quotes
@@ -22,7 +23,7 @@ from .tags import Tags
 from .upstreams import Upstreams
 
 BODY_MAX = 64 << 10
-CONTROLLERS = (Health, Accounts, Keys, Tags, Quotes, Calls, Configurations, Upstreams, States)
+CONTROLLERS = (Health, Accounts, Keys, Tags, Quotes, Calls, Configurations, Upstreams, Models, States)
 DEPENDENCIES = ("services", "books", "registry", "scraper")
 
 

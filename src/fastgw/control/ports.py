@@ -58,6 +58,7 @@ class Books(Protocol):
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        identity: str = "",
     ) -> tuple[KeyView, str]: ...
     def change_key(
         self,

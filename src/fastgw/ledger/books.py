@@ -282,9 +282,11 @@ class Books:
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        identity: str = "",
     ) -> tuple[KeyView, str]:
-        """A new key and its text, which is shown this once. Raises NotFound, Conflict, Invalid."""
-        terms = (account, name, rate, budget_nanos, budget_period, expires_s, token_rate)
+        """A new key and its text, which is shown this once; or "" for a client certificate, which is the key by
+        `identity`, a text of `fastgw.identities`. Raises NotFound, Conflict, Invalid."""
+        terms = (account, name, rate, budget_nanos, budget_period, expires_s, token_rate, identity)
         number, text = self._call(lambda turn: self.key_jobs.create(turn, *terms))
         return self.key(id_of(number)), text
 

@@ -6,7 +6,7 @@ from typing import Any
 from ..model import Rate
 from .accounts import find
 from .errors import Conflict, Invalid, NotFound, ReadOnly
-from .key_table import HINT, SELECT, KeyRow, number_of, parse_id
+from .key_table import HINT, SELECT, KeyRow, id_of, number_of, parse_id
 from .parts import Parts
 from .rules import check_budget, check_expires, check_label, check_rate
 from .store import Store
@@ -38,8 +38,9 @@ class KeyJobs:
         period: str,
         expires_s: int,
         token_rate: Rate | None = None,
+        identity: str = "",
     ) -> tuple[int, str]:
-        """A new key; (its number, its text)."""
+        """A new key; (its number, its text). By `identity` it is a certificate, of which there is nothing to show."""
         check_label(name)
         check_rate(rate)
         check_rate(token_rate)
@@ -50,13 +51,18 @@ class KeyJobs:
             raise Conflict(f'account "{account}" is closed')
         limit, tokens = rate or NO_RATE, token_rate or NO_RATE
         terms = (limit.count, limit.period_ns, limit.burst, budget, period, 0, expires_s, "active", turn.now_s)
-        return self._insert(turn, KeyRow(0, b"", owner.id, name, "", *terms, tokens.count, tokens.period_ns))
+        number, text = self._insert(
+            turn, KeyRow(0, b"", owner.id, name, "", *terms, tokens.count, tokens.period_ns), identity
+        )
+        return number, "" if identity else text
 
-    def _insert(self, turn: Turn, row: KeyRow) -> tuple[int, str]:
+    def _insert(self, turn: Turn, row: KeyRow, identity: str = "") -> tuple[int, str]:
         """Add a key with a new text, and the budget of `row.meter`, or one of its own where that is 0."""
-        text = PREFIX + secrets.token_urlsafe(32)
+        text = identity or PREFIX + secrets.token_urlsafe(32)
         digest = self.parts.segment.digest(text.encode())
         number = number_of(digest)
+        if identity and (self.parts.keys.find(number) >= 0 or turn.store.row(f"{SELECT} WHERE number = ?", (number,))):
+            raise Conflict(f'the certificate is a key already: "{id_of(number)}"')
         row = row._replace(number=number, digest=digest, hint=text[-HINT:], meter=row.meter or number)
         turn.store.execute(INSERT, row)
         turn.then(self.parts.keys.prepare(turn.store, row, turn.now_s))
