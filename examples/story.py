@@ -85,14 +85,16 @@ class Story:
     def log(self) -> str:
         return (self.directory / "log").read_text()
 
-    def tell(self, text: str) -> None:
-        print(f"\n== {text}", flush=True)
+    def tell(self, text: str, before: str = "\n") -> None:
+        print(f"{before}== {text}", flush=True)
 
     def shell(self, line: str, *wanted: str, code: int = 0) -> str:
         """Run a shell line and show what it says, which must match every pattern of `wanted`; the output."""
-        print(f"$ {line}", flush=True)
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=self.directory, env=self.env, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LINE_S, check=False)  # fmt: skip
+        print("$", line.replace("\n", "\n  "), flush=True)
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], cwd=self.directory, env=self.env, text=True, timeout=LINE_S,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
         print(done.stdout.replace("\r", "").strip(), end="\n\n", flush=True)
         missing = [pattern for pattern in wanted if not re.search(pattern, done.stdout, re.MULTILINE)]
         if missing or done.returncode != code:
