@@ -16,7 +16,7 @@ from .openai_chat import Event, indented
 from .orders import Asked, Reply
 
 GEMINI_PATH = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>\w+)$")
-BEDROCK_PATH = re.compile(r"/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream)$")
+BEDROCK_PATH = re.compile(r"/model/(?P<model>.+)/(?P<verb>converse|converse-stream)$")
 AZURE_PATH = re.compile(r"/openai/deployments/(?P<model>[^/]+)/")
 
 JSON = "application/json"
