@@ -147,7 +147,8 @@ class Provider(Struct, frozen=True):
     `dialect` is "openai", "anthropic", "gemini" or "bedrock"; `base_path` stands before the path of every endpoint.
     Each of `keys` goes into the header `key_header` behind `key_scheme` ("Bearer " or nothing), or signs requests where
     `region` is said (AWS, SigV4: "ID:SECRET" or "ID:SECRET:TOKEN"). `operations` are the endpoints that it has.
-    `rate` and `token_rate` are what the provider allows each key, and are kept ahead of time.
+    `rate` and `token_rate` are what the provider allows each key, and are kept ahead of time. `stream_usage` says that
+    it takes `stream_options`, `max_tokens_field` what it calls the bound of a chat completion.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Provider(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     operations: tuple[str, ...] = ()
     stream_usage: bool = True
+    max_tokens_field: str = "max_completion_tokens"
     rate: Rate | None = None
     token_rate: Rate | None = None
 

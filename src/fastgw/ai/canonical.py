@@ -34,6 +34,10 @@ class UnsupportedError(BodyError):
 
 # The parts of messages and answers
 
+# A dialect whose tool calls have no room for the signature of the thought behind them carries it in a thought before
+# the call, whose own signature is this and then the call's.
+CALL_PROOF = "fastgw-call:"
+
 
 class Text(Struct):
     text: str

@@ -6,7 +6,7 @@ caller, and is asked for no I/O: bytes in, bytes out. How they are made is for `
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from .canonical import Failure
 from .usage import Usage
@@ -15,27 +15,38 @@ from .usage import Usage
 class Asked(Struct):
     """What a caller asks for, as far as money and routing go.
 
-    `input_tokens` is an estimate that errs upwards, and is held for; `likely_tokens` what the input comes to most
-    likely, and is charged where the provider never tells. `max_tokens` is what the caller lets be generated in all
-    choices together, 0 where it does not say, or where the endpoint generates none (embeddings, images).
+    `input_tokens` errs upwards. `max_tokens` is what the caller lets be generated in all `choices` together, 0 where it
+    does not say, or where the operation does not generate. `usage` is what is charged where the provider never tells,
+    as far as it is known beforehand.
     """
 
     operation: str  # the name of a row of operations.TABLE
-    model: str
-    stream: bool
-    input_tokens: int
-    max_tokens: int
-    usage: Usage  # what is known of the cost beforehand, of endpoints that are not paid by generated tokens
-    likely_tokens: int = 0
+    model: str = ""
+    stream: bool = False
+    input_tokens: int = 0
+    max_tokens: int = 0
+    choices: int = 1
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def likely_tokens(self) -> int:
+        """What the input comes to without erring on purpose."""
+        return self.usage.input
+
+    def most(self, max_tokens: int) -> Usage:
+        """What it may come to when so many tokens may be generated."""
+        return structs.replace(self.usage, input=self.input_tokens, output=self.usage.output + max_tokens)
 
 
 class Sent(Struct):
-    """A request as a provider wants it; the head is for the exchange to make. `fields` are header lines of its own."""
+    """A request as a provider wants it; the head is for the exchange to make. `fields` are header lines of its own,
+    `content_type` is b"" where there is no body."""
 
     path: str  # with the query, below the provider's base path
     body: bytes
     fields: bytes
     relay: Relay
+    content_type: bytes = b"application/json"
 
 
 class Portion(Struct):
@@ -46,16 +57,28 @@ class Portion(Struct):
 
 
 class Relay:
-    """What becomes of one answer. `usage` is None until the provider has told it; `relayed` counts the tokens of
-    output, estimated, in all that has been handed out; `content_type` is of what the caller gets."""
+    """What becomes of one answer.
 
-    content_type: bytes = b"application/json"
+    `usage` is the provider's last word, None until then; `known` what it has told on the way. `relayed` counts the
+    tokens of output, estimated, in all that has been handed out. `content_type` is of what the caller gets, b"" for
+    the provider's own.
+    """
+
+    content_type: bytes = b""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
+        self.known: Usage | None = None
         self.relayed = 0
         self.ended = False  # the answer is whole: a stream that stops before that was cut
-        self.failure: Failure | None = None  # what the provider has said in the middle of a stream
+        self.failure: Failure | None = None  # the provider's own, in the middle of its answer
+
+    def charged(self, likely: Usage) -> tuple[Usage, bool]:
+        """What has been used, and whether that is an estimate; `likely` is `Asked.usage`."""
+        if self.usage is not None:
+            return self.usage, False
+        known = self.known or likely
+        return structs.replace(known, output=max(known.output, self.relayed)), True
 
     def whole(self, body: bytes) -> bytes:
         """The body for the caller, of a provider's whole one that succeeded. ValueError: it makes no sense."""

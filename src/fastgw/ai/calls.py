@@ -1,0 +1,143 @@
+"""Decides what a call to a model asks for, and what is sent to a provider for it.
+
+A caller and a provider of one dialect are joined by `passing`, others by way of `canonical`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from ..model import Candidate, Price, Provider
+from . import asking, errors, forms, passing
+from .canonical import Failure, UnsupportedError
+from .operations import Operation
+from .relay import Asked, Relay, Sent
+
+# What a provider of a dialect has without saying so.
+_BUILT_IN: dict[str, frozenset[str]] = {
+    "openai": frozenset(("chat",)),
+    "anthropic": frozenset(("messages",)),
+}
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+class Call:
+    """A call that has come whole; `asked` is what it comes to."""
+
+    def __init__(self, operation: Operation, target: str, body: asking.Body) -> None:
+        self.operation = operation
+        self.asked: Asked = body.asked
+        self._target = target
+        self._body = body
+
+    def serves(self, provider: Provider) -> bool:
+        """Whether a provider has what this call is for."""
+        return self._passes(provider)
+
+    def _passes(self, provider: Provider) -> bool:
+        name = self.operation.name
+        same = provider.dialect == self.operation.dialect
+        return same and (name in _BUILT_IN.get(provider.dialect, ()) or name in provider.operations)
+
+    def counted(self) -> bytes | None:
+        """The gateway's own answer where no provider counts tokens."""
+        tokens = self.asked.usage.input
+        if self.operation.name == "count_tokens":
+            return orjson.dumps({"input_tokens": tokens})
+        if self.operation.name == "input_tokens":
+            return orjson.dumps({"object": "response.input_tokens", "input_tokens": tokens})
+        return None
+
+    def prepare(self, provider: Provider, candidate: Candidate, max_tokens: int) -> Sent:
+        """The request for one provider, where at most `max_tokens` may be generated in all choices together.
+
+        May be called again, for another. Raises UnsupportedError.
+        """
+        if not self._passes(provider):
+            raise UnsupportedError(f"The model has no {self.operation.name}; GET /v1/models lists others.", "model")
+        if self._body.fields:
+            return self._json(provider, candidate, max_tokens)
+        body = self._body.raw
+        if self._body.model_field is not None:
+            body = forms.changed(body, self._body.model_field, candidate.model.encode())
+        return Sent(self._target, body, b"", self._relay(candidate.price), self._body.content_type.encode("latin-1"))
+
+    def _json(self, provider: Provider, candidate: Candidate, max_tokens: int) -> Sent:
+        body = self._body
+        self._refuse_unpriced(candidate.price)
+        changes: dict[str, Any] = {"model": candidate.model} if "model" in body.fields else {}
+        if max_tokens and self.operation.generates:
+            changes |= self._caps(provider, max(max_tokens // self.asked.choices, 1))
+        hide = False
+        if self.asked.stream and provider.stream_usage and self.operation.name in ("chat", "completions"):
+            options = body.option("stream_options")
+            hide = options.get("include_usage") is not True
+            if hide:
+                changes["stream_options"] = {**options, "include_usage": True}
+        relay = self._relay(candidate.price, hide_usage=hide, searches="web_search_options" in body.fields)
+        return Sent(self._target, passing.request(body.fields, changes), b"", relay)
+
+    def _caps(self, provider: Provider, most: int) -> dict[str, int | None]:
+        """Every bound that the caller says, and at least one, none above `most`."""
+        caps = self._body.caps
+        names = asking.CAPS[self.operation.name]
+        if self.operation.name != "chat":
+            return {names[0]: min(caps.get(names[0], most), most)}
+        known = provider.max_tokens_field
+        if not caps or (known not in caps and known == "max_tokens"):
+            return dict.fromkeys(caps) | {known: min(most, *caps.values())}
+        return {name: min(cap, most) for name, cap in caps.items()}
+
+    def _refuse_unpriced(self, price: Price) -> None:
+        hosted = self._body.hosted()
+        if hosted and not price.search:
+            raise UnsupportedError(f"This model has no price for {hosted}, which its provider would charge.", "tools")
+
+    def _relay(self, price: Price, *, hide_usage: bool = False, searches: int = 0) -> Relay:
+        name = self.operation.name
+        if name in ("chat", "completions"):
+            return passing.Chunks(hide_usage=hide_usage, searches=searches)
+        if name == "messages":
+            return passing.Messages()
+        if name == "responses":
+            return passing.Responses()
+        if name in ("images", "image_edits", "image_variations"):
+            return passing.Images(each=price.image > 0)
+        relay = passing.Typed()
+        if name == "speech" and price.characters:
+            relay.usage = self.asked.usage
+        return relay
+
+
+def read(operation: Operation, rest: str, query: str, content_type: str, body: bytes) -> Call:
+    """What a call asks for; `rest` is the path below the route's. Raises BodyError."""
+    target = "/" + rest.strip("/") + ("?" + query if query else "")
+    return Call(operation, target, asking.read(operation, body, content_type))
+
+
+def write_error(dialect: str, failure: Failure) -> bytes:
+    """The body of an error in a caller's dialect."""
+    return errors.write(dialect, failure)
+
+
+def list_models(dialect: str, names: Sequence[str]) -> bytes:
+    """The answer to GET /v1/models, all on one page."""
+    shown = [_shown(dialect, name) for name in names]
+    if dialect != "anthropic":
+        return orjson.dumps({"object": "list", "data": shown})
+    first, last = (names[0], names[-1]) if names else (None, None)
+    return orjson.dumps({"data": shown, "has_more": False, "first_id": first, "last_id": last})
+
+
+def show_model(dialect: str, name: str) -> bytes:
+    """The answer to GET /v1/models/NAME."""
+    return orjson.dumps(_shown(dialect, name))
+
+
+def _shown(dialect: str, name: str) -> dict[str, Any]:
+    if dialect == "anthropic":
+        return {"type": "model", "id": name, "display_name": name, "created_at": _EPOCH}
+    return {"id": name, "object": "model", "created": 0, "owned_by": "fastgw"}

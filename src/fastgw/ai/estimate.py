@@ -1,0 +1,110 @@
+"""Decides how many tokens something comes to that no provider has counted yet.
+
+What is sent is estimated upwards for what must be held, and as likely for what is charged where the provider never
+tells. Nothing here knows a model's vocabulary: bytes are counted, and of pictures and sounds their kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+LITTLE_BYTES = 12  # a piece of a stream that is one token
+IMAGE_TOKENS = 3_000
+UNSEEN_TOKENS = 20_000  # what the provider fetches or has stored: its size is not ours to see
+DOCUMENT_TOKENS = 3_000  # and one for so many bytes of base64:
+DOCUMENT_BYTES = 32
+AUDIO_BYTES = 500  # of base64, for a token
+AUDIO_SECOND_TOKENS = 20
+AUDIO_SECOND_BYTES = 2_000  # of a file of speech in a lean codec
+SPEECH_BYTE_TOKENS = 2  # of sound, for a byte of text
+
+IMAGES = frozenset(("image", "image_url", "input_image"))
+DOCUMENTS = frozenset(("document", "file", "input_file"))
+SOUNDS = frozenset(("audio", "input_audio"))
+FILMS = frozenset(("video", "video_url", "input_video"))
+WRITTEN = frozenset(("text", "content"))  # sources of documents that are text
+
+
+class Input(Struct):
+    """Tokens of a request: `held` errs upwards, `likely` does not err on purpose."""
+
+    held: int
+    likely: int
+
+
+class _Item(Struct):
+    """A message or a part of one, as far as it may hold parts that are not text."""
+
+    type: Any = None
+    content: Raw = Raw(b"")
+    output: Raw = Raw(b"")
+    source: Raw = Raw(b"")
+
+
+class _Source(Struct):
+    type: Any = None
+
+
+_raws = msgspec.json.Decoder(list[Raw])
+_item = msgspec.json.Decoder(_Item)
+_source = msgspec.json.Decoder(_Source)
+
+
+def piece(text: str) -> int:
+    """Tokens of output in a piece of a stream, or in a whole text."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return (size + 3) // 4 if size > LITTLE_BYTES else 1 if size else 0
+
+
+def request(size: int, *messages: Raw) -> Input:
+    """Tokens of input in a body of JSON of `size` bytes; `messages` are the lists in it that may hold media.
+
+    Raises msgspec.DecodeError.
+    """
+    flat = 0
+    for item, kind in _media(messages):
+        held = len(memoryview(item))
+        size -= held
+        flat += _flat(kind, held)
+    return Input(-(-size // 2) + flat, -(-size // 4) + flat)
+
+
+def _media(lists: tuple[Raw, ...]) -> Iterator[tuple[Raw, str]]:
+    """What is not text in lists of messages, items and parts, and of what kind it is."""
+    waiting = list(lists)
+    while waiting:
+        here = waiting.pop()
+        if not _begins(here, "["):
+            continue
+        for raw in _raws.decode(here):
+            if not _begins(raw, "{"):
+                continue
+            item = _item.decode(raw)
+            kind = item.type if isinstance(item.type, str) else ""
+            if kind in IMAGES or kind in SOUNDS or kind in FILMS or (kind in DOCUMENTS and not _is_text(item.source)):
+                yield raw, kind
+            else:
+                waiting += (item.content, item.output)
+
+
+def _begins(raw: Raw, sign: str) -> bool:
+    view = memoryview(raw)
+    return len(view) > 0 and view[0] == ord(sign)
+
+
+def _is_text(source: Raw) -> bool:
+    return _begins(source, "{") and _source.decode(source).type in WRITTEN
+
+
+def _flat(kind: str, size: int) -> int:
+    if kind in IMAGES:
+        return IMAGE_TOKENS
+    if kind in SOUNDS:
+        return -(-size // AUDIO_BYTES)
+    if kind in FILMS or size < 1_000:
+        return UNSEEN_TOKENS
+    return DOCUMENT_TOKENS + size // DOCUMENT_BYTES

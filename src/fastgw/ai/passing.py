@@ -1,0 +1,416 @@
+"""Decides what is changed of a call that stays within one dialect, and finds in its answer what it has cost.
+
+Only what must change does: unknown fields and exact numbers survive. The answer passes byte for byte, except what the
+gateway has asked for on its own account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, structs
+
+from . import errors, reported, sse
+from .canonical import Failure
+from .estimate import piece
+from .relay import Portion, Relay
+from .usage import Usage
+
+HIDDEN = -1  # instead of a number of tokens: the caller has not asked for this event
+SOUND_BYTES = 3_200  # of base64, for a token: 16 bits at 24 kHz
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+# Members that hold what a model has written, wherever they are in an answer.
+_WRITTEN = frozenset(
+    ("content", "text", "reasoning_content", "reasoning", "refusal", "arguments", "thinking", "partial_json", "delta")
+)
+
+
+def request(fields: Mapping[str, Raw], changes: Mapping[str, Any]) -> bytes:
+    """The body again, with other values for some of its members; None leaves one out."""
+    changed: dict[str, Any] = {**fields, **changes}
+    return msgspec.json.encode({name: value for name, value in changed.items() if value is not None})
+
+
+def written(told: Any) -> int:
+    """Tokens of what a model has written in an answer, or a part of one, of whatever form."""
+    if isinstance(told, dict):
+        return sum(
+            piece(value) if name in _WRITTEN and isinstance(value, str) else written(value)
+            for name, value in told.items()
+        )
+    return sum(map(written, told)) if isinstance(told, list) else 0
+
+
+def _without_usage(block: bytes) -> bytes:
+    """Without the null that stands for usage in every event before the last, and only in structure: a quote within a
+    string has a backslash before it."""
+    plain = block.replace(b',"usage":null', b"")
+    return _NULL_USAGE.sub(b"", plain) if b'"usage"' in plain else plain
+
+
+class _Whole(Struct):
+    usage: Raw = Raw(b"null")
+
+
+_whole = msgspec.json.Decoder(_Whole)
+
+
+class Passing(Relay):
+    """An answer that passes as it is, streamed or not; what is in its events is for a subclass to know."""
+
+    dialect = "openai"
+    generates = False
+    stop_form = "events"
+
+    def __init__(self, *, hide_usage: bool = False, searches: int = 0) -> None:
+        super().__init__()
+        self._blocks = sse.Blocks()
+        self._hide = hide_usage
+        self._searches = searches  # that the call is sure to make, and that nobody reports
+
+    def whole(self, body: bytes) -> bytes:
+        try:
+            usage = _whole.decode(body).usage
+        except (msgspec.DecodeError, RecursionError) as error:
+            if self.generates:
+                raise ValueError(f"the answer is no JSON object: {error}") from None
+            return body
+        self.usage = self.usage or self.told(msgspec.json.decode(usage))
+        self.ended = True
+        self.relayed = self.usage.output if self.usage else written(msgspec.json.decode(body))
+        return body
+
+    def failed(self, status: int, body: bytes) -> tuple[Failure, bytes]:
+        failure = errors.read(status, body)
+        try:
+            told = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            told = None
+        return failure, body if isinstance(told, dict) else errors.write(self.dialect, failure)
+
+    def feed(self, data: bytes) -> list[Portion]:
+        portions = []
+        for block in self._blocks.feed(data):
+            event = sse.data_of(block)
+            tokens = self.event(event) if event else 0
+            if tokens < 0:
+                continue
+            if self._hide and b'"usage"' in block:
+                block = _without_usage(block)
+            self.relayed += tokens
+            portions.append(Portion(block, tokens))
+        return portions
+
+    def finish(self) -> list[Portion]:
+        rest = self._blocks.finish()
+        portions = self.feed(rest + b"\n\n") if rest.strip() else []
+        if self.ended and self.usage is None:
+            self.usage = self.known
+        return portions
+
+    def told(self, usage: Any) -> Usage | None:
+        """What a provider's account of it says."""
+        read = reported.anthropic(usage, self.known) if self.dialect == "anthropic" else reported.openai(usage)
+        if read is not None and self._searches:
+            read.searches += self._searches
+        return read
+
+    def event(self, data: bytes) -> int:
+        """Tokens of output in what an event carries, or HIDDEN."""
+        raise NotImplementedError
+
+    def odd(self, data: bytes) -> int:
+        """The same for one that is not as it should be: it passes, and counts as much as it may hold."""
+        try:
+            told = msgspec.json.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return -(-len(data) // 4)
+        if not isinstance(told, dict):
+            return -(-len(data) // 4)
+        self.known = self.told(told.get("usage")) or self.known
+        self.note(told)
+        return written(told)
+
+    def note(self, told: Mapping[str, Any]) -> None:
+        """An error in mid-stream."""
+        if told.get("error"):
+            self.failure = errors.told_failure(0, told)
+
+    def stop(self, failure: Failure) -> bytes:
+        return errors.streamed(self.stop_form, failure)
+
+
+# Chat completions, and completions
+
+
+class _Function(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct):
+    function: _Function | None = None
+
+
+class _Sound(Struct):
+    data: str | None = None
+    transcript: str | None = None
+
+
+class _Delta(Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
+    audio: _Sound | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    x_groq: dict[str, Any] | None = None
+    error: Any = None
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+
+
+def _delta_tokens(delta: _Delta) -> int:
+    tokens = piece(delta.content) if delta.content else 0
+    thought = delta.reasoning_content or delta.reasoning
+    if thought:
+        tokens += piece(thought)
+    if delta.tool_calls:
+        tokens += sum(_function_tokens(call.function) for call in delta.tool_calls)
+    if delta.refusal:
+        tokens += piece(delta.refusal)
+    if delta.function_call:
+        tokens += _function_tokens(delta.function_call)
+    if delta.audio:
+        tokens += piece(delta.audio.transcript or "") - (-len(delta.audio.data or "") // SOUND_BYTES)
+    return tokens
+
+
+def _function_tokens(function: _Function | None) -> int:
+    return piece(function.name or "") + piece(function.arguments or "") if function else 0
+
+
+class Chunks(Passing):
+    """Chat completions, and completions."""
+
+    generates = True
+    stop_form = "chunks"
+    _finished = False
+
+    def event(self, data: bytes) -> int:
+        if data == b"[DONE]":
+            self.ended = True
+            self.usage = self.usage or self.known
+            return 0
+        try:
+            chunk = _chunk.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self.odd(data)
+        tokens = 0
+        for choice in chunk.choices or ():
+            if choice.delta is not None:
+                tokens += _delta_tokens(choice.delta)
+            if choice.text:
+                tokens += piece(choice.text)
+            if choice.finish_reason:
+                self._finished = True
+        if chunk.usage is not None or chunk.x_groq is not None or chunk.error is not None:
+            return self._told(chunk, tokens)
+        return tokens
+
+    def _told(self, chunk: _Chunk, tokens: int) -> int:
+        if chunk.error is not None:
+            self.failure = errors.told_failure(0, {"error": chunk.error})
+        usage = self.told(chunk.usage or (chunk.x_groq or {}).get("usage"))
+        if usage is not None:
+            self.known = usage
+        if chunk.usage is None or chunk.choices:
+            return tokens
+        self.usage = usage
+        return HIDDEN if self._hide else tokens
+
+    def finish(self) -> list[Portion]:
+        portions = super().finish()
+        if self._finished and not self.ended and self.failure is None:  # some send no [DONE]
+            self.ended = True
+            self.usage = self.usage or self.known
+        return portions
+
+
+# Responses, and what else names its events by type
+
+
+class _Item(Struct):
+    type: str | None = None
+
+
+class _Response(Struct):
+    usage: dict[str, Any] | None = None
+    error: Any = None
+    output: list[_Item] | None = None
+
+
+class _Event(Struct):
+    type: str | None = None
+    delta: str | None = None
+    usage: dict[str, Any] | None = None
+    response: _Response | None = None
+    item: _Item | None = None
+    error: Any = None
+    message: Any = None
+
+
+_event = msgspec.json.Decoder(_Event)
+ENDS = frozenset(
+    (
+        "response.completed", "response.incomplete", "response.failed",
+        "transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
+    )
+)  # fmt: skip
+HOSTED = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
+
+
+class Typed(Passing):
+    """Responses, and streams of images, transcriptions and speech."""
+
+    def event(self, data: bytes) -> int:
+        if data == b"[DONE]":
+            return 0
+        try:
+            event = _event.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self.odd(data)
+        kind = event.type
+        if event.delta is not None:
+            return -(-len(event.delta) // SOUND_BYTES) if kind and "audio.delta" in kind else piece(event.delta)
+        if kind in ENDS:
+            self._end(event)
+        elif kind == "error" or event.error is not None:
+            self.failure = errors.told_failure(0, {"error": event.error or {"message": event.message}})
+        return 0
+
+    def _end(self, event: _Event) -> None:
+        self.ended = True
+        response = event.response or _Response()
+        self.usage = self._counted(self.told(event.usage or response.usage), response.output)
+        if response.error is not None:
+            self.failure = errors.told_failure(0, {"error": response.error})
+
+    def _counted(self, usage: Usage | None, output: list[_Item] | None) -> Usage | None:
+        searches = sum(item.type in HOSTED for item in output or ())
+        return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
+
+
+_response = msgspec.json.Decoder(_Response)
+
+
+class Responses(Typed):
+    generates = True
+
+    def whole(self, body: bytes) -> bytes:
+        super().whole(body)
+        with suppress(msgspec.DecodeError):  # of odd items: what is told of tokens stands
+            self.usage = self._counted(self.usage, _response.decode(body).output)
+        return body
+
+
+class _Images(Struct):
+    data: list[Raw] | None = None
+
+
+_images = msgspec.json.Decoder(_Images)
+
+
+class Images(Typed):
+    """Images, paid for each, or for their tokens where the provider tells these."""
+
+    def __init__(self, *, each: bool) -> None:
+        super().__init__()
+        self._each = each
+
+    def whole(self, body: bytes) -> bytes:
+        super().whole(body)
+        try:
+            images = len(_images.decode(body).data or ())
+        except msgspec.DecodeError:
+            return body
+        if self.usage is not None or self._each:
+            self.usage = structs.replace(self.usage or Usage(), images=images)
+        return body
+
+
+# Messages of Anthropic's
+
+
+class _Block(Struct):
+    type: str | None = None
+    text: str | None = None
+    data: str | None = None
+    name: str | None = None
+
+
+class _Part(Struct):
+    text: str | None = None
+    thinking: str | None = None
+    partial_json: str | None = None
+
+
+class _Message(Struct):
+    usage: dict[str, Any] | None = None
+
+
+class _MessageEvent(Struct):
+    type: str | None = None
+    delta: _Part | None = None
+    content_block: _Block | None = None
+    message: _Message | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+_message_event = msgspec.json.Decoder(_MessageEvent)
+
+
+class Messages(Passing):
+    dialect = "anthropic"
+    generates = True
+    stop_form = "anthropic"
+
+    def event(self, data: bytes) -> int:
+        try:
+            event = _message_event.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            return self.odd(data)
+        kind = event.type
+        if kind == "content_block_delta" and event.delta is not None:
+            return piece(event.delta.text or event.delta.partial_json or event.delta.thinking or "")
+        if kind == "content_block_start" and event.content_block is not None:
+            block = event.content_block
+            return piece(block.text or block.data or (block.name if block.type == "tool_use" else "") or "")
+        if kind == "message_start" and event.message is not None:
+            self.known = self.told(event.message.usage)
+        elif kind == "message_delta":
+            self.known = self.told(event.usage)
+            self.usage = self.known if event.usage else self.usage
+        elif kind == "message_stop":
+            self.ended = True
+        elif event.error is not None:
+            self.failure = errors.told_failure(0, {"error": event.error})
+        return 0
