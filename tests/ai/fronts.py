@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from gateway import Gateway
 from provider import Provider
 
 if TYPE_CHECKING:
@@ -47,3 +51,52 @@ class Front:
 def direct(provider: Provider) -> Front:
     """The provider itself."""
     return Front(provider.url, "sk-prov-0001", "gpt-4o-mini")
+
+
+def doors(own: str, *others: str) -> pytest.MarkDecorator:
+    """Every test of a file through these doors: the provider itself, a gateway to the callers' own dialect, and, where
+    there is more time, to others."""
+    slow = [pytest.param(name, marks=pytest.mark.slow) for name in others]
+    return pytest.mark.parametrize("front", ["direct", own, *slow], indirect=True)
+
+
+def through(gateway: Gateway, model: str) -> Front:
+    """A gateway, and one of its models."""
+    return Front(gateway.url, "sk-acme-0001", model)
+
+
+# The gateway: a model for each provider, called as its dialect is, and one whose provider fails
+
+# Nanos a token, of each kind; what a provider counts and a ledger holds are compared at these.
+PRICES: dict[str, int] = {"input": 1_000, "cached": 100, "written": 1_250, "output": 4_000, "thoughts": 5_000}
+BASES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": "", "flaky": "/v1"}
+UPSTREAM_MODELS = {
+    "openai": "gpt-4o-mini",
+    "anthropic": "claude-haiku-4-5",
+    "gemini": "gemini-2.5-flash",
+    "bedrock": "anthropic.claude-haiku",
+    "flaky": "gpt-4o-mini",
+}
+
+
+def toml(values: Mapping[str, object]) -> str:
+    """An inline table of TOML."""
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items()) + " }"
+
+
+def per_million(nanos: int) -> str:
+    """So many nanos a token as decimal money for a million."""
+    return f"{nanos // 1000}.{nanos % 1000:03d}"
+
+
+def configuration(url: str, prices: Mapping[str, int]) -> str:
+    """Everything but accounts and keys, for a provider at `url`; prices in nanos a token."""
+    names = {"thoughts": "reasoning"}
+    price = toml({names.get(name, name): per_million(nanos) for name, nanos in prices.items()})
+    text = "[server]\n"
+    for name, base in BASES.items():
+        kind = {"flaky": "openai"}.get(name, name)
+        text += f'\n[[providers]]\nname = "{name}"\ntype = "{kind}"\nurl = "{url}{base}"\n'
+        text += f'keys = ["sk-prov-{name}-0001"]\nprice = {price}\nmodels = []\n'
+        text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{UPSTREAM_MODELS[name]}"]\n'
+    return text + '\n[[routes]]\nname = "models"\npath = "/v1/"\nmodels = ["*"]\nprice = "0"\n'

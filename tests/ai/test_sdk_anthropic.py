@@ -9,12 +9,12 @@ import anthropic
 import httpx2
 import pytest
 from anthropic.types import MessageParam, ToolParam
-from fronts import Front
+from fronts import Front, doors
 from provider import Provider, order
 from provider.openai_rest import PIXEL
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.parametrize("front", ["direct"], indirect=True)
+pytestmark = doors("anthropic", "openai", "gemini", "bedrock")
 
 WEATHER: ToolParam = {
     "name": "weather",

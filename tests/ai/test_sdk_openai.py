@@ -8,13 +8,13 @@ from typing import Any
 
 import openai
 import pytest
-from fronts import Front
+from fronts import Front, doors
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from provider import Provider, order
 from provider.openai_rest import PIXEL
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.parametrize("front", ["direct"], indirect=True)
+pytestmark = doors("openai", "anthropic", "gemini", "bedrock")
 
 WEATHER: ChatCompletionToolParam = {
     "type": "function",

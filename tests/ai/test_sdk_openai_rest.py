@@ -7,12 +7,12 @@ from typing import Any
 
 import openai
 import pytest
-from fronts import Front
+from fronts import Front, doors
 from openai.types.responses import FunctionToolParam
 from provider import Provider, order
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.parametrize("front", ["direct"], indirect=True)
+pytestmark = doors("openai")
 
 WEATHER: FunctionToolParam = {
     "type": "function",
