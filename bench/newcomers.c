@@ -8,22 +8,14 @@
  * otherwise, refused, reset, cut, and still open 10 s after the last; and the longest time, in ms.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES_MAX = 8192, ANSWER_BYTES_MAX = 4096, OPEN_MAX_AT_ONCE = 16384, EVENTS_PER_WAIT = 256 };
-static const int64_t NS = 1000000000;
+#include "client.h"
+
+enum { ANSWER_BYTES_MAX = 4096, OPEN_MAX_AT_ONCE = 16384, EVENTS_PER_WAIT = 256 };
 
 struct call {
     int fd;
@@ -33,24 +25,12 @@ struct call {
     char answer[ANSWER_BYTES_MAX];
 };
 
-static char request[REQUEST_BYTES_MAX];
-static size_t request_bytes;
+static struct request request;
 static struct call *calls, **unused;
 static int free_count, open_count, epoll_fd;
 static uint64_t sent, served, otherwise, refused, reset, cut, late;
 static int64_t longest;
 static volatile sig_atomic_t stopped;
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS + t.tv_nsec;
-}
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 static void stop(int number) {
     (void)number;
@@ -61,31 +41,26 @@ static void end(struct call *c, uint64_t *counter) {
     int64_t took = now_ns() - c->due;
     if (took > longest) longest = took;
     (*counter)++;
-    close(c->fd);
+    if (c->fd >= 0) close(c->fd);
     unused[free_count++] = c;
     open_count--;
 }
 
 static uint64_t *judged(struct call *c) {
     c->answer[c->used] = 0;
-    const char *body = strstr(c->answer, "\r\n\r\n"), *field = strcasestr(c->answer, "\r\ncontent-length:");
-    if (!body) return &cut;
-    if (field && field < body && c->used < (size_t)(body + 4 - c->answer) + strtoul(field + 17, NULL, 10)) return &cut;
-    return strncmp(c->answer, "HTTP/1.1 200 ", 13) == 0 ? &served : &otherwise;
+    if (whole(c->answer, c->used) == 0) return &cut;
+    return status_of(c->answer, c->used) == 200 ? &served : &otherwise;
 }
 
 static void begin(int port, int64_t due) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct call *c = unused[--free_count];
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0) die("socket");
+    c->fd = connect_to(port, SOCK_NONBLOCK);
     c->asked = 0;
     c->used = 0;
     c->due = due;
     sent++;
     open_count++;
-    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
+    if (c->fd < 0) {
         end(c, &refused);
         return;
     }
@@ -103,7 +78,7 @@ static void go_on(struct call *c, uint32_t events) {
             return;
         }
         if (!(events & EPOLLOUT)) return;
-        if (send(c->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
+        if (send(c->fd, request.start, request.bytes, MSG_NOSIGNAL) != (ssize_t)request.bytes) {
             end(c, &reset);
             return;
         }
@@ -129,17 +104,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s PORT REQUEST_FILE RATE_PER_S SECONDS\n", argv[0]);
         return 2;
     }
-    FILE *file = fopen(argv[2], "rb");
-    if (!file) die(argv[2]);
-    request_bytes = fread(request, 1, sizeof request, file);
-    fclose(file);
+    read_request(&request, argv[2]);
     int port = atoi(argv[1]);
     double rate = atof(argv[3]), seconds = atof(argv[4]);
     if (rate <= 0 || seconds <= 0) return 2;
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    raise_descriptors();
     calls = calloc(OPEN_MAX_AT_ONCE, sizeof *calls);
     unused = calloc(OPEN_MAX_AT_ONCE, sizeof *unused);
     if (!calls || !unused) die("calloc");

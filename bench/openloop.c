@@ -10,24 +10,16 @@
  * Prints one JSON object: microseconds at p50, p90, p99, p99.9 and the maximum, and counts of everything that went wrong.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES_MAX = 8192, ANSWER_BYTES_MAX = 16384, CONNECTIONS_MAX = 4096, EVENTS_PER_WAIT = 256 };
-static const int64_t NS = 1000000000;
+#include "client.h"
+
+enum { ANSWER_BYTES_MAX = 16384, CONNECTIONS_MAX = 4096, EVENTS_PER_WAIT = 256 };
 
 struct connection {
     int fd;
@@ -37,8 +29,7 @@ struct connection {
     char buffer[ANSWER_BYTES_MAX];
 };
 
-static char request[REQUEST_BYTES_MAX];
-static size_t request_bytes;
+static struct request request;
 static char *trace;
 static struct connection *connections, **idle;
 static int idle_count, idle_first, total;
@@ -46,24 +37,6 @@ static uint32_t *latencies;
 static uint64_t recorded, sent, wrong_status, broken, seed;
 static int wanted_status;
 static int64_t warm_until;
-
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS + t.tv_nsec;
-}
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static double uniform(void) { /* xorshift64*, in (0, 1] */
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return (double)(((seed * 2685821657736338717ULL) >> 11) + 1) / 9007199254740992.0;
-}
 
 static struct connection *take(void) {
     struct connection *c = idle[idle_first];
@@ -76,23 +49,6 @@ static void give_back(struct connection *c) {
     idle[(idle_first + idle_count++) % total] = c;
 }
 
-static void load_request(const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) die(path);
-    request_bytes = fread(request, 1, sizeof request, file);
-    fclose(file);
-    trace = memmem(request, request_bytes, "{trace}", 7);
-}
-
-static int connect_to(int port) {
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
 static void send_on(struct connection *c, int64_t due) {
     if (trace) {
         char digits[8];
@@ -102,20 +58,8 @@ static void send_on(struct connection *c, int64_t due) {
     c->due = due;
     c->busy = 1;
     c->used = 0;
-    if (send(c->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) broken++;
+    if (send(c->fd, request.start, request.bytes, MSG_NOSIGNAL) != (ssize_t)request.bytes) broken++;
     sent++;
-}
-
-/* 1 when the answer is whole, 0 when bytes are missing, -1 when it has no length that we read. */
-static int whole(const struct connection *c) {
-    const char *end = memmem(c->buffer, c->used, "\r\n\r\n", 4);
-    if (!end) return 0;
-    size_t head = (size_t)(end - c->buffer) + 4;
-    const char *field = strcasestr(c->buffer, "\r\ncontent-length:");
-    if (field && field < end) return c->used >= head + strtoul(field + 17, NULL, 10);
-    field = strcasestr(c->buffer, "\r\ntransfer-encoding: chunked");
-    if (field && field < end) return c->used >= 5 && memcmp(c->buffer + c->used - 5, "0\r\n\r\n", 5) == 0;
-    return -1;
 }
 
 static void receive(struct connection *c) {
@@ -127,10 +71,10 @@ static void receive(struct connection *c) {
     }
     c->used += (size_t)got;
     c->buffer[c->used] = 0;
-    int state = c->busy ? whole(c) : -1;
+    int state = c->busy ? whole(c->buffer, c->used) : -1;
     if (state == 0) return;
     if (state < 0) broken++;
-    if (c->used < 12 || atoi(c->buffer + 9) != wanted_status) wrong_status++;
+    if (status_of(c->buffer, c->used) != wanted_status) wrong_status++;
     if (c->due >= warm_until) {
         int64_t ns = now_ns() - c->due;
         latencies[recorded++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
@@ -139,15 +83,8 @@ static void receive(struct connection *c) {
     give_back(c);
 }
 
-static int compare(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double microseconds_at(double quantile) {
-    if (recorded == 0) return 0;
-    uint64_t index = (uint64_t)(quantile * (double)recorded);
-    return latencies[index < recorded ? index : recorded - 1] / 1000.0;
+static double microseconds_at(double q) {
+    return quantile(latencies, recorded, q) / 1000.0;
 }
 
 int main(int argc, char **argv) {
@@ -155,11 +92,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s PORT REQUEST_FILE RATE_PER_S SECONDS CONNECTIONS STATUS SEED\n", argv[0]);
         return 2;
     }
-    load_request(argv[2]);
+    read_request(&request, argv[2]);
+    trace = memmem(request.start, request.bytes, "{trace}", 7);
     double rate = atof(argv[3]), seconds = atof(argv[4]);
     int count = total = atoi(argv[5]);
     wanted_status = atoi(argv[6]);
-    seed = strtoull(argv[7], NULL, 10) * 0x9E3779B97F4A7C15ULL + 1;
+    seed = seeded(argv[7]);
     if (rate <= 0 || seconds <= 0 || count < 1 || count > CONNECTIONS_MAX) return 2;
     prctl(PR_SET_TIMERSLACK, 1); /* the default, 50 µs, would be in every latency */
     connections = calloc((size_t)count, sizeof *connections);
@@ -171,7 +109,8 @@ int main(int argc, char **argv) {
     if (epoll_fd < 0 || timer < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &event) < 0) die("epoll");
     for (int i = 0; i < count; i++) {
         struct connection *c = connections + i;
-        c->fd = connect_to(atoi(argv[1]));
+        c->fd = connect_to(atoi(argv[1]), 0);
+        if (c->fd < 0) die("connect");
         event.data.ptr = c;
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) die("epoll_ctl");
         give_back(c);
@@ -185,7 +124,7 @@ int main(int argc, char **argv) {
         while (due <= now && due < end && idle_count > 0) {
             if (now - due > 1000000) late_starts++;
             send_on(take(), due);
-            due += (int64_t)(-log(uniform()) / rate * (double)NS) + 1;
+            due += (int64_t)(-log(uniform(&seed)) / rate * (double)NS) + 1;
         }
         if ((due >= end && idle_count == count) || now > give_up) break;
         int64_t wake = due < end ? (idle_count > 0 ? due : now + NS / 10) : give_up;
@@ -202,7 +141,7 @@ int main(int argc, char **argv) {
             }
         }
     }
-    qsort(latencies, recorded, sizeof *latencies, compare);
+    qsort(latencies, recorded, sizeof *latencies, compare_u32);
     printf("{\"sent\": %llu, \"recorded\": %llu, \"unanswered\": %d, \"wrong_status\": %llu, \"broken\": %llu, "
            "\"late_starts\": %llu, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
            "\"max_us\": %.1f}\n",

@@ -23,8 +23,8 @@ def _controller() -> tuple[Path, bool] | None:
 
 
 class Quota:
-    """One group with a share of one CPU, removed at the end. Raises OSError when the kernel does not let
-    us."""
+    """One group with a share of one CPU, which it gets before others do; removed at the end. Raises OSError when the
+    kernel does not let us."""
 
     def __init__(self, name: str, share: float, period_us: int = PERIOD_US) -> None:
         found = _controller()
@@ -37,9 +37,11 @@ class Quota:
         quota_us = int(period_us * share)
         if unified:
             (self._group / "cpu.max").write_text(f"{quota_us} {period_us}")
+            (self._group / "cpu.weight").write_text("10000")
         else:
             (self._group / "cpu.cfs_period_us").write_text(str(period_us))
             (self._group / "cpu.cfs_quota_us").write_text(str(quota_us))
+            (self._group / "cpu.shares").write_text("262144")
 
     def hold(self, pid: int) -> None:
         os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))  # one with another priority cannot be held

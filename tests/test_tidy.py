@@ -277,7 +277,7 @@ def test_cython_lint_finds_nothing() -> None:
 
 # Refusals
 
-SENT_TO_NOBODY = {Refusal.ADMITTED, Refusal.CLIENT_GONE}
+SENT_TO_NOBODY = {Refusal.ADMITTED, Refusal.CLIENT_GONE, Refusal.WORKER_DIED}
 
 
 def test_every_refusal_has_a_row_and_a_number_of_its_own() -> None:

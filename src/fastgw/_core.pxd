@@ -6,6 +6,7 @@ from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.claim cimport claim_t
 from fastgw.kernels.layout cimport record_t, segment_t, worker_t
+from fastgw.kernels.opens cimport opens_t
 from fastgw.kernels.template cimport template_t
 
 
@@ -29,6 +30,7 @@ cdef class Gate:
     cdef route_t* route
     cdef readonly int route_index
     # this worker
+    cdef opens_t opens
     cdef uint64_t* no_route
     cdef uint64_t* histograms
     cdef uint64_t request_high
@@ -41,7 +43,6 @@ cdef class Gate:
     cdef int _authenticate(self, Peer peer) except -1
     cdef int _claim(self, uint64_t key) noexcept
     cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close)
-    cdef char* _limit_lines(self, char* to) noexcept
     cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1
     cpdef void stranger(self, Peer peer) noexcept
     cpdef int decide(self, Peer peer) except -1
@@ -50,6 +51,8 @@ cdef class Gate:
     cpdef bytes request(self, Ticket ticket, Peer peer, bytes host_line, Py_ssize_t body_start, Py_ssize_t body_end)
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close)
     cpdef int extend(self, Ticket ticket, long long nanos) except -1
+    cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
+                    int target) noexcept
     cpdef long long answered(self, Ticket ticket) noexcept
     cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
                       long long bytes_out, int target) noexcept

@@ -20,7 +20,7 @@ from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.claim cimport (
-    POLICY_KEY, POLICY_ROUTE, claim_holds, claim_key, claim_look, claim_more, claim_nothing, claim_t, claim_take,
+    claim_holds, claim_key, claim_look, claim_more, claim_nothing, claim_t, claim_take,
 )
 from fastgw.kernels.forwarded cimport HOST_MAX, put_host
 from fastgw.kernels.head cimport (
@@ -28,14 +28,16 @@ from fastgw.kernels.head cimport (
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
 from fastgw.kernels.journal cimport (
-    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_t, journal_append, journal_settle,
+    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_t, journal_append, journal_settle, record_end,
 )
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
     CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t,
 )
-from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64
+from fastgw.kernels.limited cimport put_limit
+from fastgw.kernels.opens cimport open_close, open_earn
+from fastgw.kernels.render cimport put_bytes, put_hex64
 from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
 from fastgw.refusals import Refusal
 
@@ -55,7 +57,6 @@ cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
 cdef enum:
     SCRATCH_BYTES = 65536
     SWITCHING_PROTOCOLS = 101
-    TOTAL_US_MAX = 0xffffffff
 
 
 cdef class Gate:
@@ -366,7 +367,7 @@ cdef class Gate:
         if t.numbers:
             to = length_end = template_length(to, t)
         elif verdict == RATE_LIMITED:
-            to = self._limit_lines(to)
+            to = put_limit(to, &self.claim, self.route.name, self.route.name_length)
         if close:
             to = put_bytes(to, b"Connection: close\r\n", 19)
         elif minor == 0:
@@ -376,23 +377,6 @@ cdef class Gate:
         if t.numbers or not head_method:
             to = template_body(to, t, &self.claim, length_end)
         return PyBytes_FromStringAndSize(start, (end if head_method else to) - start)
-
-    cdef char* _limit_lines(self, char* to) noexcept:
-        """Retry-After (RFC 9110 §10.2.3) and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers)."""
-        cdef const claim_t* c = &self.claim
-        cdef uint64_t seconds = (c.wait_ns + 999_999_999) // 1_000_000_000
-        cdef const char* name = self.route.name
-        cdef size_t length = self.route.name_length
-        if c.policy != POLICY_ROUTE:
-            name = b"key" if c.policy == POLICY_KEY else b"plan"
-            length = 3 if c.policy == POLICY_KEY else 4
-        to = put_decimal(put_bytes(to, b"Retry-After: ", 13), seconds)
-        to = put_bytes(put_bytes(to, b"\r\nRateLimit-Policy: \"", 21), name, length)
-        to = put_decimal(put_bytes(to, b"\";q=", 4), c.violated.burst)
-        to = put_decimal(put_bytes(to, b";w=", 3), c.violated.window_s)
-        to = put_bytes(put_bytes(to, b"\r\nRateLimit: \"", 14), name, length)
-        to = put_decimal(put_bytes(to, b"\";r=0;t=", 8), seconds)
-        return put_bytes(to, b"\r\n", 2)
 
     # While it is in flight, and afterwards
 
@@ -421,6 +405,15 @@ cdef class Gate:
             claim_nothing(c)
         return verdict
 
+    cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
+                    int target) noexcept:
+        """Note what a call in flight has come to cost, if that is more than before: if this process is killed, as much
+        is charged, at most what is held, and the call is recorded like this, as WORKER_DIED. `settle` alone says what
+        it costs when it ends otherwise. For calls that are paid for as they go; every other one is void then."""
+        if not ticket.settled:
+            record_end(&ticket.record, ticket.elapsed_us(), status, bytes_in, bytes_out, target)
+            open_earn(self.s, self.worker, &self.opens, &ticket.record, &ticket.holds, cost)
+
     cpdef long long answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here, so many microseconds after the call began."""
         cdef int64_t us = ticket.elapsed_us()
@@ -437,21 +430,17 @@ cdef class Gate:
         """
         cdef record_t* r = &ticket.record
         cdef uint64_t* counters = ticket.table.routes[ticket.route].counters
-        cdef const holds_t* h = &ticket.holds
+        cdef holds_t* h = &ticket.holds
         cdef int64_t charges[HOLDS]
         cdef int64_t us = ticket.elapsed_us()
         if ticket.settled:
             return
         ticket.settled = True
         self.me.held -= h.held[<int>HOLD_ACCOUNT]
+        record_end(r, us, status, bytes_in, bytes_out, target)
         if status != SWITCHING_PROTOCOLS:           # how long a tunnel was open is nobody's latency
             self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
-        r.total_us = <uint32_t>us if us < TOTAL_US_MAX else TOTAL_US_MAX
         r.verdict = verdict
-        r.status = status
-        r.bytes_in = bytes_in
-        r.bytes_out = bytes_out
-        r.target = target
         counters[verdict] += 1
         if 100 <= status < 600 and verdict == ADMITTED:
             counters[CODE_CLASS + status // 100] += 1
@@ -462,6 +451,8 @@ cdef class Gate:
         charges[<int>HOLD_ACCOUNT] = charges[<int>HOLD_BUDGET] = cost
         charges[<int>HOLD_DAY] = charges[<int>HOLD_MONTH] = charge
         journal_settle(self.s, self.worker, r, h, charges)
+        if h.open:
+            open_close(self.s, self.worker, &self.opens, h)
 
     # The worker's own state
 

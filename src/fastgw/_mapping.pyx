@@ -20,8 +20,8 @@ from fastgw.kernels.account cimport account_t, cell_t
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64, store_u64
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.layout cimport (
-    CODES_MAX, DIRTY_ACCOUNTS, KEEPER, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, STAGES, WORKERS_MAX, header_t,
-    key_t, layout_cell, layout_dirty, layout_map, segment_t,
+    CODES_MAX, DIRTY_ACCOUNTS, KEEPER, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, OPENS_MAX, STAGES, WORKERS_MAX,
+    header_t, key_t, layout_cell, layout_dirty, layout_map, open_t, segment_t,
 )
 
 cdef uint64_t MAGIC = 0x6661737467770001
@@ -189,6 +189,7 @@ cdef class Mapping:
             (<uint64_t>self.s.counters, workers * (self.s.header.routes_max + 1) * CODES_MAX * 8),
             (<uint64_t>self.s.histograms, workers * STAGES * LATENCY_BUCKETS * 8),
             (<uint64_t>self.s.journals, workers * self.s.journal_stride),
+            (<uint64_t>self.s.opens, workers * OPENS_MAX * sizeof(open_t)),
         ]
         for w in range(workers):
             areas.append((<uint64_t>layout_cell(&self.s, w, 0), accounts * sizeof(cell_t)))

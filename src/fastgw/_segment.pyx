@@ -25,6 +25,7 @@ from fastgw.kernels.layout cimport (
     account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
     name_t, worker_t,
 )
+from fastgw.kernels.opens cimport opens_finish
 
 from fastgw._drain import RECORD_BYTES
 from fastgw._mapping import SegmentError, boot_number
@@ -351,8 +352,8 @@ cdef class Segment(Drain):
         return load_u64(&self.s.header.keeper_beat_ns)
 
     def recover(self, index: int) -> tuple[int, int]:
-        """Finish the call that the dead worker in slot `index` was settling, void what else it held, and take out of
-        every account and meter what nobody holds.
+        """Finish the call that the dead worker in slot `index` was settling, charge what others had come to cost, void
+        what else it held, and take out of every account and meter what nobody holds.
 
         Returns (amount voided, amount taken out of `committed`), of accounts and meters together. For one process at a
         time, when the worker is known to be dead and before another takes its slot; others go on meanwhile. Doing it
@@ -365,6 +366,7 @@ cdef class Segment(Drain):
         self._worker(index)
         worker = index
         journal_finish(&self.s, worker)
+        opens_finish(&self.s, worker)
         claimed = []
         for a in range(self.s.header.accounts):
             if cell_claim(layout_cell(&self.s, worker, a)):

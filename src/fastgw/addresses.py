@@ -44,6 +44,14 @@ def parse_host(text: str) -> str | None:
     return host if _NAME.fullmatch(host) else None
 
 
+def is_private(host: str) -> bool:
+    """Whether a host, as `parse_host` writes it, is an address of this machine or of a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
+
+
 def _ipv6(text: str) -> str | None:
     if "%" in text:
         return None

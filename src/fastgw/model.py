@@ -129,9 +129,11 @@ class Price(Struct, frozen=True):
     written: int = 0
     written_long: int = 0
     audio_in: int = 0
+    image_in: int = 0
     output: int = 0
     reasoning: int = 0
     audio_out: int = 0
+    image_out: int = 0
     characters: int = 0
     image: int = 0
     search: int = 0
@@ -146,9 +148,10 @@ class Provider(Struct, frozen=True):
 
     `dialect` is "openai", "anthropic", "gemini" or "bedrock"; `base_path` stands before the path of every endpoint.
     Each of `keys` goes into the header `key_header` behind `key_scheme` ("Bearer " or nothing), or signs requests where
-    `region` is said (AWS, SigV4: "ID:SECRET" or "ID:SECRET:TOKEN"). `operations` are the endpoints that it has.
-    `rate` and `token_rate` are what the provider allows each key, and are kept ahead of time. `stream_usage` says that
-    it takes `stream_options`, `max_tokens_field` what it calls the bound of a chat completion.
+    `region` is said (AWS, SigV4: "ID:SECRET" or "ID:SECRET:TOKEN"); with none, nothing is sent. `keys_file` is where
+    keys were read from, or "". `operations` are the endpoints that it has beyond chat. `rate` and `token_rate` are what
+    the provider allows each key, and are kept ahead of time. `stream_usage` says that it takes `stream_options`,
+    `max_tokens_field` what it calls the bound of a chat completion.
     """
 
     name: str
@@ -164,6 +167,12 @@ class Provider(Struct, frozen=True):
     max_tokens_field: str = "max_completion_tokens"
     rate: Rate | None = None
     token_rate: Rate | None = None
+    keys_file: str = ""
+
+    def __repr__(self) -> str:
+        # The values of headers may be credentials.
+        shown = ", ".join(f"{f}={getattr(self, f)!r}" for f in self.__struct_fields__ if f != "headers")
+        return f"Provider({shown}, headers={tuple(name for name, _ in self.headers)!r})"
 
 
 class Candidate(Struct, frozen=True):
@@ -183,7 +192,7 @@ class Model(Struct, frozen=True):
     up to `limit_tokens`, 0 for no such limit. A streamed answer holds money for all it may generate, or, with
     `hold_step` > 0, for so many tokens ahead. With `shrink`, a call that is not streamed and that the balance does not
     cover is told to generate less. `fallback_on` names what makes another candidate be asked: "connect", "timeout",
-    "401", "429", "5xx".
+    "401", "429", "5xx". One that is not `listed` is a longer name of another.
     """
 
     name: str
@@ -193,6 +202,7 @@ class Model(Struct, frozen=True):
     hold_step: int = 0
     shrink: bool = False
     fallback_on: tuple[str, ...] = ("connect", "401", "429", "5xx")
+    listed: bool = True
 
 
 class Route(Struct, frozen=True):

@@ -55,6 +55,7 @@ class Refusal(IntEnum):
     UPSTREAM_UNTRUSTED = 33
     UNKNOWN_CERTIFICATE = 34
     UPSTREAM_UNAVAILABLE = 35
+    WORKER_DIED = 36  # of calls that had come to cost something by then
 
 
 class Number(IntEnum):

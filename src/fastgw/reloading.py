@@ -181,6 +181,7 @@ class Reloading:
         server = config.server
         files = [self._source.config_file, server.keys_file, server.accounts_file, server.client_ca]
         files += [file for shown in config.certificates for file in (shown.certificate, shown.key)]
+        files += [provider.keys_file for provider in config.providers]
         files += [file for upstream in config.upstreams for file in upstream_tls.files(upstream.tls)]
         prints: list[tuple[int, int, int] | None] = []
         for file in files:

@@ -30,7 +30,7 @@ from .channel import (
     Unlisten,
 )
 from .dataplane.connection import Connection
-from .dataplane.doors import Closable, Door, Newcomer
+from .dataplane.doors import Acceptor, Door, Newcomer
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .dataplane.tls_transport import TlsTransport
@@ -52,11 +52,10 @@ class Worker:
         self.segment = segment
         raise_limit()
         self.config = within_descriptors(config)
-        self.scarce = self.config is not config  # descriptors are
         self.channel = channel
         self.lifeline = lifeline
         self.lock = lock
-        self.servers: dict[int, Closable] = {}  # by the number of the socket
+        self.servers: dict[int, Acceptor] = {}  # by the number of the socket
         self.quiet: dict[Client, tuple[int, float]] = {}  # the deadline of one that waits, and since when
         self.retired = False
         self.alone = False  # nobody was left at the last look
@@ -66,7 +65,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
-        self.doors = [Door(self.plane, listener, self.scarce) for listener in self.config.listeners]
+        self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
         loop.add_reader(self.lifeline, self._orphaned)  # readable means closed: the supervisor is gone
@@ -88,7 +87,7 @@ class Worker:
             try:
                 received = self.channel.receive()
                 if received is not None:
-                    await self._heed(*received)
+                    self._heed(*received)
                     continue
             except ChannelError as error:
                 print(f"fastgw: worker {self.slot}: not understood: {error}", file=sys.stderr, flush=True)
@@ -99,11 +98,11 @@ class Worker:
             come.clear()
             await come.wait()
 
-    async def _heed(self, message: Message, descriptors: list[int]) -> None:
+    def _heed(self, message: Message, descriptors: list[int]) -> None:
         match message:
             case Listen(listeners, doors):
                 for number, door, descriptor in zip(listeners, doors, descriptors, strict=True):
-                    await self._listen(number, door, socket.socket(fileno=descriptor))
+                    self._listen(number, door, socket.socket(fileno=descriptor))
                 self._say_listening()
             case Unlisten(listeners):
                 for number in listeners:
@@ -118,11 +117,11 @@ class Worker:
             case Retire():
                 self.retire()
 
-    async def _listen(self, number: int, door: int, listener: socket.socket) -> None:
+    def _listen(self, number: int, door: int, listener: socket.socket) -> None:
         if self.plane.draining or number in self.servers:
             listener.close()
         else:
-            self.servers[number] = await self.doors[door].open(listener)
+            self.servers[number] = self.doors[door].open(listener)
 
     def _say_listening(self) -> None:
         if not self.plane.draining:

@@ -310,3 +310,5 @@ def test_errors_are_read_and_written() -> None:
     failure = anthropic.read_error(404, body)
     assert (failure.status, failure.kind, failure.message) == (404, "not_found", "model: x")
     assert msgspec.json.decode(anthropic.write_error(failure))["error"]["type"] == "not_found_error"
+    held = msgspec.json.decode(anthropic.write_error(Failure(402, "quota", "No money", "balance_held")))
+    assert held["error"] == {"type": "billing_error", "message": "No money", "code": "balance_held"}

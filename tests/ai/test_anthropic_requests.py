@@ -28,6 +28,7 @@ from fastgw.ai.canonical import (
 
 NEW, OLD = "claude-opus-4-8", "claude-sonnet-4-5-20250929"
 OBJECT = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SHOWN = {"type": "adaptive", "display": "summarized"}
 CLOSED = {**OBJECT, "additionalProperties": False}
 
 
@@ -179,11 +180,11 @@ def test_the_proof_of_a_call_comes_back_with_it() -> None:
 def test_messages_become_turns() -> None:
     request = asked(
         Message(SYSTEM, [Text("A")]),
-        Message(USER, [Text("Hi"), Text("")], name="bob"),
+        Message(USER, [Text("Hi"), Text(" \n")], name="bob"),
         Message(USER, [Text("there")]),
         Message(ASSISTANT, [Text(""), Thinking("unsigned"), ToolCall("functions.f:0", "f", "")]),
         Message(TOOL, [ToolResult("functions.f:0", "", [Text("1")])]),
-        Message(TOOL, [ToolResult("x", "f", [])]),
+        Message(TOOL, [ToolResult("x", "f", [Text(" ")]), ToolResult("z", "f", [], failed=True)]),
         Message(SYSTEM, [Text("B")]),
         Message(ASSISTANT, [Text("")]),
         Message(USER, [Text("Go on")]),
@@ -199,6 +200,7 @@ def test_messages_become_turns() -> None:
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "functions_f_0", "content": "1"},
                 {"type": "tool_result", "tool_use_id": "x"},
+                {"type": "tool_result", "tool_use_id": "z", "content": "The tool failed.", "is_error": True},
                 {"type": "text", "text": "Go on"},
             ]},
             {"role": "assistant", "content": [
@@ -207,7 +209,7 @@ def test_messages_become_turns() -> None:
             ]},
         ],
     }  # fmt: skip
-    assert [len(message.parts) for message in request.messages] == [1, 2, 1, 3, 1, 1, 1, 1, 1, 2]  # it is as it was
+    assert [len(message.parts) for message in request.messages] == [1, 2, 1, 3, 1, 2, 1, 1, 1, 2]  # it is as it was
 
 
 def test_instructions_alone_are_said_by_the_user() -> None:
@@ -238,13 +240,13 @@ def test_a_model_tells_its_version(model: str, version: tuple[int, int]) -> None
         (OLD, {"thinking_tokens": 0, "temperature": 1.7, "top_p": 0.1}, {"temperature": 1.0}),
         (OLD, {"effort": "none", "top_p": 0.1, "top_k": 3}, {"top_p": 0.1, "top_k": 3}),
         (NEW, {"effort": "none", "temperature": 0.5, "top_k": 3}, {"output_config": {"effort": "low"}}),
-        (NEW, {"effort": "xhigh"}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}),
+        (NEW, {"effort": "xhigh"}, {"thinking": SHOWN, "output_config": {"effort": "xhigh"}}),
         (
             "claude-opus-4-6",
             {"effort": "xhigh"},
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
         ),
-        (NEW, {"thinking_tokens": 5000}, {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}),
+        (NEW, {"thinking_tokens": 5000}, {"thinking": SHOWN, "output_config": {"effort": "medium"}}),
         (NEW, {"thinking_tokens": 0}, {"output_config": {"effort": "low"}}),
         ("claude-opus-4-6", {"temperature": 0.0}, {"temperature": 0.0}),
         ("glm-4.7", {"temperature": 0.2}, {"temperature": 0.2}),

@@ -84,8 +84,8 @@ def test_a_conversation_is_said() -> None:
         Message(ASSISTANT, [
             Thinking("Hm."), Text("I look."), ToolCall("c1", "look", '{"at": [1]}', "c2ln"), ToolCall("c2", "look", ""),
         ]),
-        Message(TOOL, [ToolResult("c1", "", [Text('{"seen":"cat"}'), Media("image", "image/gif", "R0lG")])]),
         Message(TOOL, [ToolResult("c2", "look", [Text("{no")], failed=True)]),
+        Message(TOOL, [ToolResult("c1", "", [Text('{"seen":"cat"}'), Media("image", "image/gif", "R0lG")])]),
         Message(USER, [Text("So?")]),
     )  # fmt: skip
     assert written(request) == {
@@ -101,13 +101,13 @@ def test_a_conversation_is_said() -> None:
             ]},
             {"role": "model", "parts": [
                 {"text": "I look."},
-                {"functionCall": {"id": "c1", "name": "look", "args": {"at": [1]}}, "thoughtSignature": "c2ln"},
-                {"functionCall": {"id": "c2", "name": "look", "args": {}}},
+                {"functionCall": {"name": "look", "args": {"at": [1]}}, "thoughtSignature": "c2ln"},
+                {"functionCall": {"name": "look", "args": {}}},
             ]},
             {"role": "user", "parts": [
-                {"functionResponse": {"id": "c1", "name": "look", "response": {"output": {"seen": "cat"}}}},
+                {"functionResponse": {"name": "look", "response": {"output": {"seen": "cat"}}}},
                 {"inlineData": {"mimeType": "image/gif", "data": "R0lG"}},
-                {"functionResponse": {"id": "c2", "name": "look", "response": {"error": "{no"}}},
+                {"functionResponse": {"name": "look", "response": {"error": "{no"}}},
                 {"text": "So?"},
             ]},
         ],
@@ -158,7 +158,7 @@ def test_thinking_is_asked_for_as_the_model_takes_it(model: str, fields: dict[st
 
 
 def test_tools_are_said() -> None:
-    tools = [Tool("f", "does", OBJECT, strict=True), Tool("g", "", {})]
+    tools = [Tool("f", "does", {**OBJECT, "$schema": "x"}, strict=True), Tool("g", "", {})]
     fields = written(asked(tools=tools, tool_choice="tool", tool_name="f", parallel=False))
     assert fields["tools"] == [
         {"functionDeclarations": [{"name": "f", "description": "does", "parametersJsonSchema": OBJECT}, {"name": "g"}]}
@@ -332,7 +332,8 @@ def test_an_answer_that_makes_no_sense_is_an_error(body: bytes) -> None:
          '"details":[{"@type":"x/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]', "authentication",
          "INVALID_ARGUMENT"),
         (400, '"code":400,"message":"Bad","status":"INVALID_ARGUMENT"', "invalid", "INVALID_ARGUMENT"),
-        (429, '"code":429,"message":"Slow","status":"RESOURCE_EXHAUSTED"', "rate_limit", "RESOURCE_EXHAUSTED"),
+        (429, '"code":429,"message":"Slow","status":"RESOURCE_EXHAUSTED",'
+         '"details":[{"@type":"x/google.rpc.RetryInfo","retryDelay":"34.07s"}]', "rate_limit", "RESOURCE_EXHAUSTED"),
         (503, '"code":503,"message":"Busy","status":"UNAVAILABLE"', "overloaded", "UNAVAILABLE"),
     ],
 )  # fmt: skip
@@ -340,6 +341,7 @@ def test_errors_are_read(status: int, error: str, kind: str, code: str) -> None:
     for form in ("{{{}}}", "[{{{}}}]"):
         failure = gemini.read_error(status, form.format(f'"error":{{{error}}}').encode())
         assert (failure.status, failure.kind, failure.code) == (status, kind, code)
+        assert failure.retry_after_s == (35 if status == 429 else 0)
     assert gemini.read_error(502, b"<html>Bad gateway</html>").kind == "server"
     (failed,) = pieces(f'data: {{"error":{{{error}}}}}\r\n\r\n'.encode())
     assert isinstance(failed, Failure)

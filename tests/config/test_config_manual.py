@@ -10,14 +10,29 @@ from msgspec.structs import fields
 
 import fastgw.config
 from fastgw.config import record_files
-from fastgw.config.manual import ACCOUNTS, KEYS, TABLES, TARGETS, Row, Table
+from fastgw.config.manual import (
+    ACCOUNTS,
+    KEYS,
+    MODEL_TARGETS,
+    MODELS,
+    PRICE,
+    PROVIDERS,
+    ROUTES,
+    TABLES,
+    TARGETS,
+    Row,
+    Table,
+)
 from fastgw.config.reference import reference, rules
 from fastgw.model import Config
 
 READERS = sorted(Path(fastgw.config.__file__).parent.glob("*.py"))
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 ROWS = [pytest.param(table, row, id=f"{table.name}.{row.name}") for table in TABLES for row in table.rows]
-ENVIRON = {"PROVIDER_KEY": "sk-provider"}
+OPENAI = {"name": '"openai"', "keys": '["sk-1"]', "models": '["gpt-4o", "new"]', "price": '"free"'}
+PLACES = {"AWS_REGION": "us-east-1", "AZURE_RESOURCE_NAME": "other", "CLOUDFLARE_ACCOUNT_ID": "0a"}
+PLACED = {"region": '"bedrock"', "resource": '"azure"', "account": '"cloudflare"'}  # whose URL has such a place
+ENVIRON = {"PROVIDER_KEY": "sk-provider"} | PLACES
 AUTHORITY = trustme.CA()
 ISSUED = AUTHORITY.issue_cert("api.example.com")
 
@@ -33,6 +48,14 @@ def written(table: Table, values: dict[str, str]) -> str:
         "accounts": {"name": '"acme"'},
         "keys": {"account": '"acme"', "key": '"sk-acme-0002"'},
     }
+    if table in (PROVIDERS, MODELS, MODEL_TARGETS, PRICE):
+        tables["providers"] = dict(OPENAI)
+        tables["models"] = {"name": '"fast"', "targets": '["openai/gpt-4o"]'}
+        tables["routes"] = {"name": '"ai"', "path": '"/v1/"', "models": '["*"]'}
+    if table is PRICE and not values:
+        inline = {"image": '"1"'}
+    if table is ROUTES and "models" in inline:
+        tables |= {"providers": dict(OPENAI), "routes": {"name": '"api"', "path": '"/v1/"'}}
     if inline.get("tls") == "true":
         tables["certificates"] = {"certificate": '"fullchain.pem"', "key": '"privkey.pem"'}
     if name == "certificates":
@@ -61,14 +84,20 @@ def files(tmp_path: Path) -> None:
     for certificate, key in (("fullchain.pem", "privkey.pem"), ("gateway.pem", "gateway-key.pem")):
         (tmp_path / certificate).write_bytes(ISSUED.cert_chain_pems[0].bytes())
         (tmp_path / key).write_bytes(ISSUED.private_key_pem.bytes())
+    (tmp_path / "keys.txt").write_text("sk-2\n")
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
 def test_the_example_of_a_field_is_accepted_and_says_something(table: Table, row: Row, accept: Accept) -> None:
-    rest = beside(table, row)
-    said: Config = accept(written(table, rest | {row.name: row.example}), environ=ENVIRON)
-    if row.default and not set(row.needs) & {other.name for other in table.rows if row.name in other.needs}:
-        assert said != accept(written(table, rest), environ=ENVIRON)
+    rest = beside(table, row) | ({"type": PLACED[row.name]} if table is PROVIDERS and row.name in PLACED else {})
+    text, without = written(table, rest | {row.name: row.example}), written(table, rest)
+    said: Config = accept(text, environ=ENVIRON)
+    if (
+        text != without
+        and row.default
+        and not set(row.needs) & {other.name for other in table.rows if row.name in other.needs}
+    ):
+        assert said != accept(without, environ=ENVIRON)
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
@@ -79,7 +108,9 @@ def test_the_default_of_a_field_is_what_leaving_it_out_means(table: Table, row: 
     assert accept(written(table, rest | {row.name: row.default})) == accept(written(table, rest))
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES if table is not TARGETS], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", [t for t in TABLES if t not in (TARGETS, MODEL_TARGETS)], ids=lambda table: table.name
+)
 def test_every_field_has_a_rule_of_its_reader(table: Table) -> None:
     assert set(rules(table)) == set(table.names)
 

@@ -186,6 +186,7 @@ class Run:
                     self.crash()
                 top_ups.stop()
                 callers.stop()
+                eventually(gateway.ready, 4 * RECOVERED_S)
                 for sampler in samplers:
                     sampler.__exit__()
                     for reading in sampler.broken:

@@ -31,6 +31,10 @@ MUTATIONS = {
     "recovery marks nothing": "a charge that the keeper never sees",
     "claims are not compared": "the same money given back twice",
     "spent before it is held": "a call that grows beyond what there is",
+    "noted before it is held": "a charge beyond what is held",
+    "emptied before the intent": "a call that had come to cost something and is not charged",
+    "emptied after it is published": "a call that is charged twice",
+    "recovery leaves what is noted": "a call that had come to cost something and is not charged",
 }
 
 
@@ -49,6 +53,8 @@ class Journal:
     intent: int = 0
     records: list[Record] = field(default_factory=list)  # those published
     body: Record | None = None  # of the record that is not
+    empties: bool = False  # the intent empties the slot
+    slot: tuple[int, ...] = ()  # what the call in flight would be charged if it ended now; (): empty
 
 
 @dataclass
@@ -81,6 +87,7 @@ class World:
         self.held = {row: [0, 0] for row in rows}
         self.busy = dict.fromkeys(rows, False)  # between two stores of a hold or a capture
         self.decided: dict[int, list[tuple[int, ...]]] = {worker: [] for worker in range(workers)}
+        self.due = dict.fromkeys(range(workers), 0)  # what the call in flight must not be charged less than
 
     def claim(self, row: int, place: int) -> int:
         return self.reserved[row][place] - self.released[row][place] - self.captured[row][place]
@@ -100,7 +107,9 @@ class World:
             *self.granted, *self.committed, *self.dirty.values(), *self.busy.values(),
             *(value for words in (self.reserved, self.captured, self.released, self.held)
               for row in words.values() for value in row),
-            *((j.written, j.cost_sum, j.intent, tuple(j.records), j.body) for j in self.journals.values()),
+            *((j.written, j.cost_sum, j.intent, tuple(j.records), j.body, j.empties, j.slot)
+              for j in self.journals.values()),
+            *self.due.values(),
             *self.ledger.granted, *self.ledger.taken, *self.ledger.captured,
             *(tuple(calls) for calls in self.decided.values()),
         )  # fmt: skip
@@ -140,17 +149,23 @@ class World:
                 assert self.captured[worker][place] == sum(call[place] for call in calls), "charges are not the calls'"
                 assert self.claim(worker, place) == 0
             assert journal.cost_sum == self.captured[worker][MONEY]
+            assert not self.due[worker], "what was noted is not charged"
 
     def killed(self, row: int) -> None:
-        """What the dead held is free by right, but for what it had decided to charge."""
+        """What the dead held is free by right, but for what it had decided to charge, or had noted."""
         self.busy[row] = False
         for place in PLACES:
             self.held[row][place] = 0
-            if row != KEEPER and self.journals[row].intent == self.journals[row].written + 1:
-                body = self.journals[row].body
-                assert body is not None
-                if body.after[place] >= 0:
-                    self.held[row][place] = body.after[place] - self.captured[row][place]
+            if row == KEEPER:
+                continue
+            journal = self.journals[row]
+            decided = journal.intent == journal.written + 1
+            if decided:
+                assert journal.body is not None
+                if journal.body.after[place] >= 0:
+                    self.held[row][place] = journal.body.after[place] - self.captured[row][place]
+            if journal.slot and not (decided and journal.empties):
+                self.held[row][place] += journal.slot[place]
 
 
 # A worker's calls
@@ -228,17 +243,38 @@ def settle(w: World, row: int, held: tuple[int, ...], charges: tuple[int, ...]) 
     after = tuple(w.captured[row][place] + charges[place] if held[place] else -1 for place in PLACES)
     if w.mutation == "captured before the intent":
         yield from _captures(w, row, held, charges)
+    if w.mutation == "emptied before the intent":
+        yield from _empty(w, row)
     yield "write the body"
     journal.body = Record(charges, after, journal.cost_sum + charges[MONEY])
+    journal.empties = bool(journal.slot) and not w.mutation.startswith("emptied")
     yield "store intent"
     journal.intent = journal.written + 1
     w.decided[row].append(charges)
+    w.due[row] = 0
     if w.mutation == "published before captured":
         yield from _publish(w, row)
     if w.mutation != "captured before the intent":
         yield from _captures(w, row, held, charges)
+    if journal.empties:
+        yield from _empty(w, row)
     if w.mutation != "published before captured":
         yield from _publish(w, row)
+    if w.mutation == "emptied after it is published":
+        yield from _empty(w, row)
+
+
+def _empty(w: World, row: int) -> Steps:
+    if w.journals[row].slot:
+        yield "empty the slot"
+        w.journals[row].slot = ()
+
+
+def earn(w: World, row: int, held: tuple[int, ...], nanos: int) -> Steps:
+    """`open_earn`: only the cost is of consequence, and the last that is written."""
+    yield "store what it has come to cost"
+    w.journals[row].slot = (nanos, min(held[CALLS], 1))
+    w.due[row] = nanos
 
 
 def _captures(w: World, row: int, held: tuple[int, ...], charges: tuple[int, ...]) -> Steps:
@@ -260,12 +296,14 @@ def _publish(w: World, row: int) -> Steps:
 class Call(NamedTuple):
     """What a call holds of the account and of the quota, and what it is charged in the end.
 
-    `more` is by what it grows, step by step; each that there is room for adds as much to its charges.
+    `more` is by what it grows, step by step; each that there is room for adds as much to its charges. `earns` is what
+    is noted that it has come to cost: at first, and at each of those steps.
     """
 
     held: tuple[int, int]
     charges: tuple[int, int]
     more: tuple[tuple[int, int], ...] = ()
+    earns: tuple[int, ...] = ()
 
 
 def take(w: World, row: int, held: tuple[int, ...], got: list[bool]) -> Steps:
@@ -295,13 +333,20 @@ def worker(w: World, row: int, calls: tuple[Call, ...]) -> Steps:
         yield from take(w, row, held, got)
         if not got[0]:
             continue
-        for more in call.more:
+        earns = [*call.earns]
+        if earns and earns[0]:
+            yield from earn(w, row, held, earns[0])
+        for step, more in enumerate(call.more, 1):
             grown: list[bool] = []
+            if w.mutation == "noted before it is held" and earns:
+                yield from earn(w, row, (held[MONEY] + more[MONEY], held[CALLS]), earns[step])
             yield from take(w, row, more, grown)
             if not grown[0] and w.mutation != "spent before it is held":
                 break
             held = (held[MONEY] + more[MONEY], held[CALLS] + more[CALLS])
             charges = (charges[MONEY] + more[MONEY], charges[CALLS] + more[CALLS])
+            if earns:
+                yield from earn(w, row, held, earns[step])
         yield from settle(w, row, held, charges)
 
 
@@ -404,95 +449,9 @@ def recover(w: World, row: int) -> Steps:
                 if w.mutation != "recovery marks nothing":
                     yield "store dirty"
                     w.dirty[row] = True
+        if journal.empties:
+            yield from _empty(w, row)
         yield from _publish(w, row)
+    if journal.slot and w.mutation != "recovery leaves what is noted":
+        yield from settle(w, row, journal.slot, journal.slot)
     yield from recover_claims(w, row)
-
-
-# The keeper
-
-
-def captures(w: World, seen: list[int], everything: bool) -> Steps:
-    """`Segment.captures`, and the ledger's transaction with what it says."""
-    dirty = False
-    late = w.mutation == "cleared after it is read"
-    for row in range(w.workers):
-        yield "load dirty"
-        if w.dirty[row]:
-            dirty = True
-            if not late:
-                yield "swap dirty"
-                w.dirty[row] = False
-    if not dirty and not everything:
-        return
-    for place in PLACES:
-        total = 0
-        for row in range(w.workers):
-            yield "load captured"
-            total += w.captured[row][place]
-        seen[place] = total
-    if late:
-        for row in range(w.workers):
-            yield "store dirty"
-            w.dirty[row] = False
-    yield "commit"
-    w.ledger.captured = list(seen)
-
-
-def top_up(w: World, amount: int) -> Steps:
-    """The money is there when the entry is durable."""
-    if w.mutation == "granted before the entry":
-        yield "store granted"
-        w.granted[MONEY] += amount
-    yield "commit"
-    w.ledger.granted[MONEY] += amount
-    if w.mutation != "granted before the entry":
-        yield "store granted"
-        w.granted[MONEY] = w.ledger.granted[MONEY]
-
-
-def take_out(w: World, amount: int) -> Steps:
-    """A negative entry: held first, then durable, then gone."""
-    got: list[bool] = []
-    if w.mutation == "entry before the money is held":
-        yield "commit"
-        w.ledger.taken[MONEY] += amount
-    yield from hold(w, KEEPER, MONEY, amount, got)
-    if not got[0]:
-        return
-    if w.mutation == "kept before the entry":
-        yield from capture(w, KEEPER, MONEY, amount, amount)
-    if w.mutation != "entry before the money is held":
-        yield "commit"
-        w.ledger.taken[MONEY] += amount
-        w.held[KEEPER][MONEY] -= amount
-    if w.mutation != "kept before the entry":
-        yield from capture(w, KEEPER, MONEY, amount, amount)
-
-
-def attach(w: World) -> Steps:
-    """A keeper starts on a segment that another one has left: `take_recover`, then everything that is charged."""
-    for place in PLACES:
-        yield "store captured"
-        w.captured[KEEPER][place] = w.ledger.taken[place]
-    yield from recover_claims(w, KEEPER)
-    for place in PLACES:
-        yield "store granted"
-        w.granted[place] = w.ledger.granted[place]
-    yield from captures(w, [0, 0], True)
-
-
-def keeper(w: World, duties: tuple[tuple[str, int], ...]) -> Steps:
-    """One duty after the other: ("drain", 0), ("top up", nanos) or ("take", nanos)."""
-    seen = [0, 0]
-    for _number, (duty, amount) in enumerate(duties):
-        if duty == "drain":
-            yield from captures(w, seen, False)
-        elif duty == "top up":
-            yield from top_up(w, amount)
-        else:
-            yield from take_out(w, amount)
-
-
-def new_keeper(w: World, duties: tuple[tuple[str, int], ...]) -> Steps:
-    yield from attach(w)
-    yield from keeper(w, duties)

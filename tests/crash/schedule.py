@@ -7,6 +7,7 @@ from types import GeneratorType
 from typing import Any, NamedTuple
 
 import model
+import model_keeper
 from model import KEEPER, MONEY, Call, Steps, World
 
 Duties = tuple[tuple[str, int], ...]
@@ -53,7 +54,7 @@ class Run:
         self.world = World(s.granted, len(s.calls), s.mutation, s.coarse)
         self.kills = s.kills
         self.actors = {row: model.worker(self.world, row, calls) for row, calls in enumerate(s.calls)}
-        self.actors[KEEPER] = model.keeper(self.world, s.duties)
+        self.actors[KEEPER] = model_keeper.keeper(self.world, s.duties)
         self.at = {}
         for row, nanos, there in s.left:
             self.world.reserved[row][MONEY] = nanos
@@ -103,7 +104,7 @@ class Run:
 
     def _successor(self, row: int) -> Steps:
         if row == KEEPER:
-            return model.new_keeper(self.world, self.scenario.duties)
+            return model_keeper.new_keeper(self.world, self.scenario.duties)
         return self._again(row)
 
     def _again(self, row: int) -> Steps:
@@ -112,7 +113,7 @@ class Run:
 
     def finish(self) -> None:
         """Nobody is left who does anything: the keeper reads once more what has changed, and all must add up."""
-        for _ in model.captures(self.world, list(self.world.ledger.captured), False):
+        for _ in model_keeper.captures(self.world, list(self.world.ledger.captured), False):
             pass
         try:
             self.world.check_end()

@@ -8,6 +8,7 @@ from struct import Struct
 
 import _money
 import model
+import model_keeper
 import pytest
 from kernel_build import scratch_segment
 from model import CALLS, KEEPER, MONEY, PLACES, Call, Record, World
@@ -32,7 +33,9 @@ def segment_of(world: World) -> Segment:
             _money.put_cell(segment, row, place, *(word[row][place] for word in words))
     for worker, journal in world.journals.items():
         segment.worker_set(worker, 1, 2)
-        _money.put_journal(segment, worker, journal.written, journal.cost_sum, journal.intent)
+        _money.put_journal(segment, worker, journal.written, journal.cost_sum, journal.intent, journal.empties)
+        if journal.slot:
+            _money.put_open(segment, worker, [MONEY + 1, 0, (CALLS + 1) * journal.slot[CALLS]], journal.slot[MONEY])
         if journal.body is not None and journal.intent > journal.written:
             after = [journal.body.after[MONEY], -1, journal.body.after[CALLS], -1]
             places = [(MONEY + 1) * (after[0] >= 0), 0, (CALLS + 1) * (after[2] >= 0), 0]
@@ -80,7 +83,7 @@ def run_alone(steps: model.Steps) -> None:
 
 
 def test_the_segment_recovers_as_the_model_does_from_wherever_all_were_killed() -> None:
-    undecided = finished = claimed = 0
+    undecided = finished = claimed = noted = 0
     for seed in range(SEED, SEED + 60):
         world = stopped_anywhere(seed).world
         segment = segment_of(world)
@@ -89,12 +92,14 @@ def test_the_segment_recovers_as_the_model_does_from_wherever_all_were_killed() 
         for worker, journal in world.journals.items():
             finished += journal.intent > journal.written
             undecided += world.claim(worker, MONEY) > 0 and journal.intent <= journal.written
-            marked = [place for place in PLACES if journal.body and journal.body.after[place] >= 0]
             announced = journal.intent > journal.written
+            marked = announced and journal.body is not None and max(journal.body.after) >= 0
+            earned = bool(journal.slot) and not (announced and journal.empties)
+            noted += earned
             run_alone(model.recover(world, worker))
             segment.recover(worker)
             assert words_in(segment, WORKERS) == words_of(world), f"seed {seed}, worker {worker}"
-            assert _money.dirty(segment, worker, MONEY) == (announced and bool(marked))
+            assert _money.dirty(segment, worker, MONEY) == (marked or earned)
         for place in PLACES:
             world.captured[KEEPER][place] = world.ledger.taken[place]
             segment.take_recover(place, world.ledger.taken[place])
@@ -102,6 +107,7 @@ def test_the_segment_recovers_as_the_model_does_from_wherever_all_were_killed() 
         assert words_in(segment, WORKERS) == words_of(world), f"seed {seed}, keeper"
         world.check()
     assert undecided > 5
+    assert noted > 5
     assert finished > 5
     assert claimed > 50
 
@@ -168,12 +174,12 @@ class Both:
         self.segment.take_settle(MONEY, amount, keep)
 
     def top_up(self, amount: int) -> None:
-        run_alone(model.top_up(self.world, amount))
+        run_alone(model_keeper.top_up(self.world, amount))
         self.segment.grant(MONEY, self.world.granted[MONEY])
 
     def captures(self) -> None:
         before = list(self.seen)
-        run_alone(model.captures(self.world, self.seen, False))
+        run_alone(model_keeper.captures(self.world, self.seen, False))
         changed = [(place, self.seen[place]) for place in PLACES if self.seen[place] != before[place]]
         assert self.segment.captures() == changed
 

@@ -19,6 +19,7 @@ VOID = Call((6, 1), (0, 0))
 FULL = Call((7, 1), (7, 1))
 FREE = Call((0, 1), (0, 1))  # a free route with a quota
 GROWS = Call((3, 1), (2, 1), ((4, 0), (2, 1)))  # as a tunnel or a stream does; its second step is of both
+EARNS = Call((3, 1), (2, 1), ((4, 0), (2, 0)), (2, 6, 8))  # is paid for as it goes
 STARTS = Call((0, 1), (0, 1), ((5, 0),))  # holds no money before it grows
 
 DRAINED = Scenario((20, 5), ((PART,),), (("drain", 0),))
@@ -30,6 +31,8 @@ TWICE = Scenario((10, 5), ((WHOLE,),), (("take", 6),), kills=2, coarse=True)
 BOTH = Scenario((30, 5), ((WHOLE,), (WHOLE,)), (), kills=2, coarse=True)
 QUOTA = Scenario((10, 1), ((FREE,), (FULL,)), (), killable=(1,))
 GROWING = Scenario((12, 5), ((GROWS,),), (("drain", 0),))
+EARNED = Scenario((9, 5), ((EARNS,),), (), kills=2)
+WANTED = Scenario((9, 5), ((EARNS,), (WHOLE,)), (), killable=(0,), coarse=True)
 OUTGROWN = Scenario((8, 5), ((GROWS,), (WHOLE,)), (), killable=(0,))
 STARTED = Scenario((9, 5), ((STARTS,), (GROWS,)), (), killable=(1,), coarse=True)
 REPLACED = Scenario((12, 5), ((PART,),), (), calls_after=(WHOLE,))
@@ -45,6 +48,8 @@ SCENARIOS = {
     "a quota for one call": QUOTA,
     "a worker in the place of a killed one": REPLACED,
     "a call that grows": GROWING,
+    "a call that is paid for as it goes, killed twice": EARNED,
+    "a call that is paid for as it goes and one that wants the money": WANTED,
     "a call that grows and one that wants the money": OUTGROWN,
     "two calls that grow": STARTED,
 }
@@ -76,11 +81,11 @@ def test_supervisor_and_keeper_recover_at_the_same_time(keepers_is_there: bool, 
 def long_history(seed: int, mutation: str = "") -> Scenario:
     return Scenario(
         granted=(seed * 7919 % 41, 6),
-        calls=((PART, VOID, FULL), (WHOLE, GROWS, FREE), (PART, STARTS, WHOLE)),
+        calls=((PART, VOID, FULL), (WHOLE, GROWS, EARNS), (EARNS, STARTS, FREE)),
         duties=(("drain", 0), ("top up", 5), ("take", 9), ("drain", 0), ("take", 4)),
         kills=3,
         mutation=mutation,
-        calls_after=(GROWS, VOID),
+        calls_after=(EARNS, VOID),
     )
 
 
@@ -113,6 +118,10 @@ FINDS = {
     "recovery marks nothing": (DRAINED, "the ledger missed a charge"),
     "claims are not compared": (KILLED, "what is held or charged is not committed"),
     "spent before it is held": (OUTGROWN, "a hold is left open"),
+    "noted before it is held": (WANTED, "what is held or charged is not committed"),
+    "emptied before the intent": (EARNED, "what was noted is not charged"),
+    "emptied after it is published": (EARNED, "what is held or charged is not committed"),
+    "recovery leaves what is noted": (EARNED, "what is held or charged is not committed"),
 }
 
 

@@ -28,5 +28,6 @@ def test_every_refusal_is_explained_as_it_is_sent() -> None:
 
 
 def test_what_is_sent_to_nobody_has_no_place_there() -> None:
-    assert Refusal.CLIENT_GONE not in TABLE
-    assert "client_gone" not in [heading for heading, _ in sections(PAGE)]
+    for refusal in (Refusal.CLIENT_GONE, Refusal.WORKER_DIED):
+        assert refusal not in TABLE
+        assert refusal.name.lower() not in [heading for heading, _ in sections(PAGE)]

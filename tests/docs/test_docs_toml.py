@@ -12,7 +12,7 @@ from fastgw.config.load import load
 from fastgw.config.record_files import check_files
 
 TOML = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
-ENVIRON = {"PROVIDER_KEY": "sk-provider"}
+ENVIRON = {"PROVIDER_KEY": "sk-provider", "OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant"}
 JSON_LINES = [block for page in PAGES for block in blocks(page) if block.language == "jsonl"]
 
 

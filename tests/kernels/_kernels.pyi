@@ -14,6 +14,8 @@ PATH_KEPT: int
 RECORD_SIZE: int
 CELL_SIZE: int
 ACCOUNT_SIZE: int
+OPENS: int
+OPENS_SIZE: int
 
 def blake2b(secret: bytes, data: bytes) -> bytes: ...
 def decimal(value: int) -> bytes: ...

@@ -22,8 +22,8 @@ from fastgw.kernels.idempotency cimport IDEM_NEW, idem_end, idem_take, spot_t
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport (
-    CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, PATH_BYTES, STAGES, layout_cell, layout_counters, layout_dirty,
-    layout_rows, record_t,
+    CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, OPENS_MAX, PATH_BYTES, STAGES, layout_cell, layout_counters,
+    layout_dirty, layout_rows, open_t, record_t,
 )
 from fastgw.kernels.render cimport MONEY_BYTES, TIME_BYTES, put_decimal, put_hex, put_hex64, put_money, put_time
 
@@ -38,6 +38,8 @@ PATH_KEPT = PATH_BYTES
 RECORD_SIZE = sizeof(record_t)
 CELL_SIZE = sizeof(cell_t)
 ACCOUNT_SIZE = sizeof(account_t)
+OPENS = OPENS_MAX
+OPENS_SIZE = OPENS_MAX * sizeof(open_t)
 
 
 # Bytes

@@ -10,7 +10,9 @@ from fastgw.kernels.journal cimport (
     hold_kind_t, holds_add, holds_extend, holds_t, holds_take, holds_void, journal_capture, journal_prepare,
     journal_publish, journal_ring, journal_settle,
 )
-from fastgw.kernels.layout cimport HOLDS, journal_t, layout_cell, layout_dirty, layout_journal, record_t
+from fastgw.kernels.layout cimport (
+    HOLDS, journal_t, layout_cell, layout_dirty, layout_journal, layout_open, open_t, record_t,
+)
 
 
 cdef class Call:
@@ -86,11 +88,22 @@ def put_cell(Segment segment, int row, uint64_t account, int64_t reserved, int64
     c.released = released
 
 
-def put_journal(Segment segment, int worker, uint64_t written, int64_t cost_sum, uint64_t intent):
+def put_journal(Segment segment, int worker, uint64_t written, int64_t cost_sum, uint64_t intent, bint empties=False):
+    """`empties`: the intent empties the first slot."""
     cdef journal_t* j = layout_journal(&segment.s, worker)
     j.written = written
     j.cost_sum = cost_sum
     j.intent = intent
+    j.open = empties
+
+
+def put_open(Segment segment, int worker, places, int64_t cost):
+    """What is noted in the first slot: what the call would be charged if it ended now, and of what it holds."""
+    cdef open_t* slot = layout_open(&segment.s, worker, 0)
+    slot.record.cost = cost
+    layout_journal(&segment.s, worker).opens = 1
+    for kind, place in enumerate(places):
+        slot.place[<int>kind] = <uint32_t>place
 
 
 def put_body(Segment segment, int worker, places, after, int64_t cost, int64_t cost_sum):

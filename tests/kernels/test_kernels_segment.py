@@ -191,7 +191,7 @@ def test_unused_room_costs_nothing_and_reserved_room_is_there(new_segment: NewSe
     assert segment.used_bytes < 64 << 10
     segment.reserve(keys=10_000, accounts=1000, workers=2, routes=3)
     least = 10_000 * 64 + 3 * 10_000 * 8 + 1000 * _kernels.ACCOUNT_SIZE + 2 * 1000 * _kernels.CELL_SIZE
-    least += 2 * 1024 * _kernels.RECORD_SIZE + (1 << 21) * 8
+    least += 2 * 1024 * _kernels.RECORD_SIZE + 2 * _kernels.OPENS_SIZE + (1 << 21) * 8
     assert least <= segment.used_bytes < least + (1 << 20)
 
 

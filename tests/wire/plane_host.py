@@ -79,7 +79,7 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
                 answer = f"refused {error!r}"
             print(answer, flush=True)
 
-    server = await door.open(listener)
+    server = door.open(listener)
     loop.add_reader(0, told)
     print("ok", flush=True)
     await done.wait()

@@ -289,7 +289,8 @@ def test_fifty_tunnels_spend_one_account_to_the_byte(tunnels: Stand) -> None:
 # At a kill
 
 
-def test_what_a_killed_worker_s_tunnels_held_is_given_back(tunnels: Stand) -> None:
+def test_a_killed_worker_s_tunnels_are_charged_for_what_was_noted(tunnels: Stand) -> None:
+    """The rest of what they held is given back; a call that was no tunnel yet is charged nothing."""
     with tunnels.beside() as other:
         account = other.account()
         ends = [other.open(account, "/all/x") for _ in range(3)]
@@ -297,9 +298,23 @@ def test_what_a_killed_worker_s_tunnels_held_is_given_back(tunnels: Stand) -> No
         assert account.held == 3 * (PRICE + 3 * MINUTE + STEP)
         end(*ends.pop())
         assert eventually(lambda: account.held == 2 * (PRICE + 3 * MINUTE + STEP))
+        asking = other.connect()
+        asking.send(account.request("/all/x"))
+        ends.append((asking, other.puppet.accept()))
+        client, upstream = ends[0]
+        for sent in (65_536, 1000, 1):  # of which the first are noted; no note is made of so few as the others
+            client.send(b"x" * sent)
+            upstream.exactly(sent)
+        assert eventually(lambda: account.held == 3 * (PRICE + STEP) + 7 * MINUTE + of_bytes(66_536 + 65_536) - STEP)
+        first = other.written
         other.host.kill()
         for client, upstream in ends:
             client.socket.close()
             upstream.socket.close()
-        tunnels.segment.recover(SLOTS[1])
-        assert account.captured() == PRICE + 3 * MINUTE
+        for _ in range(2):  # once, however often it is recovered
+            tunnels.segment.recover(SLOTS[1])
+            assert account.captured() == 3 * (PRICE + 3 * MINUTE) + of_bytes(65_536)
+            rows = other.rows(first)
+            assert [(row.status, row.verdict) for row in rows] == [(101, Refusal.WORKER_DIED)] * 2
+            assert [row.cost for row in rows] == [PRICE + 3 * MINUTE + of_bytes(65_536), PRICE + 3 * MINUTE]
+            assert rows[0].bytes_in > 65_536 > rows[1].bytes_in

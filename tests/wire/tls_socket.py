@@ -38,18 +38,21 @@ class TlsSocket:
             self.shake_hands()
 
     def shake_hands(self) -> None:
-        while True:
-            try:
-                self.ssl.do_handshake()
-            except ssl.SSLWantReadError:
-                self.flush()
-                data = self.socket.recv(65536)
-                if not data:
-                    raise ConnectionResetError("the handshake was cut") from None
-                self.incoming.write(data)
-            else:
-                self.flush()
-                return
+        while not self.steps():
+            self.flush()
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionResetError("the handshake was cut")
+            self.incoming.write(data)
+        self.flush()
+
+    def steps(self) -> bool:
+        """Go on with the handshake as far as what has come allows; whether it is done, once `outgoing` is sent."""
+        try:
+            self.ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
 
     def sealed(self, data: bytes) -> bytes:
         """Records that hold these bytes; they must be sent in the order in which they were made."""

@@ -284,7 +284,7 @@ class AnswerWriter:
             case Used():
                 self._usage = piece.usage
             case Begin():
-                return self._begin(piece.id, piece.model)
+                return self._begin(piece.id, piece.model or self._model)
             case End():
                 self._end = piece
                 return self._stop()

@@ -350,7 +350,7 @@ def _plain_block(part: Part) -> dict[str, Any] | None:
             arguments = bodies.json_object(part.arguments)
             return {"type": "tool_use", "id": turns.plain_id(part.id), "name": part.name, "input": arguments}
         case ToolResult():
-            result = given(content=_content(part.parts), is_error=part.failed or None)
+            result = given(content=_content(turns.result(part)), is_error=part.failed or None)
             return {"type": "tool_result", "tool_use_id": turns.plain_id(part.id), **result}
         case _:
             return {"type": "text", "text": part.text}

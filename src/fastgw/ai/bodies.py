@@ -57,7 +57,7 @@ def segment(model: str) -> str:
     """The name of a model as one segment of a path."""
     if not model.strip("."):
         raise BodyError("the model has no name that a path can hold", "model")
-    return quote(model, safe=":")
+    return quote(model, safe="")
 
 
 def resource(model: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ..model import Candidate, Price, Provider
-from . import asking, errors, forms, passing
+from . import asking, errors, forms, passing, thoughts, translating
 from .canonical import Failure, UnsupportedError
 from .operations import Operation
 from .relay import Asked, Relay, Sent
@@ -35,7 +35,7 @@ class Call:
 
     def serves(self, provider: Provider) -> bool:
         """Whether a provider has what this call is for."""
-        return self._passes(provider)
+        return self._passes(provider) or translating.can(self.operation, provider)
 
     def _passes(self, provider: Provider) -> bool:
         name = self.operation.name
@@ -57,7 +57,9 @@ class Call:
         May be called again, for another. Raises UnsupportedError.
         """
         if not self._passes(provider):
-            raise UnsupportedError(f"The model has no {self.operation.name}; GET /v1/models lists others.", "model")
+            if not translating.can(self.operation, provider):
+                raise UnsupportedError(f"The model has no {self.operation.name}; GET /v1/models lists others.", "model")
+            return translating.prepare(self.operation, self._body.raw, provider, candidate.model, max_tokens)
         if self._body.fields:
             return self._json(provider, candidate, max_tokens)
         body = self._body.raw
@@ -71,6 +73,8 @@ class Call:
         changes: dict[str, Any] = {"model": candidate.model} if "model" in body.fields else {}
         if max_tokens and self.operation.generates:
             changes |= self._caps(provider, max(max_tokens // self.asked.choices, 1))
+        if self.operation.name == "messages" and "messages" in body.fields:
+            changes["messages"] = thoughts.own(body.fields["messages"])
         hide = False
         if self.asked.stream and provider.stream_usage and self.operation.name in ("chat", "completions"):
             options = body.option("stream_options")
@@ -81,14 +85,14 @@ class Call:
         return Sent(self._target, passing.request(body.fields, changes), b"", relay)
 
     def _caps(self, provider: Provider, most: int) -> dict[str, int | None]:
-        """Every bound that the caller says, and at least one, none above `most`."""
+        """Every bound that the caller says, and at least one, none above `most`; None takes one out."""
         caps = self._body.caps
         names = asking.CAPS[self.operation.name]
         if self.operation.name != "chat":
             return {names[0]: min(caps.get(names[0], most), most)}
         known = provider.max_tokens_field
-        if not caps or (known not in caps and known == "max_tokens"):
-            return dict.fromkeys(caps) | {known: min(most, *caps.values())}
+        if not caps or known == "max_tokens":  # of those who know only the older name, some refuse the other
+            return dict.fromkeys(caps) | {known: min((most, *caps.values()))}
         return {name: min(cap, most) for name, cap in caps.items()}
 
     def _refuse_unpriced(self, price: Price) -> None:

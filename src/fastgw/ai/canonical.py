@@ -202,6 +202,7 @@ class Failure(Struct):
 
     `status` is what HTTP would say, `kind` one of "invalid", "authentication", "permission", "not_found", "too_large",
     "rate_limit", "quota", "overloaded", "timeout", "server"; `code` is the provider's or the gateway's own word for it.
+    `retry_after_s` is what the body of an error says of that, 0 for nothing.
     """
 
     status: int
@@ -209,6 +210,7 @@ class Failure(Struct):
     message: str
     code: str = ""
     parameter: str = ""
+    retry_after_s: int = 0
 
 
 Piece = Begin | TextPiece | ThinkingPiece | RefusedPiece | ToolBegin | ToolPiece | Used | End | Failure

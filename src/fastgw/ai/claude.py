@@ -72,7 +72,11 @@ def _by_effort(request: Request, model: str) -> dict[str, Any]:
     if effort == "xhigh" and version(model) < (4, 7):
         effort = "high"
     says = {"output_config": {"effort": effort}}
-    return says if quiet or _forced(request) else {"thinking": {"type": "adaptive"}, **says}
+    if quiet or _forced(request):
+        return says
+    # From 4.7 on thoughts are told only when they are asked for.
+    shown = given(display="summarized" if version(model) >= (4, 7) else "")
+    return {"thinking": {"type": "adaptive", **shown}, **says}
 
 
 def _forced(request: Request) -> bool:

@@ -52,6 +52,7 @@ _STATUS_OF = {
 _QUOTA_WORDS = frozenset(
     ("insufficient_quota", "billing_error", "insufficient_balance", "billing_hard_limit_reached", "quota_exceeded")
 )
+_QUOTA_PHRASE = "credit balance is too low"  # Anthropic's, as an invalid request
 _KINDS = {word: kind for kind, word in _ANTHROPIC.items()} | {
     "insufficient_quota": QUOTA,
     "rate_limit_exceeded": RATE_LIMIT,
@@ -67,7 +68,9 @@ def write(dialect: str, failure: Failure) -> bytes:
 def shown(dialect: str, failure: Failure) -> dict[str, Any]:
     """The same as an object."""
     if dialect == "anthropic":
-        return {"type": "error", "error": {"type": _ANTHROPIC[failure.kind], "message": failure.message}}
+        kind = _ANTHROPIC[failure.kind]
+        code = {"code": failure.code} if failure.code not in ("", kind) else {}
+        return {"type": "error", "error": {"type": kind, "message": failure.message, **code}}
     return {
         "error": {
             "message": failure.message,
@@ -81,6 +84,11 @@ def shown(dialect: str, failure: Failure) -> dict[str, Any]:
 def kind_of(status: int) -> str:
     """The kind of an error of which nothing but the status is known."""
     return _OF_STATUS.get(status) or (INVALID if 400 <= status < 500 else SERVER)
+
+
+def status_of(kind: str) -> int:
+    """The status that stands for a kind, where an error comes without one."""
+    return _STATUS_OF[kind]
 
 
 def read(status: int, body: bytes) -> Failure:
@@ -103,7 +111,7 @@ def told_failure(status: int, told: Any) -> Failure:
         error = {}
     message = _text(error, "message") or _text(error, "detail") or "The provider failed without saying why."
     code, word = _text(error, "code"), _text(error, "type")
-    if _QUOTA_WORDS & {code, word}:
+    if _QUOTA_WORDS & {code, word} or _QUOTA_PHRASE in message:
         kind = QUOTA
     elif status:
         kind = kind_of(status)

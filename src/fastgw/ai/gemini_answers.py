@@ -5,6 +5,7 @@ https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +47,7 @@ _KIND_OF = {
     "API_KEY_EXPIRED": errors.AUTHENTICATION,
     "BILLING_DISABLED": errors.QUOTA,
 }
+_DELAY = re.compile(r"(\d{1,7})(\.\d+)?s")  # a google.protobuf.Duration
 
 
 class _Call(Struct):
@@ -235,9 +237,11 @@ def _failure(status: int, told: Any) -> Failure:
     error = told.get("error") if isinstance(told, dict) else None
     if not isinstance(error, dict):
         return failure
+    failure.code = str(error.get("status") or failure.code)
     details = error.get("details")
     for detail in details if isinstance(details, list) else []:
-        reason = detail.get("reason") if isinstance(detail, dict) else None
-        failure.kind = _KIND_OF.get(reason, failure.kind) if isinstance(reason, str) else failure.kind
-    failure.code = str(error.get("status") or failure.code)
+        if isinstance(detail, dict):
+            failure.kind = _KIND_OF.get(str(detail.get("reason")), failure.kind)
+            if delay := _DELAY.fullmatch(str(detail.get("retryDelay"))):
+                failure.retry_after_s = int(delay[1]) + (delay[2] is not None)
     return failure

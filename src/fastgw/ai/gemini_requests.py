@@ -1,7 +1,8 @@
 """Decides how a request is said to Gemini.
 
 https://ai.google.dev/api/generate-content; also what Vertex AI takes. Penalties and whether tools may be called in
-parallel are left out: current models refuse the one, and know nothing of the other.
+parallel are left out: current models refuse the one, and know nothing of the other. So are the ids of calls, which
+Vertex AI refuses: a result belongs to a call by its name and place.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def _fields(request: Request, model: str) -> dict[str, Any]:
     said = turns.of(request, say_form=not form)
     names = turns.names(request)
     contents = []
+    order = {id: place for place, id in enumerate(names)}
     for turn in said.turns:
+        turn.parts.sort(key=lambda part: order.get(part.id, len(order)) if isinstance(part, ToolResult) else len(order))
         signed = turn.role == ASSISTANT and version(model) >= (3, 0)
         parts = [block for part in turn.parts for block in _parts(part, names)]
         contents.append(
@@ -135,14 +138,14 @@ def _parts(part: Part, names: dict[str, str]) -> list[dict[str, Any]]:
         case Media():
             return [_media(part)]
         case ToolCall():
-            call = {**given(id=part.id), "name": part.name, "args": bodies.json_object(part.arguments)}
+            call = {"name": part.name, "args": bodies.json_object(part.arguments)}
             return [{"functionCall": call, **given(thoughtSignature=part.signature)}]
         case ToolResult():
             name = part.name or names.get(part.id, "") or part.id
-            said = "\n".join(text.text for text in part.parts if isinstance(text, Text))
+            said = "\n".join(text.text for text in turns.result(part) if isinstance(text, Text))
             answer = {"error" if part.failed else "output": bodies.json_or_text(said)}
             media = [_media(media) for media in part.parts if isinstance(media, Media)]
-            return [{"functionResponse": {**given(id=part.id), "name": name, "response": answer}}, *media]
+            return [{"functionResponse": {"name": name, "response": answer}}, *media]
         case _:
             return []
 
@@ -156,8 +159,9 @@ def _media(media: Media) -> dict[str, Any]:
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
-    """A tool; its schema is taken as it is, and what Gemini does not know of JSON Schema it does not look at."""
-    return {"name": tool.name, **given(description=tool.description, parametersJsonSchema=tool.schema)}
+    """A tool; what Gemini does not know of JSON Schema is said in the descriptions."""
+    schema = schemas.for_gemini(tool.schema)
+    return {"name": tool.name, **given(description=tool.description, parametersJsonSchema=schema)}
 
 
 def _choice(request: Request) -> dict[str, Any]:

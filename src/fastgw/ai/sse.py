@@ -45,13 +45,16 @@ class Blocks:
 
 
 def _ends(buffer: bytes | bytearray, searched: int) -> list[int]:
+    blank = b"\n\n"
     if b"\r" in buffer:
-        return [match.end() for match in _BLANK.finditer(buffer, searched)]
+        if not buffer.count(b"\r\n") == buffer.count(b"\n") == buffer.count(b"\r"):
+            return [match.end() for match in _BLANK.finditer(buffer, searched)]
+        blank = b"\r\n\r\n"  # and nothing else, as Google ends its lines
     ends = []
-    end = buffer.find(b"\n\n", searched)
+    end = buffer.find(blank, searched)
     while end >= 0:
-        ends.append(end + 2)
-        end = buffer.find(b"\n\n", end + 2)
+        ends.append(end + len(blank))
+        end = buffer.find(blank, ends[-1])
     return ends
 
 
@@ -59,8 +62,8 @@ def data_of(block: bytes) -> bytes:
     """What an event carries; b"" where it is a comment, or a name alone."""
     start = 6 if block.startswith(b"data: ") else block.find(b"\ndata: ") + 7
     if start != 6 or block.startswith(b"data: "):
-        data = block[start:-2]
-        if block.endswith(b"\n\n") and b"\n" not in data and b"\r" not in data:
+        data = block[start:-2].removesuffix(b"\r\n")
+        if block.endswith((b"\n\n", b"\r\n\r\n")) and b"\n" not in data and b"\r" not in data:
             return data  # as nearly every event is: one line
     lines = (line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:"))
     return b"\n".join(lines)

@@ -4,11 +4,28 @@ system says stands before."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
-from .canonical import ASSISTANT, SYSTEM, TOOL, USER, Message, Part, Request, Text, Thinking, ToolCall
+from .canonical import (
+    ASSISTANT,
+    SYSTEM,
+    TOOL,
+    USER,
+    Media,
+    Message,
+    Part,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+Spoken = TypeVar("Spoken", Part, Text | Media)
 
 SAY_JSON = "Answer with one JSON object and nothing else: no fence, no word before or after it."
 SAY_SCHEMA = SAY_JSON + " It fits this JSON Schema: "
@@ -17,7 +34,7 @@ SAY_SCHEMA = SAY_JSON + " It fits this JSON Schema: "
 @dataclass
 class Turns:
     system: list[Text]
-    turns: list[Message]  # of USER and ASSISTANT in turn, none empty
+    turns: list[Message]  # of USER and ASSISTANT in turn; no text is blank, which providers refuse
 
 
 def of(request: Request, *, say_form: bool = False) -> Turns:
@@ -25,7 +42,7 @@ def of(request: Request, *, say_form: bool = False) -> Turns:
     system: list[Text] = []
     turns: list[Message] = []
     for message in request.messages:
-        parts = [part for part in message.parts if not isinstance(part, Text) or part.text]
+        parts = said(message.parts)
         if message.role == SYSTEM:
             system += (part for part in parts if isinstance(part, Text))
         elif parts:
@@ -37,8 +54,18 @@ def of(request: Request, *, say_form: bool = False) -> Turns:
     return Turns(system, turns)
 
 
+def result(tool: ToolResult) -> list[Text | Media]:
+    """What a tool has said: of one that failed something, as providers want it."""
+    return said(tool.parts) or ([Text("The tool failed.")] if tool.failed else [])
+
+
+def said(parts: Sequence[Spoken]) -> list[Spoken]:
+    """The parts without blank texts."""
+    return [part for part in parts if not isinstance(part, Text) or part.text.strip()]
+
+
 def names(request: Request) -> dict[str, str]:
-    """The names of the tools called, by the id of the call: a tool's result may say the id alone."""
+    """The names of the tools called, in turn, by the id of the call: a tool's result may say the id alone."""
     parts = (part for message in request.messages for part in message.parts)
     return {part.id: part.name for part in parts if isinstance(part, ToolCall)}
 

@@ -8,17 +8,19 @@ import msgspec
 from msgspec import Struct
 
 from .. import units
-from ..model import Certificate, Config, ConfigError, Key, Listener, Problem, Rate
+from ..model import Certificate, Config, ConfigError, Key, Listener, Problem, Rate, Route
 from ..settings import BY_NAME, SETTINGS
 from .fields import show
 
 NAMES_SHOWN = 10  # of routes, plans and upstreams; of accounts and keys, which may be millions, none
-_HIDDEN = ("set_headers", "targets", "prices", "tls")  # credentials, or too long for a line
+# Credentials, or too long for a line.
+_HIDDEN = ("set_headers", "targets", "prices", "tls", "keys", "headers", "candidates", "models")
 _SUFFIXES = ("_nanos", "_ms", "_s")
 _WRITTEN = {
     "day_quota": "requests_per_day",
     "month_quota": "requests_per_month",
     "idempotency_window_ms": "idempotency",
+    "candidates": "targets or prices",
 }
 _NOTHING = '""'
 _NAME: Callable[[Any], Hashable] = attrgetter("name")
@@ -69,8 +71,10 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
     _refuse_without_certificates(old, new)
     for noun, before, after in (
         ("upstreams", old.upstreams, new.upstreams),
-        ("routes", old.routes, new.routes),
+        ("routes", _named(old.routes), _named(new.routes)),
         ("plans", old.plans, new.plans),
+        ("providers", old.providers, new.providers),
+        ("models", old.models, new.models),
     ):
         changes += _differences(noun, before, after, _NAME, _describe)
     changes += _differences("accounts", old.accounts, new.accounts, _NAME, None)
@@ -81,6 +85,11 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
     server = msgspec.structs.replace(new.server, **kept)
     config = msgspec.structs.replace(new, server=server, listeners=old.listeners)
     return ReloadReport(config, tuple(changes), tuple(restart))
+
+
+def _named(routes: Sequence[Route]) -> list[Route]:
+    """The first of each name: a route to models is served as several."""
+    return list({route.name: route for route in reversed(routes)}.values())[::-1]
 
 
 def _besides(config: Config) -> list[Listener]:
@@ -109,7 +118,8 @@ def _refuse_without_room(old: Config, new: Config) -> None:
     problems = []
     for noun in _CAPACITIES:
         row = BY_NAME[f"{noun}_max"]
-        count, room = len(getattr(new, noun)), getattr(old.server, row.attribute)
+        things = _named(new.routes) if noun == "routes" else getattr(new, noun)
+        count, room = len(things), getattr(old.server, row.attribute)
         if count > room:
             rule = f"there are {count} {noun}, and a larger server.{row.name} needs a restart"
             problems.append(Problem("reload", f"server.{row.name} = {room}: {rule}"))

@@ -74,7 +74,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     found = read_tables(tables, report, environ, bool(values["accounts_file"]))
     config = Config(
         Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans,
-        front.listeners, front.certificates, front.client_ca,
+        front.listeners, front.certificates, front.client_ca, found.providers, found.models,
     )  # fmt: skip
     problems += report.problems
     if not problems:
@@ -259,7 +259,7 @@ def _contradictions(config: Config, origins: Mapping[str, str], path: str) -> li
     for name, count, things in (
         ("keys_max", len(config.keys), "keys"),
         ("accounts_max", len(config.accounts), "accounts"),
-        ("routes_max", len(config.routes), "routes"),
+        ("routes_max", len({route.name for route in config.routes}), "routes"),
     ):
         if count > getattr(server, name):
             found.append((name, f"there are {count} {things}"))

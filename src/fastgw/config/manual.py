@@ -133,7 +133,11 @@ ROUTES = Table("routes", "What a call is for: the longest `path` of the right ho
     Row("hosts", "Only for these values of Host.", "(any)", '["api.example.com"]',
         form="an array of host names without port"),
     Row("methods", "Only for these methods.", "(any)", '["GET", "POST"]', form="an array of methods in upper case"),
-    Row("upstream", "The name of the upstream.", example='"billing"', form="the name of one of `[[upstreams]]`"),
+    Row("upstream", "The name of the upstream.", "(none, with `models`)", '"billing"',
+        form="the name of one of `[[upstreams]]`"),
+    Row("models", "Instead of an upstream, the models that it leads to, in OpenAI's and in Anthropic's API; `*` is for "
+        "anything in a name. `path` ends where theirs has `/v1/`.", "(none, with `upstream`)", '["*"]',
+        form="an array of names"),
     Row("auth", "Who may call: who has a key, or everyone, without limits and without cost.", '"key"', '"none"'),
     Row("price", "Held before the call, and what it costs unless the answer says so.", '"0"', '"0.001"'),
     Row("rate", "How often each key may call; a key's own and the plan's hold as well.", "(no limit)", '"100/s"'),
@@ -196,6 +200,97 @@ PLANS = Table("plans", "What accounts have in common.", (
         form="a table of route names and amounts"),
 ))  # fmt: skip
 
+_TERMS = (
+    Row("markup", "Added to what the providers charge.", "(nothing)", '"20%"'),
+    Row("max_tokens", "What an answer may be long that the caller says no length of: told the provider, and held money "
+        "for.", "4096", "16_000"),
+    Row("limit_tokens", "What a caller may ask for at most; 0 for no limit but its balance.", "0", "32_000"),
+    Row("hold_step", "Tokens of a stream that money is held for ahead; 0 for all that it may be long.", "0", "256"),
+    Row("shrink", "Whether an answer that is not streamed and that the balance does not cover is made shorter instead "
+        "of refused.", "false", "true"),
+)  # fmt: skip
+
+PROVIDERS = Table("providers", "Who serves models, and the keys for it. Most are known by name: "
+                  "[models](models.md#providers) lists them.", (
+    Row("name", "What models and callers call it, and what it is in metrics.", example='"openai"'),
+    Row("type", "Which of the known providers it is, where its name is another.", "(its name)", '"groq"',
+        form="the name of a known provider"),
+    Row("url", "Where its API begins, `/v1` and the like included. Plain `http://` is for hosts of your own network.",
+        "(known)", '"https://llm.example.com/v1"'),
+    Row("dialect", "The API that it speaks.", "(known)", '"anthropic"'),
+    Row("keys", "Its keys, used in turn; `${NAME}` is from the environment.", "(the variable that it is known for)",
+        '["${PROVIDER_KEY}"]', form="an array of keys"),
+    Row("keys_file", "A file of keys, one a line.", "(none)", '"keys.txt"', form="the path of a file"),
+    Row("key_header", "The header that a key goes into.", "(known)", '"x-api-key"'),
+    Row("key_scheme", "What stands before the key there.", "(known)", '""'),
+    Row("headers", "Sent with every call; `${NAME}` is from the environment.", "{}", '{ "x-team" = "search" }',
+        form="a table of names and values"),
+    Row("region", "Of AWS.", "(`AWS_REGION`)", '"eu-central-1"', form="the name of a region"),
+    Row("resource", "Of Azure OpenAI.", "(`AZURE_RESOURCE_NAME`)", '"my-resource"', form="the name of a resource"),
+    Row("account", "Of Cloudflare.", "(`CLOUDFLARE_ACCOUNT_ID`)", '"0123456789abcdef"', form="the id of an account"),
+    Row("models", "Models of it that callers may name: as `provider/model`, and as `model` where no provider before it "
+        "has one of that name. `*` stands for anything in the names of those whose price is known.",
+        "(all whose price is known)", '["gpt-4o*"]', form="an array of names"),
+    Row("prices", "Whose prices the library has for its models.", "(known)", '"openrouter"'),
+    Row("price", "Of each model that the library knows no price of.", "(they are refused)",
+        '{ input = "1", output = "4" }', form="a table, see below, `\"free\"`, or a model whose price it is"),
+    *_TERMS,
+    Row("operations", "Endpoints that it has beside chat.", "(known)", '["embeddings"]', form="an array of endpoints"),
+    Row("stream_usage", "Whether it takes `stream_options`, to tell what a stream has used.", "(known)", "false"),
+    Row("max_tokens_field", "What it calls the longest that a chat completion may be.", "(known)", '"max_tokens"'),
+    Row("rate", "Calls that it allows each key.", "(no limit)", '"500/m"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "100", ("rate",)),
+    Row("token_rate", "Tokens that it allows each key.", "(no limit)", '"200000/m"'),
+    Row("upstream", "More of how its servers are called: all that [`[[upstreams]]`](#upstreams) has but the name. "
+        "`targets` stand for the server of `url`.", "{}", "{ connections_max = 200 }", form="a table"),
+))  # fmt: skip
+
+# What an upstream that a provider makes may say; the document has it under [[upstreams]] alone.
+PROVIDER_UPSTREAM = Table("providers.upstream", UPSTREAMS.about, UPSTREAMS.rows[1:], is_array=False)
+
+MODELS = Table("models", "A name that callers may ask for, and who serves it.", (
+    Row("name", "What callers write.", example='"fast"'),
+    Row("targets", "`\"provider/model\"`, in the order in which they are tried; those in an array of their own share "
+        "the calls by weight.", example='["openai/gpt-4o-mini", ["openai/gpt-4o", "openai/gpt-4.1"]]',
+        form="an array of models, tables, or arrays of them"),
+    Row("price", "What it costs, whoever serves it.", "(that of the model that served)",
+        '{ input = "0.50", output = "2" }', form="a table, see below, `\"free\"`, or a model whose price it is"),
+    *_TERMS,
+    Row("fallback_on", "When the next one is tried, as long as the caller has got nothing.",
+        '["connect", "401", "429", "5xx"]', '["429"]',
+        form='an array of `"connect"`, `"timeout"`, `"401"`, `"429"`, `"5xx"`'),
+))  # fmt: skip
+
+MODEL_TARGETS = Table("models.targets", "One of them, where more is to be said of it.", (
+    Row("model", "Which one.", example='"openai/gpt-4o-mini"', form='`"provider/model"`'),
+    Row("weight", "Its share beside the others of its array.", "1", "3", form="an integer from 1 to 1000"),
+    Row("price", "What it costs, instead of what the model says.", "(that of the model)",
+        '{ input = "0.50", output = "2" }', form="as above"),
+))  # fmt: skip
+
+PRICE = Table("models.price", "What a model costs. Amounts are for a million tokens, where nothing else is said.", (
+    Row("input", "What is sent.", "(0)", '"0.15"', ("output",)),
+    Row("cached", "What of it the provider had in its cache.", "(as `input`)", '"0.075"', ("input", "output")),
+    Row("written", "What of it was written into its cache.", "(as `input`)", '"0.1875"', ("input", "output")),
+    Row("written_long", "What of it was written there for an hour.", "(as `written`)", '"0.30"', ("input", "output")),
+    Row("audio_in", "Sound in it.", "(as `input`)", '"10"', ("input", "output")),
+    Row("image_in", "Pictures in it.", "(as `input`)", '"0.20"', ("input", "output")),
+    Row("output", "What is generated.", "(0)", '"0.60"', ("input",)),
+    Row("reasoning", "What of it was thought.", "(as `output`)", '"0.70"', ("input", "output")),
+    Row("audio_out", "Sound in it.", "(as `output`)", '"20"', ("input", "output")),
+    Row("image_out", "Pictures in it.", "(as `output`)", '"30"', ("input", "output")),
+    Row("characters", "A million characters to be spoken.", "(0)", '"15"'),
+    Row("image", "One picture.", "(0)", '"0.04"'),
+    Row("search", "One search of the web.", "(0)", '"0.01"'),
+    Row("second", "One second of sound.", "(0)", '"0.0001"'),
+    Row("request", "One call.", "(0)", '"0.001"'),
+    Row("above_tokens", "Longer input than this has the price `above`, all of it.", "(none)", "200_000",
+        ("input", "output", "above")),
+    Row("above", "What it costs then.", "(none)", '{ input = "0.30", output = "1" }',
+        ("input", "output", "above_tokens"), form="a table of these fields"),
+), is_array=False)  # fmt: skip
+
 TABLES: tuple[Table, ...] = (
-    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS,
+    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS, PROVIDERS,
+    MODELS, MODEL_TARGETS, PRICE,
 )  # fmt: skip

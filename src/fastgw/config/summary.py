@@ -12,8 +12,10 @@ def ok_line(loaded: Loaded, counts: Counts) -> str:
     config = loaded.config
     parts = (
         *((_count(len(config.listeners), "listener"),) if len(config.listeners) > 1 else ()),
-        _count(len(config.upstreams), "upstream"),
-        _count(len(config.routes), "route"),
+        _count(len(config.upstreams) - len(config.providers), "upstream"),
+        *((_count(len(config.providers), "provider"),) if config.providers else ()),
+        *((_count(len(config.models), "model"),) if config.models else ()),
+        _count(len({route.name for route in config.routes}), "route"),
         _count(counts.accounts, "account"),
         _count(counts.keys, "key"),
         *((_count(len(config.plans), "plan"),) if config.plans else ()),

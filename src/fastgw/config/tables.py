@@ -1,17 +1,19 @@
-"""Decides what [[upstreams]], [[routes]], [[accounts]], [[keys]] and [[plans]] may say, and makes the model of them.
+"""Decides what the arrays of tables may say together, and what [[routes]], [[accounts]] and [[keys]] do each.
 
 Every table is read to its end whatever is wrong: a refused value is reported and a harmless one stands in.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from .. import addresses, identities, units
-from ..model import Account, Key, Plan, Route, Secret, Upstream
+from ..model import Account, Key, Model, Plan, Provider, Route, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
+from .ai_routes import expanded, refuse_meaningless, refuse_unreached
+from .environment import headers
 from .fields import (
     Fields,
     Report,
@@ -27,21 +29,21 @@ from .fields import (
     parse_label,
     parse_period,
     parse_slug,
-    parse_table,
 )
 from .manual import ACCOUNTS, KEYS, ROUTES
+from .models import read_models
 from .plans import read_plans
+from .prices import Library
+from .providers import Offer, parse_pattern, read_providers
 from .toml_lines import Path
 from .upstreams import read_upstream
 
-ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans")
+ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models")
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _HTTP_AGAIN = re.compile(r"(?:h2c?|h3|https?|tls)(?:/.*)?")
-_FIELD_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # RFC 9110 §5.5, ASCII only
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _route_path(value: Any) -> str:
@@ -78,6 +80,8 @@ class Tables(Struct, frozen=True):
     accounts: tuple[Account, ...]
     keys: tuple[Key, ...]
     plans: tuple[Plan, ...]
+    providers: tuple[Provider, ...]
+    models: tuple[Model, ...]
 
 
 def read_tables(
@@ -90,10 +94,18 @@ def read_tables(
     tables = {name: array_of_tables(document, name, report) for name in ARRAYS}
     upstreams = tuple(read_upstream(report, index, raw) for index, raw in enumerate(tables["upstreams"]))
     upstream_names = _names(report, "upstreams", tables["upstreams"])
+    library = Library()
+    offers = read_providers(report, tables["providers"], environ, library)
+    _names(report, "providers", tables["providers"])
+    _refuse_same_upstreams(report, offers, upstream_names)
+    models = read_models(report, tables["models"], offers, library)
+    _names(report, "models", tables["models"])
     _names(report, "routes", tables["routes"])
-    routes = tuple(_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"]))
+    read = [_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"])]
+    routes = expanded(report, read, models)
     _refuse_overlaps(report, routes)
-    plans = read_plans(report, tables["plans"], {route.name: route for route in routes if route.name})
+    refuse_unreached(report, models, routes)
+    plans = read_plans(report, tables["plans"], {route.name: route for route in read if route.name})
     plan_names = _names(report, "plans", tables["plans"])
     accounts = tuple(_account(report, index, raw, plan_names) for index, raw in enumerate(tables["accounts"]))
     account_names = _names(report, "accounts", tables["accounts"])
@@ -103,8 +115,10 @@ def read_tables(
     )
     _refuse_twins(report, keys)
     if not report.problems:
-        _refuse_costs_without_hold(report, routes, plans)
-    return Tables(upstreams, routes, accounts, keys, plans)
+        _refuse_costs_without_hold(report, read, plans)
+    upstreams += tuple(offer.upstream for offer in offers.values())
+    providers = tuple(offer.provider for offer in offers.values())
+    return Tables(upstreams, tuple(route for _, route in routes), accounts, keys, plans, providers, models)
 
 
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
@@ -130,19 +144,22 @@ _WINDOW_MAX_MS = 7 * 86_400_000
 def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], environ: Mapping[str, str]) -> Route:
     path: Path = ("routes", index)
     fields = Fields(report, path, raw, ROUTES.names)
+    to_models = "models" in fields.raw
+    upstream = fields.take if to_models else fields.require
     route = Route(
         name=fields.require("name", parse_slug, ""),
         path=fields.require("path", _route_path, ""),
         hosts=fields.each("hosts", _route_host),
         methods=fields.each("methods", _method),
-        upstream=fields.require("upstream", existing("upstream", upstreams), ""),
+        upstream=upstream("upstream", existing("upstream", upstreams), ""),
+        models=fields.each("models", parse_pattern),
         auth=fields.take("auth", one_of("key", "none"), "key"),
         price_nanos=fields.take("price", units.parse_money_nanos, 0),
         rate=fields.rate(),
         dialect=fields.take("dialect", one_of("problem", "openai"), "problem"),
         forward_key=fields.take("forward_key", parse_boolean, False),
         preserve_host=fields.take("preserve_host", parse_boolean, False),
-        set_headers=_set_headers(fields, environ),
+        set_headers=headers(fields, "set_headers", environ),
         charge=fields.take("charge", one_of("served", "2xx", "always"), "served"),
         cost_header=fields.take("cost_header", _answer_header, ""),
         units_header=fields.take("units_header", _answer_header, ""),
@@ -152,6 +169,11 @@ def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], envi
         minute_price_nanos=fields.take("minute_price", parse_amount, 0),
         mib_price_nanos=fields.take("mib_price", parse_amount, 0),
     )
+    if to_models:
+        refuse_meaningless(fields)
+        if fields.raw["models"] == []:
+            report.refuse((*path, "models"), "must name a model, or * for all of them")
+        return route
     _refuse_two_costs(fields)
     for name in ("minute_price", "mib_price"):
         if name in fields.raw and not route.upgrades:
@@ -190,7 +212,7 @@ def _refuse_two_costs(fields: Fields) -> None:
         report.refuse((*path, "unit_price"), "needs a units_header, which says how many units", raw["unit_price"])
 
 
-def _refuse_costs_without_hold(report: Report, routes: tuple[Route, ...], plans: tuple[Plan, ...]) -> None:
+def _refuse_costs_without_hold(report: Report, routes: Sequence[Route], plans: tuple[Plan, ...]) -> None:
     """What the upstream's answer says is charged up to the price, so without one it could only be nothing."""
     priced = {name for plan in plans for name, price in plan.prices if price}
     for index, route in enumerate(routes):
@@ -201,57 +223,29 @@ def _refuse_costs_without_hold(report: Report, routes: tuple[Route, ...], plans:
             report.refuse(("routes", index, name), rule, value)
 
 
-def _set_headers(fields: Fields, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    report, path = fields.report, (*fields.path, "set_headers")
-    found: dict[str, str] = {}
-    raw: dict[str, Any] = fields.take("set_headers", parse_table, {}, secret=True)
-    for name, value in raw.items():
-        lower = name.lower()
-        if not TOKEN.fullmatch(name):
-            report.refuse((*path, name), "must be a header name, an RFC 9110 token")
-        elif lower in CONNECTION_FIELDS:
-            report.refuse((*path, name), "belongs to the connection and is set by the gateway")
-        elif lower in found:
-            report.refuse((*path, name), "is there twice; header names ignore case")
-        else:
-            try:
-                found[lower] = _expand(value, environ)
-            except ValueError as error:
-                report.refuse((*path, name), str(error))
-    return tuple(found.items())
+def _refuse_same_upstreams(report: Report, offers: Mapping[str, Offer], upstreams: frozenset[str]) -> None:
+    """A provider makes an upstream of its name."""
+    for name, offer in offers.items():
+        if name in upstreams:
+            rule = "is the name of one of [[upstreams]] already, and a provider makes one of its own"
+            report.refuse((*offer.path, "name"), rule, name)
 
 
-def _expand(value: Any, environ: Mapping[str, str]) -> str:
-    """A header's value with every ${NAME} replaced from the environment; no message repeats the value."""
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
-    if "${" in _REFERENCE.sub("", value):
-        raise ValueError("a reference to the environment is written ${NAME}")
-    missing = [name for name in _REFERENCE.findall(value) if not environ.get(name)]
-    if missing:
-        raise ValueError(f"the environment has no {', '.join(dict.fromkeys(missing))}")
-    expanded = _REFERENCE.sub(lambda match: environ[match[1]], value)
-    if not _FIELD_VALUE.fullmatch(expanded) or len(expanded) > 4096:
-        raise ValueError("must be 1 to 4096 printable ASCII characters, no space at either end (value not shown)")
-    return expanded
-
-
-def _refuse_overlaps(report: Report, routes: tuple[Route, ...]) -> None:
+def _refuse_overlaps(report: Report, routes: Sequence[tuple[int, Route]]) -> None:
     """Refuse a route of which some request would match an earlier one equally well."""
-    by_place: dict[tuple[str, str], list[int]] = {}
-    for index, route in enumerate(routes):
+    by_place: dict[tuple[str, str], list[tuple[int, Route]]] = {}
+    for index, route in routes:
         if not route.path:
             continue
-        rivals = [i for host in route.hosts or ("",) for i in by_place.get((host, route.path), [])]
-        for rival in rivals:
-            other = routes[rival]
+        rivals = [rival for host in route.hosts or ("",) for rival in by_place.get((host, route.path), [])]
+        for rival, other in rivals:
             if not route.methods or not other.methods or set(route.methods) & set(other.methods):
                 where = report.locate(("routes", rival, "path"))
                 rule = f"routes[{rival}] at {where} has the same host and path and overlapping methods"
                 report.refuse(("routes", index, "path"), rule, route.path)
                 break
         for host in route.hosts or ("",):
-            by_place.setdefault((host, route.path), []).append(index)
+            by_place.setdefault((host, route.path), []).append((index, route))
 
 
 def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Account:

@@ -20,7 +20,6 @@ from .fields import (
     parse_table,
 )
 from .manual import EJECTION, HEALTH, TARGETS, TLS, UPSTREAMS
-from .toml_lines import Path
 
 _HOUR_MS = 3_600_000
 _HEALTH_PATH = re.compile(r'/[!"$-~]{0,1023}')
@@ -29,11 +28,15 @@ DEFAULT = Upstream("", ())
 
 def read_upstream(report: Report, index: int, raw: Any) -> Upstream:
     """One table of [[upstreams]], problems going to `report`."""
-    path: Path = ("upstreams", index)
-    fields = Fields(report, path, raw, UPSTREAMS.names)
+    fields = Fields(report, ("upstreams", index), raw, UPSTREAMS.names)
+    return read_group(fields, fields.require("name", parse_slug, ""))
+
+
+def read_group(fields: Fields, name: str) -> Upstream:
+    """The upstream of that name that a table describes."""
     targets = _targets(fields)
     upstream = Upstream(
-        name=fields.require("name", parse_slug, ""),
+        name=name,
         targets=targets,
         targets_file=fields.file("targets_file"),
         balance=fields.take("balance", one_of("round_robin", "least_connections", "latency", "hash"), DEFAULT.balance),
@@ -54,9 +57,11 @@ def read_upstream(report: Report, index: int, raw: Any) -> Upstream:
     )
     if fields.is_table and fields.raw.get("targets", []) == [] and not upstream.targets_file:
         rule = 'needs at least one target, like ["http://127.0.0.1:9001"], or a targets_file'
-        report.refuse((*path, "targets"), rule)
+        fields.report.refuse((*fields.path, "targets"), rule)
     if "hash_by" in fields.raw and upstream.balance != "hash":
-        report.refuse((*path, "hash_by"), 'has a meaning with balance = "hash" alone', fields.raw["hash_by"])
+        fields.report.refuse(
+            (*fields.path, "hash_by"), 'has a meaning with balance = "hash" alone', fields.raw["hash_by"]
+        )
     return upstream
 
 

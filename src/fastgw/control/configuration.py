@@ -33,13 +33,14 @@ class UpstreamSetting(Struct, frozen=True):
 
 
 class RouteSetting(Struct, frozen=True):
-    """Of `set_headers` the names alone: the values are credentials."""
+    """Of `set_headers` the names alone: the values are credentials. One to models is here once for each API."""
 
     name: str
     path: str
     hosts: list[str]
     methods: list[str]
     upstream: str
+    models: list[str]
     auth: str
     price: Money
     rate: str | None
@@ -144,6 +145,7 @@ def _route(route: Route) -> RouteSetting:
         hosts=list(route.hosts),
         methods=list(route.methods),
         upstream=route.upstream,
+        models=list(route.models),
         auth=route.auth,
         price=money(route.price_nanos),
         rate=rate,

@@ -1,7 +1,7 @@
 """Decides how connections come in by a listener, and whose they are: as they are, or behind a PROXY header.
 
-A connection by a port comes as the event loop accepts it. Where several workers accept on one socket, or a header is to
-be read before anything else, it is accepted here: a few at a time, so that each worker gets its share.
+In each turn of the event loop a few are accepted, so that each of the workers on one socket gets its share; more where
+more are open, or newcomers would wait for many long turns; but not where turns take too long already.
 """
 
 from __future__ import annotations
@@ -12,48 +12,38 @@ import socket
 import sys
 import time
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from .._call import Peer
-from ..addresses import is_port
-from ..instance import BACKLOG
 from ..model import Listener
+from .backlog import Backlog
 from .connection import Connection
 from .deadlines import Timed
 from .plane import Plane
 from .proxy_protocol import HEADER_MAX, Malformed, Source, header_end, source
 from .tls_transport import TlsTransport
 
-ACCEPTS = 16  # connections taken in one turn of the event loop
+ACCEPTS = 16  # connections taken in one turn of the event loop, at least
+GROWTH = 4  # a turn may add one for so many that are open,
+SLOW_S = 0.05  # if the one before took no longer
 PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
 SAY_S = 60.0  # between two lines about connections that were turned away
 SPARE = 16  # connections beyond those that may be open: whose header is awaited, or which are told so
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Closable(Protocol):
-    def close(self) -> None: ...
-
-
 class Door:
     """One listener, in one worker."""
 
-    def __init__(self, plane: Plane, listener: Listener, scarce: bool = False) -> None:
-        """`scarce`: there are fewer descriptors than connections allowed. The event loop, without one, closes whoever
-        waits for it."""
+    def __init__(self, plane: Plane, listener: Listener) -> None:
         self.plane = plane
         self.listener = listener
-        self.scarce = scarce
         self.scheme = "https" if listener.tls else "http"
         self.said_at = -SAY_S
 
-    async def open(self, listening: socket.socket) -> Closable:
+    def open(self, listening: socket.socket) -> Acceptor:
         """Accept on a socket, which is this object's from now on, until what is returned is closed."""
-        if self.scarce or self.listener.proxy_protocol or not is_port(self.listener.address):
-            return Acceptor(self, listening)
-        factory: Any = self.receiver  # a protocol by its methods, not by its base
-        server: Closable = await self.plane.loop.create_server(factory, sock=listening, backlog=BACKLOG)
-        return server
+        return Acceptor(self, listening)
 
     def receiver(self, told: Newcomer | None = None) -> Connection | TlsTransport:
         """What the event loop talks to for a connection that has just come; `told` knows whose, by its PROXY header."""
@@ -99,12 +89,15 @@ class Acceptor:
         self.listening = listening
         self.tasks: set[asyncio.Task[None]] = set()
         self.pause: asyncio.TimerHandle | None = None
+        self.backlog = Backlog(self.loop, listening)
+        self.left_at = 0.0  # when a turn took as many as it may
         listening.setblocking(False)
         self.loop.add_reader(listening.fileno(), self.accept)
 
     def accept(self) -> None:
         plane = self.door.plane
-        for _ in range(ACCEPTS):
+        turn_s = self.loop.time() - self.left_at
+        for _ in range(max(ACCEPTS, len(plane.clients) // GROWTH) if turn_s < SLOW_S else ACCEPTS):
             if len(plane.clients) >= plane.bounds.connections_max + SPARE:
                 self._rest()  # so many are just being told that there is no room
                 return
@@ -117,11 +110,14 @@ class Acceptor:
                     self._rest()
                     return
                 continue  # the client has gone already
+            self.backlog.accepted += 1
             client.setblocking(False)
             if self.door.listener.proxy_protocol:
                 self._await_header(client)
             else:
                 self.start(client)
+        self.left_at = self.loop.time()
+        self.backlog.left_some()
 
     def _rest(self) -> None:
         """Look again in a while: the socket stays readable, and who waits there is served when there is room."""
@@ -161,6 +157,7 @@ class Acceptor:
             self.pause.cancel()
         else:
             self.loop.remove_reader(self.listening.fileno())
+        self.backlog.close()
         self.listening.close()
 
 

@@ -6,7 +6,7 @@ from fastgw.dataplane.ends cimport ClientEnd, End, UpstreamEnd
 
 cimport cython
 
-cdef long long MIB, MINUTE_MS, LINGER_MS
+cdef long long MIB, NOTED, MINUTE_MS, LINGER_MS
 cdef int GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER
 cdef bytes RESET
 
@@ -54,6 +54,7 @@ cdef class Tunnel(Timed):
     cdef public long long mib_price
     cdef public bint metered
     cdef public long long paid
+    cdef public long long noted
     cdef public object held
     cdef public TunnelEnd client
     cdef public TunnelEnd upstream
@@ -68,11 +69,14 @@ cdef class Tunnel(Timed):
     cpdef drain(self)
     cpdef _close(self, int verdict, int code, bytes reason)
     cpdef _refuse(self, int verdict)
-    @cython.locals(begun=cython.longlong)
     cpdef _settle(self, int verdict)
+    @cython.locals(begun=cython.longlong)
+    cpdef object _cost(self)
+    cpdef carried(self)
+    cpdef _earn(self)
     @cython.locals(total=cython.longlong, paid=cython.longlong, verdict=int)
     cpdef bint pay(self, Py_ssize_t count)
-    @cython.locals(tick=cython.longlong, end=TunnelEnd)
+    @cython.locals(tick=cython.longlong, begins=cython.longlong, end=TunnelEnd)
     cpdef watch(self)
     @cython.locals(tick=cython.longlong)
     cpdef on_deadline(self)

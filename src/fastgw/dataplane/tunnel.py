@@ -3,6 +3,7 @@
 What is said here of time is in ticks of the wheel. Each side waits for the other: one that cannot take more stops the
 reading of its opposite. An end is passed on as an end, a reset as a reset. Money is held ahead, by the minute and by
 AHEAD bytes, before what it pays for; where there is none, or the key may not be used any more, the tunnel is closed.
+As it goes on it is noted what the tunnel has come to cost, which is charged if the worker is killed.
 Where the gateway closes a WebSocket, it says so by a frame, if it can be put between two of those that pass.
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 AHEAD = 65536  # bytes that are held for before they come
+NOTED = 4096  # bytes that are carried between two notes of what they cost
 MINUTE_MS = 60_000
 LINGER_MS = 2000  # to let both sides read that it is over before the connections close under them
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -78,6 +80,8 @@ class TunnelEnd(End):
         if self.frames is not None:
             self.frames.feed(data)
         self.other.send(data)
+        if tunnel.metered:
+            tunnel.carried()
 
     def eof_received(self) -> bool:
         self.ended = True
@@ -102,6 +106,8 @@ class TunnelEnd(End):
         self.writable = True
         if not self.tunnel.closing:
             self.other.hold(False)
+            if self.tunnel.metered:
+                self.tunnel.carried()
 
     # What is done to it
 
@@ -177,6 +183,7 @@ class Tunnel(Timed):
         self.mib_price = service.mib_price
         self.metered = service.mib_price > 0
         self.paid = AHEAD
+        self.noted = 0  # bytes
         self.held = price_of_bytes(AHEAD, service.mib_price)
         self.client = TunnelEnd(self, upgrade.client, websocket)
         self.upstream = TunnelEnd(self, upgrade.upstream, websocket)
@@ -196,6 +203,7 @@ class Tunnel(Timed):
             end.other.hold(not end.writable)
         self.watch()
         self.client.send(head)
+        self._earn()
         if rest:
             self.upstream.data_received(rest)
         if ahead:
@@ -259,15 +267,29 @@ class Tunnel(Timed):
 
     def _settle(self, verdict: int) -> None:
         """It is charged before anybody hears that it is over."""
-        begun = -(-(self.wheel.tick - self.opened) // self.minute_ticks)
-        cost = self.minute_price * max(1, min(begun, self.minutes))
-        bytes_in, bytes_out = self.client.received, self.upstream.received
-        if self.metered:
-            cost += price_of_bytes(bytes_in + bytes_out, self.mib_price)
         self.gate.count_tunnels(-1)
-        self.upgrade.over(verdict, cost, bytes_in, bytes_out)
+        self.upgrade.over(verdict, self._cost(), self.client.received, self.upstream.received)
 
     # Money and time
+
+    def _cost(self) -> Any:
+        """What minutes and bytes cost by now."""
+        begun = -(-(self.wheel.tick - self.opened) // self.minute_ticks)
+        cost = self.minute_price * max(1, min(begun, self.minutes))
+        if self.metered:
+            cost += price_of_bytes(self.client.received + self.upstream.received, self.mib_price)
+        return cost
+
+    def carried(self) -> None:
+        """Note what bytes cost, from time to time."""
+        if self.client.received + self.upstream.received >= self.noted + NOTED:
+            self._earn()
+
+    def _earn(self) -> None:
+        """Note what it would be charged if it ended now; while all that has come is out of this process's hands."""
+        if not self.closing and self.client.writable and self.upstream.writable:
+            self.noted = self.client.received + self.upstream.received
+            self.upgrade.earned(self._cost(), self.client.received, self.upstream.received)
 
     def pay(self, count: int) -> bool:
         """Hold for so many bytes that have come, and some ahead where there is money for them; else it is over."""
@@ -287,7 +309,8 @@ class Tunnel(Timed):
 
     def watch(self) -> None:
         """Look again when the first of all that has its time may be due."""
-        tick = self.opened + self.minutes * self.minute_ticks - 1
+        begins = self.opened + (self.minutes - 1) * self.minute_ticks + 1  # the last minute that is held for
+        tick = begins if self.wheel.tick < begins and self.minutes > 1 else begins + self.minute_ticks - 2
         if self.last_tick:
             tick = min(tick, self.last_tick)
         if self.idle_ticks:
@@ -312,6 +335,7 @@ class Tunnel(Timed):
             self._close(0, GOING_AWAY, b"tunnel_idle_timeout")
         else:
             self._hold_minute()
+            self._earn()
             if not self.closing:
                 self.watch()
 

@@ -28,6 +28,7 @@ cdef class Upgrade(Exchange):
     @cython.locals(answer=ResponseHead)
     cpdef _switch(self, long long cost, bytes rest)
     cpdef upstream_late(self)
+    cpdef earned(self, long long cost, long long bytes_in, long long bytes_out)
     cpdef over(self, int verdict, long long cost, long long bytes_in, long long bytes_out)
     cpdef leave(self)
     cpdef _end(self, int verdict, int status, bint charge)

@@ -89,6 +89,13 @@ class Upgrade(Exchange):
         else:
             self.tunnel.drain()
 
+    def earned(self, cost: int, bytes_in: int, bytes_out: int) -> None:
+        """The tunnel has carried so much so far, which costs `cost` nanos beside the connection."""
+        self.gate.earn(
+            self.ticket, SWITCHING_PROTOCOLS, self._price() + cost, self.bytes_in + bytes_in,
+            self.bytes_out + bytes_out, self.pool.number,
+        )  # fmt: skip
+
     def over(self, verdict: int, cost: int, bytes_in: int, bytes_out: int) -> None:
         """The tunnel has carried so much, which costs `cost` nanos beside the connection."""
         self.bytes_in += bytes_in

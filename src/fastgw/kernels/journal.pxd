@@ -13,17 +13,24 @@
 # between them. Settling writes the whole record, then the intent, then captures, then publishes. The intent is where it
 # is decided: a worker killed before it has charged nothing, and one killed after it is finished by whoever recovers it
 # (`journal_finish`), because the record holds the values that the cells are about to have. Storing them twice is
-# harmless. So the call log and the ledger agree to the nano at every kill.
+# harmless. So the call log and the ledger agree to the nano at every kill. What a call has come to cost before its end
+# is noted in a slot (opens.pxd), which the intent empties as well.
 #
 # For the keeper: `journal_copy`.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from fastgw.kernels.account cimport account_capture, account_hold
-from fastgw.kernels.atomics cimport fence_acquire, fence_release, load_u64, store_i64, store_u8, store_u64
-from fastgw.kernels.layout cimport (
-    HOLDS, PATH_BYTES, RECORD_CHARGED, journal_t, layout_cell, layout_dirty, layout_journal, record_t, segment_t,
+from fastgw.kernels.atomics cimport (
+    fence_acquire, fence_release, load_u64, store_i64, store_u8, store_u64, unlikely,
 )
+from fastgw.kernels.layout cimport (
+    HOLDS, PATH_BYTES, RECORD_CHARGED, journal_t, layout_cell, layout_dirty, layout_journal, layout_open, record_t,
+    segment_t,
+)
+
+cdef enum:
+    TOTAL_US_MAX = 0xffffffff
 
 cdef enum hold_kind_t:          # the order in which cells are captured from, and of record_t.after
     HOLD_ACCOUNT = 0
@@ -34,6 +41,7 @@ cdef enum hold_kind_t:          # the order in which cells are captured from, an
 cdef struct holds_t:            # what one call holds; zeroed: nothing
     uint32_t place[HOLDS]       # index + 1 of the account or meter; 0: none
     int64_t held[HOLDS]         # > 0: nanos of the account and the budget, calls of the quotas
+    uint64_t open               # the slot where it is noted what it has come to cost, + 1; 0: none
 
 
 cdef inline void holds_add(holds_t* h, hold_kind_t kind, uint64_t index, int64_t amount) noexcept nogil:
@@ -92,6 +100,16 @@ cdef inline record_t* journal_ring(journal_t* j) noexcept nogil:
     return <record_t*>(<char*>j + sizeof(journal_t))
 
 
+cdef inline void record_end(record_t* record, int64_t us, int status, uint64_t bytes_in, uint64_t bytes_out,
+                            int target) noexcept nogil:
+    """What the record of a call that ends now says of its end, but for its money; it took so many microseconds."""
+    record.total_us = <uint32_t>us if us < TOTAL_US_MAX else TOTAL_US_MAX
+    record.status = <uint16_t>status
+    record.bytes_in = bytes_in
+    record.bytes_out = bytes_out
+    record.target = <uint16_t>target
+
+
 cdef inline void _write_body(const segment_t* s, journal_t* j, const record_t* record) noexcept nogil:
     """Copy all but the number, which is 0 meanwhile, and `after`; of the path, no more than there is."""
     cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
@@ -146,6 +164,7 @@ cdef inline void journal_prepare(const segment_t* s, int worker, record_t* recor
         if h.place[kind]:
             index = h.place[kind] - 1
             place.after[kind] = layout_cell(s, worker, index).captured + charges[kind]
+    j.open = h.open
     store_u64(&j.intent, j.written + 1)
 
 
@@ -156,6 +175,8 @@ cdef inline void journal_capture(const segment_t* s, int worker, const holds_t* 
     for kind in range(HOLDS):
         if h.place[kind]:
             _settle_one(s, worker, h.place[kind] - 1, h.held[kind], charges[kind])
+    if unlikely(h.open != 0):
+        store_i64(&layout_open(s, worker, h.open - 1).record.cost, 0)
 
 
 cdef inline void journal_publish(const segment_t* s, int worker) noexcept nogil:
@@ -174,7 +195,7 @@ cdef inline void journal_settle(const segment_t* s, int worker, record_t* record
 cdef inline bint journal_finish(const segment_t* s, int worker) noexcept nogil:
     """Finish what a dead worker had decided to capture and record; whether there was anything.
 
-    What else it held is given back afterwards (`account_claim_take`).
+    What else it held is charged as far as it is noted (`opens_finish`), and then given back (`account_claim_take`).
     """
     cdef journal_t* j = layout_journal(s, worker)
     cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
@@ -187,6 +208,8 @@ cdef inline bint journal_finish(const segment_t* s, int worker) noexcept nogil:
             index = j.place[kind] - 1
             store_i64(&layout_cell(s, worker, index).captured, place.after[kind])
             store_u8(layout_dirty(s, worker, index), 1)
+    if j.open:
+        store_i64(&layout_open(s, worker, j.open - 1).record.cost, 0)
     _publish(s, j)
     return True
 

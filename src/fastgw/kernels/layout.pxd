@@ -6,7 +6,7 @@ from fastgw.kernels.atomics cimport cas_u64, load_u64
 from fastgw.kernels.bucket cimport limit_t
 
 cdef enum:
-    LAYOUT_VERSION = 2
+    LAYOUT_VERSION = 3
     WORKERS_MAX = 64
     CODES_MAX = 64          # verdicts 0..56, then the classes 1xx..5xx of forwarded answers
     CODE_CLASS = 56         # CODE_CLASS + 1 … CODE_CLASS + 5: answers of the upstream by class
@@ -18,6 +18,7 @@ cdef enum:
     DIRTY_ACCOUNTS = 64     # accounts that share one dirty byte
     KEEPER = -1             # the row of cells that is the keeper's own, before worker 0's
     HOLDS = 4               # what a call may hold: its account, its key's budget, the quotas of day and month
+    OPENS_MAX = 8192        # calls of one worker that can be open_t at once
     RECORD_CHARGED = 1      # record_t.flags: something was captured
 
 cdef enum worker_state_t:
@@ -91,7 +92,9 @@ cdef struct journal_t:              # 64 bytes, then the records
     int64_t cost_sum                # nanos that those have cost
     uint64_t intent                 # written + 1: record `written` is whole, and its captures are being made
     uint32_t place[HOLDS]           # what the intent captures from: index + 1; 0: nothing. The account first
-    uint64_t spare[3]
+    uint64_t open                   # the slot that it empties, + 1; 0: none
+    uint64_t opens                  # slots that have ever been used
+    uint64_t spare[1]
 
 cdef struct record_t:               # 256 bytes: one finished call
     uint64_t number                 # n + 1, written last; a reader takes it before and after it copies
@@ -121,6 +124,12 @@ cdef struct record_t:               # 256 bytes: one finished call
     char path[96]
     int64_t after[HOLDS]            # what the worker's cells have captured once this is settled; -1: nothing held
 
+cdef struct open_t:                 # 320 bytes: a call in flight that is paid for as it goes
+    record_t record                 # as it would be if it ended now; cost 0: the slot is empty
+    uint32_t place[HOLDS]           # what it holds from, as journal_t.place
+    uint64_t following              # the next empty slot, + 1; 0: none
+    uint64_t spare[5]
+
 cdef struct segment_t:
     char* base
     header_t* header
@@ -141,6 +150,7 @@ cdef struct segment_t:
     uint64_t* histograms            # [worker][stage][bucket]
     char* journals
     uint64_t journal_stride
+    open_t* opens                   # [worker][OPENS_MAX]
     uint64_t size
 
 
@@ -188,6 +198,8 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     s.journals = base + at
     s.journal_stride = _page(sizeof(journal_t) + journal_records * sizeof(record_t))
     at += WORKERS_MAX * s.journal_stride
+    s.opens = <open_t*>(base + at)
+    at += _page(WORKERS_MAX * OPENS_MAX * sizeof(open_t))
     s.size = at
 
 
@@ -241,6 +253,10 @@ cdef inline uint32_t account_plan(uint64_t terms) noexcept nogil:
 
 cdef inline journal_t* layout_journal(const segment_t* s, int worker) noexcept nogil:
     return <journal_t*>(s.journals + <uint64_t>worker * s.journal_stride)
+
+
+cdef inline open_t* layout_open(const segment_t* s, int worker, uint64_t slot) noexcept nogil:
+    return s.opens + <uint64_t>worker * OPENS_MAX + slot
 
 
 cdef inline void layout_claim(const segment_t* s, int worker) noexcept nogil:
