@@ -74,7 +74,7 @@ UPSTREAM_MODELS = {
     "openai": "gpt-4o-mini",
     "anthropic": "claude-haiku-4-5",
     "gemini": "gemini-2.5-flash",
-    "bedrock": "anthropic.claude-haiku",
+    "bedrock": "anthropic.claude-haiku-4-5-20251001-v1:0",
     "flaky": "gpt-4o-mini",
 }
 
@@ -97,6 +97,6 @@ def configuration(url: str, prices: Mapping[str, int]) -> str:
     for name, base in BASES.items():
         kind = {"flaky": "openai"}.get(name, name)
         text += f'\n[[providers]]\nname = "{name}"\ntype = "{kind}"\nurl = "{url}{base}"\n'
-        text += f'keys = ["sk-prov-{name}-0001"]\nprice = {price}\nmodels = []\n'
-        text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{UPSTREAM_MODELS[name]}"]\n'
+        text += f'keys = ["sk-prov-{name}-0001"]\nmodels = []\n'
+        text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{UPSTREAM_MODELS[name]}"]\nprice = {price}\n'
     return text + '\n[[routes]]\nname = "models"\npath = "/v1/"\nmodels = ["*"]\nprice = "0"\n'

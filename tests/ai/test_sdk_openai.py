@@ -164,6 +164,8 @@ def test_a_structured_answer_is_parsed(front: Front) -> None:
 
 
 def test_json_mode_is_json(front: Front) -> None:
+    if front.model in {"anthropic", "bedrock"}:
+        pytest.skip("their models have no such mode: they are asked in words, which a fake model does not read")
     answer = front.openai().chat.completions.create(
         model=front.model, messages=user("Say it in JSON."), response_format={"type": "json_object"}
     )
