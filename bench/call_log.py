@@ -66,6 +66,12 @@ class KnownNames:
     def key(self, index: int) -> str:
         return f"key_{index:016x}"
 
+    def tag(self, index: int) -> str:
+        return f"run-{index + 1}"
+
+    def models(self) -> Sequence[str]:
+        return ["openai/m-1"]
+
     def routes(self) -> Sequence[str]:
         return ["chat"]
 

@@ -43,11 +43,11 @@ GROUPS = {
     CALLLOG: {"calllog"},
     AI: {"ai"},
     READING: {"config"},
-    VALUES: {"descriptors", "model", "published", "roster", "rows", "upstream_tls"},
+    VALUES: {"descriptors", "model", "price_list", "published", "roster", "rows", "upstream_tls"},
     BASE: {
-        "__init__", "_call", "_core", "_drain", "_frames", "_http", "_idempotency", "_mapping", "_routes", "_segment",
-        "_targets", "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses",
-        "instance", "room", "secret", "channel", "identities", "pem",
+        "__init__", "_answers", "_call", "_core", "_drain", "_flight", "_frames", "_http", "_idempotency",
+        "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire", "kernels", "limits", "memory", "refusals",
+        "settings", "states", "units", "addresses", "instance", "room", "secret", "channel", "identities", "pem",
     },
 }  # fmt: skip
 ARROWS = {
@@ -310,7 +310,7 @@ def test_a_refusal_is_known_to_the_core_by_the_tables_number() -> None:
     core = (PACKAGE / "_core.pyx").read_text()
     for name in re.findall(r"^cdef int ([A-Z_]+) = Refusal\.", core, re.M):
         assert f"cdef int {name} = Refusal.{name}\n" in core
-    assert DIALECTS == ("problem", "openai")
+    assert DIALECTS == ("problem", "openai", "anthropic")
 
 
 def test_each_dependency_is_imported_by_the_package() -> None:

@@ -52,4 +52,6 @@ cdef class Ticket:
     cdef readonly bint head_method
     cdef readonly int minor
     cpdef bytes request_id(self)
+    cpdef void meter(self, long long tokens_in, long long tokens_out, int model, bint estimated,
+                     long long tokens_cached=*, long long tokens_reasoning=*) noexcept
     cpdef long long elapsed_us(self) noexcept

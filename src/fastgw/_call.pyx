@@ -11,12 +11,14 @@ from libc.string cimport memcpy, memset
 
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
 from fastgw.kernels.blake2b cimport blake2b_digest
+from fastgw.kernels.claim cimport claim_room
 from fastgw.kernels.forwarded cimport (
     HOST_MAX, NETWORKS_MAX, forwarded_client, forwarded_host, forwarded_scheme, network_has, put_chain, put_host,
 )
 from fastgw.kernels.head cimport field_t, head_t
 from fastgw.kernels.journal cimport HOLD_ACCOUNT
 from fastgw.kernels.keys cimport keys_find
+from fastgw.kernels.layout cimport MODELS_MAX, RECORD_ESTIMATED
 from fastgw.kernels.octets cimport same_secret
 from fastgw.kernels.render cimport put_bytes, put_hex64
 
@@ -142,6 +144,10 @@ cdef class Peer:
         return self.identity_index
 
 
+cdef inline uint32_t _tokens(long long count) noexcept nogil:
+    return 0 if count < 0 else <uint32_t>count if count < <long long>0xffffffff else <uint32_t>0xffffffff
+
+
 @cython.freelist(64)
 @cython.no_gc
 cdef class Ticket:
@@ -157,9 +163,29 @@ cdef class Ticket:
         put_hex64(put_hex64(text, self.record.request[0]), self.record.request[1])
         return text[:32]
 
+    cpdef void meter(self, long long tokens_in, long long tokens_out, int model, bint estimated,
+                     long long tokens_cached=0, long long tokens_reasoning=0) noexcept:
+        """Note the tokens of the call, for its record and its limits; what was noted before is forgotten.
+
+        `model` is its number (`Segment.model_number`), 0 for none; `tokens_cached` are of those in, `tokens_reasoning`
+        of those out. `estimated`: the gateway has counted them, because the provider has not said.
+        """
+        cdef record_t* r = &self.record
+        r.tokens_in = _tokens(tokens_in)
+        r.tokens_out = _tokens(tokens_out)
+        r.tokens_cached = _tokens(tokens_cached)
+        r.tokens_reasoning = _tokens(tokens_reasoning)
+        r.model = <uint16_t>model if 0 < model <= MODELS_MAX else 0
+        r.flags = r.flags | RECORD_ESTIMATED if estimated else r.flags & ~<uint32_t>RECORD_ESTIMATED
+
     cpdef long long elapsed_us(self) noexcept:
         """Microseconds since its first byte came."""
         return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
+
+    @property
+    def balance_nanos(self) -> int:
+        """What the account that pays could still hold now, besides; 0 without one."""
+        return claim_room(&self.table.s.accounts[self.record.account - 1]) if self.record.account else 0
 
     @property
     def held_nanos(self) -> int:

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
-"""Admission: which route, who is calling, may they call now, can they pay; and the bytes of every refusal.
+"""Admission: which route, who is calling, may they call now, can they pay.
 
 One `Gate` per worker. It decides on the segment without a lock and without waiting, and knows nothing of sockets. The
 order of a decision is route → key → account → limits → quotas → money (`kernels/claim.pxd` has all from the key on); a
@@ -13,32 +13,25 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from fastgw._answers cimport Answers
 from fastgw._call cimport Peer, Ticket
+from fastgw._flight cimport Flight
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.claim cimport (
-    claim_holds, claim_key, claim_look, claim_more, claim_nothing, claim_t, claim_take,
-)
+from fastgw.kernels.claim cimport claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take
 from fastgw.kernels.forwarded cimport HOST_MAX, put_host
 from fastgw.kernels.head cimport (
     FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
-from fastgw.kernels.journal cimport (
-    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_t, journal_append, journal_settle, record_end,
-)
+from fastgw.kernels.journal cimport HOLD_ACCOUNT, journal_append
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
-from fastgw.kernels.layout cimport (
-    CODE_CLASS, HOLDS, LATENCY_BUCKETS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t,
-)
-from fastgw.kernels.limited cimport put_limit
-from fastgw.kernels.opens cimport open_close, open_earn
+from fastgw.kernels.layout cimport PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t
 from fastgw.kernels.render cimport put_bytes, put_hex64
-from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
 from fastgw.refusals import Refusal
 
 # The compiled path knows its refusals by number; refusals.py is the table.
@@ -51,20 +44,14 @@ cdef int UNKNOWN_CERTIFICATE = Refusal.UNKNOWN_CERTIFICATE
 cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
-cdef int RATE_LIMITED = Refusal.RATE_LIMITED
 cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
 
 cdef enum:
     SCRATCH_BYTES = 65536
-    SWITCHING_PROTOCOLS = 101
 
 
-cdef class Gate:
-    """Decides for one worker.
-
-    `routes` and `plans` are rows of `fastgw.rows`, `templates` one list of `fastgw.refusals.Template` per dialect, in
-    the order of the codes (None where the table has a hole), as `fastgw.refusals.templates` gives them.
-    """
+cdef class Gate(Flight):
+    """Decides for one worker. `routes` and `plans` are rows of `fastgw.rows`, `templates` those of `Answers`."""
 
     def __init__(self, Segment segment, int worker, list routes, list templates, list plans, *, int fields_max=100,
                  bytes key_header=b"", int64_t body_max=0):
@@ -79,11 +66,11 @@ cdef class Gate:
         self.histograms = layout_histogram(self.s, worker, 0)
         self.request_high = int.from_bytes(os.urandom(8), "little")
         layout_claim(self.s, worker)
+        self.answers = Answers(templates)
         self.reload(routes, templates, plans, fields_max=fields_max, key_header=key_header, body_max=body_max)
         self.tick(b"")
 
     def __dealloc__(self):
-        free(self.templates)
         free(self.scratch)
 
     # Tables
@@ -96,41 +83,13 @@ cdef class Gate:
         """
         table = RouteTable(self.segment, self.worker, routes, plans)
         head = RequestHead(fields_max, key_header)
-        self._load_templates(templates)
+        self.answers.load(templates)
         self.table = table
         self.head = head
         self.body_max = body_max
+        self.claim.violated = NULL              # it may be one of the old table
         self.route = NULL
         self.route_index = -1
-
-    def _load_templates(self, list templates):
-        cdef int codes = max((len(rows) for rows in templates), default=0)
-        cdef template_t* new
-        cdef template_t* t
-        for row in (row for rows in templates for row in rows if row is not None):
-            if len(row.numbers) > NUMBERS_MAX or any(len(part) > LINK_BYTES for part in row.parts[1:]):
-                raise ValueError(f"a body has at most {NUMBERS_MAX} numbers, and {LINK_BYTES} bytes between two")
-        new = <template_t*>calloc(len(templates) * codes + 1, sizeof(template_t))
-        for d, rows in enumerate(templates):
-            for c, row in enumerate(rows):
-                if row is None:
-                    continue
-                t = &new[<int>d * codes + <int>c]
-                t.start = PyBytes_AS_STRING(row.start)
-                t.start_length = len(row.start)
-                t.status = int(row.start[9:12])
-                t.body = PyBytes_AS_STRING(row.parts[0])
-                t.body_length = len(row.parts[0])
-                t.numbers = len(row.numbers)
-                t.digits = len(str(sum(map(len, row.parts)) + TOKEN_BYTES * len(row.numbers)))
-                for i, number in enumerate(row.numbers):
-                    t.number[<int>i] = number
-                    t.link_length[<int>i] = len(row.parts[i + 1])
-                    memcpy(t.link[<int>i], PyBytes_AS_STRING(row.parts[i + 1]), len(row.parts[i + 1]))
-        free(self.templates)
-        self.templates = new
-        self.codes = codes
-        self.keep = templates
 
     def quote(self, int route, key: int) -> dict:
         """What a call to that route with the key at that index would meet now; see `RouteTable.quote`."""
@@ -152,6 +111,7 @@ cdef class Gate:
         r.key = 0
         r.route = 0
         r.flags = 0
+        r.tag = 0
         r.first_byte_us = 0
         r.bytes_out = 0
         r.bytes_in = 0
@@ -320,23 +280,14 @@ cdef class Gate:
 
     cpdef bytes answer_lines(self, Ticket ticket, bint close, bint dated):
         """The lines that every forwarded answer carries; `Date` is added to one that has none (RFC 9110 §6.6.1)."""
-        cdef char* to = put_bytes(self.scratch, b"Via: 1.1 fastgw\r\nX-Request-Id: ", 31)
-        to = put_hex64(put_hex64(to, ticket.record.request[0]), ticket.record.request[1])
-        to = put_bytes(to, b"\r\n", 2)
-        if not dated:
-            to = put_bytes(to, self.date, self.date_length)
-        if close:
-            to = put_bytes(to, b"Connection: close\r\n", 19)
-        elif ticket.minor == 0:
-            to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
-        return PyBytes_FromStringAndSize(self.scratch, to - self.scratch)
+        return self.answers.lines(ticket, close, dated)
 
     cpdef bytes refuse(self, int verdict, bint close):
         """The answer to the request just decided; it is counted and recorded with it."""
         cdef record_t* r = &self.now
         cdef int dialect = self.route.dialect if self.route is not NULL else 0
-        cdef int minor = self.head.minor
-        cdef bytes out = self._render(verdict, dialect, r, self.head.head_method, minor, close)
+        cdef bytes out = self.answers.refusal(verdict, dialect, r, &self.claim, self.route, self.head.head_method,
+                                              self.head.minor, close)
         r.verdict = verdict
         r.bytes_out = PyBytes_GET_SIZE(out)
         r.bytes_in = self.head.length
@@ -350,116 +301,15 @@ cdef class Gate:
 
     cpdef bytes fail(self, Ticket ticket, int verdict, bint close):
         """The answer to an admitted call that could not be served; `settle` is still to come."""
-        cdef int dialect = ticket.table.routes[ticket.route].dialect
-        return self._render(verdict, dialect, &ticket.record, ticket.head_method, ticket.minor, close)
-
-    cdef bytes _render(self, int verdict, int dialect, record_t* record, bint head_method, int minor, bint close):
-        cdef const template_t* t = &self.templates[dialect * self.codes + verdict]
-        cdef char* length_end = NULL
-        cdef char* start = self.scratch
-        cdef char* to = put_bytes(start, t.start, t.start_length)
-        cdef char* end
-        record.status = <uint16_t>t.status
-        to = put_bytes(to, self.date, self.date_length)
-        to = put_bytes(to, b"X-Request-Id: ", 14)
-        to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
-        to = put_bytes(to, b"\r\n", 2)
-        if t.numbers:
-            to = length_end = template_length(to, t)
-        elif verdict == RATE_LIMITED:
-            to = put_limit(to, &self.claim, self.route.name, self.route.name_length)
-        if close:
-            to = put_bytes(to, b"Connection: close\r\n", 19)
-        elif minor == 0:
-            to = put_bytes(to, b"Connection: keep-alive\r\n", 24)
-        to = put_bytes(to, b"\r\n", 2)
-        end = to
-        if t.numbers or not head_method:
-            to = template_body(to, t, &self.claim, length_end)
-        return PyBytes_FromStringAndSize(start, (end if head_method else to) - start)
-
-    # While it is in flight, and afterwards
-
-    cpdef int extend(self, Ticket ticket, long long nanos) except -1:
-        """Let the hold of a call in flight grow by `nanos` ≥ 0, of its account and of its key's budget, all or none: 0,
-        or the refusal, and nothing has changed.
-
-        0 nanos only ask whether its key and its account may still be used. Whatever steps it grew in, the call has one
-        hold: `settle` captures of all of it. A `fail` right after a refusal tells its numbers. ValueError for a call
-        that is settled, and for money of a call that no key pays for. Not between `begin` and what ends that request.
-        """
-        cdef claim_t* c = &self.claim
-        cdef int verdict
-        if ticket.settled or nanos < 0 or (nanos and ticket.record.key == 0):
-            raise ValueError("a hold grows while its call is in flight, by what its key can pay")
-        if ticket.record.key == 0:
-            return ADMITTED
-        c.time_ns = clock_ns(CLOCK_MONOTONIC) + self.realtime_offset
-        c.key = ticket.record.key - 1
-        c.account = ticket.record.account - 1
-        c.day = c.month = 0
-        c.price = nanos
-        verdict = claim_more(self.s, c, &ticket.holds, self.worker)
-        if verdict == ADMITTED:
-            self.me.held += nanos
-            claim_nothing(c)
-        return verdict
-
-    cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
-                    int target) noexcept:
-        """Note what a call in flight has come to cost, if that is more than before: if this process is killed, as much
-        is charged, at most what is held, and the call is recorded like this, as WORKER_DIED. `settle` alone says what
-        it costs when it ends otherwise. For calls that are paid for as they go; every other one is void then."""
-        if not ticket.settled:
-            record_end(&ticket.record, ticket.elapsed_us(), status, bytes_in, bytes_out, target)
-            open_earn(self.s, self.worker, &self.opens, &ticket.record, &ticket.holds, cost)
-
-    cpdef long long answered(self, Ticket ticket) noexcept:
-        """The first byte of the upstream's answer is here, so many microseconds after the call began."""
-        cdef int64_t us = ticket.elapsed_us()
-        ticket.record.first_byte_us = <uint32_t>us
-        self.histograms[LATENCY_BUCKETS + latency_bucket(us)] += 1
-        return us
-
-    cpdef void settle(self, Ticket ticket, int verdict, int status, bint charge, long long cost, long long bytes_in,
-                      long long bytes_out, int target) noexcept:
-        """Finish a call: capture of its hold, or void it; count it; write its record. Only the first time counts.
-
-        `charge` false gives everything back; true captures the call of each quota and `cost` nanos, -1 for all that
-        is held; never more than that, and never less than 0.
-        """
-        cdef record_t* r = &ticket.record
-        cdef uint64_t* counters = ticket.table.routes[ticket.route].counters
-        cdef holds_t* h = &ticket.holds
-        cdef int64_t charges[HOLDS]
-        cdef int64_t us = ticket.elapsed_us()
-        if ticket.settled:
-            return
-        ticket.settled = True
-        self.me.held -= h.held[<int>HOLD_ACCOUNT]
-        record_end(r, us, status, bytes_in, bytes_out, target)
-        if status != SWITCHING_PROTOCOLS:           # how long a tunnel was open is nobody's latency
-            self.histograms[2 * LATENCY_BUCKETS + latency_bucket(us)] += 1
-        r.verdict = verdict
-        counters[verdict] += 1
-        if 100 <= status < 600 and verdict == ADMITTED:
-            counters[CODE_CLASS + status // 100] += 1
-        if not charge or cost < -1:
-            cost = 0
-        elif cost == -1 or cost > h.held[<int>HOLD_ACCOUNT]:
-            cost = h.held[<int>HOLD_ACCOUNT]
-        charges[<int>HOLD_ACCOUNT] = charges[<int>HOLD_BUDGET] = cost
-        charges[<int>HOLD_DAY] = charges[<int>HOLD_MONTH] = charge
-        journal_settle(self.s, self.worker, r, h, charges)
-        if h.open:
-            open_close(self.s, self.worker, &self.opens, h)
+        cdef route_t* route = &ticket.table.routes[ticket.route]
+        return self.answers.refusal(verdict, route.dialect, &ticket.record, &self.claim, route, ticket.head_method,
+                                    ticket.minor, close)
 
     # The worker's own state
 
     def tick(self, bytes date_line) -> None:
         """Once a second: the `Date` line of refusals (whole, or empty), and the offset of the wall clock."""
-        self.date_length = min(len(date_line), 60)
-        memcpy(self.date, PyBytes_AS_STRING(date_line), self.date_length)
+        self.answers.date_is(date_line)
         self.realtime_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)
 
     cpdef void beat(self) noexcept:

@@ -13,7 +13,7 @@ from fastgw.kernels.atomics cimport load_i64, load_u64, swap_u8
 from fastgw.kernels.journal cimport journal_copy
 from fastgw.kernels.layout cimport (
     CODES_MAX, DIRTY_ACCOUNTS, LATENCY_BUCKETS, STAGES, layout_cell, layout_counters, layout_histogram, layout_journal,
-    record_t, worker_t,
+    layout_model, model_count_t, record_t, worker_t,
 )
 
 RECORD_BYTES = sizeof(record_t)
@@ -111,6 +111,20 @@ cdef class Drain(Mapping):
             raise IndexError(f"no stage {stage}")
         buckets = layout_histogram(&self.s, index, stage)
         return [load_u64(&buckets[i]) for i in range(LATENCY_BUCKETS)]
+
+    def model_counts(self, index: int) -> dict[int, tuple[int, int, int, int, int, int]]:
+        """What one worker has counted of each model that it has served, by number, ever: calls, those of which the
+        tokens are estimated, tokens in, out, of those in cached, of those out reasoning."""
+        cdef const model_count_t* m
+        cdef uint64_t number
+        self._worker(index)
+        counts = {}
+        for number in range(1, load_u64(&self.s.header.models) + 1):
+            m = layout_model(&self.s, index, number)
+            if load_u64(&m.calls):
+                counts[number] = (load_u64(&m.calls), load_u64(&m.estimated), load_u64(&m.tokens_in),
+                                  load_u64(&m.tokens_out), load_u64(&m.tokens_cached), load_u64(&m.tokens_reasoning))
+        return counts
 
     def journal_into(self, worker: int, first: int, buffer: object) -> tuple[int, int, int]:
         """Copy finished calls of one worker, from number `first` on, into `buffer` (writable, C-contiguous): (records

@@ -52,6 +52,18 @@ cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
     return out
 
 
+cdef field_t* find_field(head_t* h, const char* at, bytes name, uint32_t first) noexcept:
+    """The first field `name` (lower case) from number `first` on, NULL without one."""
+    cdef size_t length = PyBytes_GET_SIZE(name)
+    cdef uint32_t i
+    cdef field_t* f
+    for i in range(first, h.fields):
+        f = &h.field[i]
+        if f.name_length == length and same_lower(at + f.name, PyBytes_AS_STRING(name), length):
+            return f
+    return NULL
+
+
 cdef class RequestHead:
     """The head of one request: scanned in place, valid until the next scan.
 
@@ -99,6 +111,20 @@ cdef class RequestHead:
             if colon and (port.isdigit() or not port):
                 return name
         return host
+
+    cpdef bytes value(self, bytes name):
+        """The value of the first field `name` (lower case), b"" without one."""
+        cdef field_t* f = find_field(&self.h, self.at, name, 0)
+        return b"" if f is NULL else PyBytes_FromStringAndSize(self.at + f.value, f.end - f.value)
+
+    cpdef bytes lines(self, bytes name):
+        """The fields `name` (lower case) as whole lines."""
+        cdef bytes found = b""
+        cdef field_t* f = find_field(&self.h, self.at, name, 0)
+        while f is not NULL:
+            found += b"%b: %b\r\n" % (name, self.at[f.value:f.end])
+            f = find_field(&self.h, self.at, name, (f - self.h.field) + 1)
+        return found
 
     cdef int find_key(self, const char** found, size_t* size) noexcept:
         """The key that the request presents: 1 and where it lies, 0 for none, 2 for two that differ."""
@@ -222,14 +248,8 @@ cdef class ResponseHead:
 
     cpdef bytes value(self, bytes name):
         """The value of the first field `name` (lower case), b"" without one."""
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(name)
-        cdef uint32_t i
-        cdef field_t* f
-        for i in range(self.h.fields):
-            f = &self.h.field[i]
-            if f.name_length == length and same_lower(self.at + f.name, PyBytes_AS_STRING(name), length):
-                return PyBytes_FromStringAndSize(self.at + f.value, f.end - f.value)
-        return b""
+        cdef field_t* f = find_field(&self.h, self.at, name, 0)
+        return b"" if f is NULL else PyBytes_FromStringAndSize(self.at + f.value, f.end - f.value)
 
     cpdef bytes render(self, bytes extra, int framing, Py_ssize_t body_start, Py_ssize_t body_end):
         """The head for the client, then `data[body_start:body_end]` as it stands (framed by the caller, or by length).

@@ -7,21 +7,20 @@ The table lies in a file of its own beside the segment, that all workers map. A 
 account's name, the route's name and itself, so the table means the same to whatever segment the account lies in. It is
 of one boot of the machine, whose clock it goes by.
 """
-import contextlib
 import errno
 import os
-import stat
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.mman cimport munmap
 from posix.unistd cimport close
 
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead
+from fastgw._mapping cimport make_file, map_file
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport (
     CLOCK_MONOTONIC, cas_u64, clock_ns, fence_acquire, fence_release, load_u64, store_u64,
@@ -42,6 +41,7 @@ from fastgw._segment import SegmentError, boot_number
 from fastgw.refusals import Refusal
 
 cdef uint64_t MAGIC = 0x6661737467776964
+cdef str UNFIT = "damaged: remove it, which forgets which calls have been made"
 
 NEW = IDEM_NEW
 BUSY = IDEM_BUSY
@@ -154,7 +154,6 @@ cdef class Idempotency:
         free(self.t.claimed)
 
     def _create(self, levels: int, answer_bytes: int) -> None:
-        """Make an empty table, which appears complete or not at all, unless another worker was faster."""
         cdef table_t layout
         cdef idem_header_t header
         memset(&header, 0, sizeof(header))
@@ -165,38 +164,15 @@ cdef class Idempotency:
         header.levels_max = levels
         header.answer_bytes = answer_bytes
         header.levels = 1
-        unfinished = f"{self.path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
-            os.unlink(unfinished)
-        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, layout.size)
-            os.posix_fallocate(descriptor, 0, IDEM_PAGE)
-            os.pwrite(descriptor, (<char*>&header)[:sizeof(header)], 0)
-            with contextlib.suppress(FileExistsError):
-                os.link(unfinished, self.path)
-        finally:
-            os.close(descriptor)
-            os.unlink(unfinished)
+        make_file(self.path, (<char*>&header)[:sizeof(header)], layout.size, IDEM_PAGE, False)
 
     cdef _map(self):
-        cdef void* base
         cdef idem_header_t* h
-        self.t.descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        status = os.fstat(self.t.descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise SegmentError(f"{self.path} is open to other users: remove it, it may be theirs")
-        if status.st_size < IDEM_PAGE:
-            raise SegmentError(f"{self.path} is damaged: remove it, which forgets which calls have been made")
-        base = mmap(NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, self.t.descriptor, 0)
-        if base == MAP_FAILED:
-            raise OSError(errno.ENOMEM, f"cannot map {status.st_size} bytes of {self.path}")
-        h = <idem_header_t*>base
-        self.t.base = <char*>base
-        self.t.size = status.st_size
+        self.t.base = map_file(self.path, UNFIT, IDEM_PAGE, &self.t.size, &self.t.descriptor)
+        h = <idem_header_t*>self.t.base
         if h.magic != MAGIC or h.version != IDEM_VERSION or h.size != self.t.size:
-            raise SegmentError(f"{self.path} is damaged: remove it, which forgets which calls have been made")
-        idem_map(&self.t, <char*>base, h.levels_max, h.answer_bytes)
+            raise SegmentError(f"{self.path} is {UNFIT}")
+        idem_map(&self.t, self.t.base, h.levels_max, h.answer_bytes)
         self.t.claimed = <uint8_t*>calloc(self.t.size // IDEM_PAGE + 1, 1)
         if self.t.claimed is NULL:
             raise MemoryError

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
-"""Decides whether a file is a segment that may be used, and what memory of it is claimed: made, opened, measured.
+"""Decides how a file that processes share is made and mapped, and whether one is a segment that may be used.
 
-What lies in it is read and written by the classes that build on this one: `_drain`, then `_segment`.
+What lies in a segment is read and written by the classes that build on this one: `_drain`, then `_segment`. Tables that
+lie beside it are made and mapped by the same two functions.
 """
 import contextlib
 import errno
@@ -15,16 +16,20 @@ import stat
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.unistd cimport close
 
 from fastgw.kernels.account cimport account_t, cell_t
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64, store_u64
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.layout cimport (
     CODES_MAX, DIRTY_ACCOUNTS, KEEPER, LATENCY_BUCKETS, LAYOUT_VERSION, LIMITS_MAX, OPENS_MAX, STAGES, WORKERS_MAX,
-    header_t, key_t, layout_cell, layout_dirty, layout_map, open_t, segment_t,
+    account_tokens_t, header_t, key_t, key_tokens_t, layout_cell, layout_dirty, layout_map, open_t, segment_t,
 )
 
 cdef uint64_t MAGIC = 0x6661737467770001
+
+cdef enum:
+    HEADER_BYTES = 4096
 
 SECRET_BYTES = 32
 
@@ -37,6 +42,52 @@ def boot_number() -> int:
     """Sixty-four bits that differ from one boot of the machine to the next."""
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
         return int.from_bytes(hashlib.blake2b(file.read(), digest_size=8).digest(), "little")
+
+
+cdef int make_file(str path, bytes header, uint64_t size, uint64_t claimed, bint replace) except -1:
+    """Make a file of `size` bytes that begins with `header` and else is empty, for this user alone. It appears complete
+    or not at all; without `replace`, not if another process was faster.
+
+    The first bytes are `claimed`, or writing them would be a fault where memory is short. Raises OSError without room.
+    """
+    unfinished = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
+        os.unlink(unfinished)
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, size)
+        os.posix_fallocate(descriptor, 0, claimed)
+        os.pwrite(descriptor, header, 0)
+        if replace:
+            os.rename(unfinished, path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(unfinished, path)
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+    return 0
+
+
+cdef char* map_file(str path, str unfit, uint64_t least, uint64_t* size, int* descriptor) except NULL:
+    """Map a file for reading and writing; its size, and its descriptor, which is the caller's to close in any case.
+
+    Raises FileNotFoundError; SegmentError for a file that others may have written, or, with the words `unfit`, that is
+    none or has not the `least` size; OSError without room for it in memory.
+    """
+    cdef void* base
+    descriptor[0] = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    status = os.fstat(descriptor[0])
+    size[0] = status.st_size
+    if not stat.S_ISREG(status.st_mode) or size[0] < least:
+        raise SegmentError(f"{path} is {unfit}")
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise SegmentError(f"{path} is open to other users: remove it, it may be theirs")
+    base = mmap(NULL, size[0], PROT_READ | PROT_WRITE, MAP_SHARED, descriptor[0], 0)
+    if base == MAP_FAILED:
+        raise OSError(errno.ENOMEM, f"cannot map {size[0]} bytes of {path}")
+    return <char*>base
 
 
 cdef class Mapping:
@@ -60,42 +111,28 @@ cdef class Mapping:
         `secret` (32 bytes) is of the keys' digests. Raises ValueError for a capacity below 1, a journal that is no
         power of two, or a secret of another size; OSError without room for it.
         """
-        cdef Mapping self = cls(path)
-        cdef header_t* h
+        cdef segment_t layout
+        cdef header_t h
         if min(keys_max, accounts_max, routes_max, journal_records) < 1 or journal_records & (journal_records - 1):
             raise ValueError("capacities must be positive, and journal_records a power of two")
         if len(secret) != SECRET_BYTES:
             raise ValueError(f"the secret of the keys' digests has {SECRET_BYTES} bytes")
-        unfinished = f"{path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
-            os.unlink(unfinished)
-        layout_map(&self.s, NULL, keys_max, accounts_max, routes_max, journal_records)
-        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, self.s.size)
-            os.posix_fallocate(descriptor, 0, 4096)     # or writing the header would be a fault where memory is short
-            self._map(descriptor, self.s.size)
-            layout_map(&self.s, self.s.base, keys_max, accounts_max, routes_max, journal_records)
-            h = self.s.header
-            h.version = LAYOUT_VERSION
-            h.keys_max = keys_max
-            h.accounts_max = accounts_max
-            h.routes_max = routes_max
-            h.journal_records = journal_records
-            h.size = self.s.size
-            h.boot = boot_number()
-            h.epoch_ns = clock_ns(CLOCK_MONOTONIC)
-            memcpy(h.secret, <const char*>secret, SECRET_BYTES)
-            random = secrets.token_bytes(16)
-            memcpy(h.identity, <const char*>random, 16)
-            store_u64(&h.magic, MAGIC)
-            os.rename(unfinished, path)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
-        finally:
-            os.close(descriptor)
-        return self
+        layout_map(&layout, NULL, keys_max, accounts_max, routes_max, journal_records)
+        memset(&h, 0, sizeof(h))
+        h.magic = MAGIC
+        h.version = LAYOUT_VERSION
+        h.keys_max = keys_max
+        h.accounts_max = accounts_max
+        h.routes_max = routes_max
+        h.journal_records = journal_records
+        h.size = layout.size
+        h.boot = boot_number()
+        h.epoch_ns = clock_ns(CLOCK_MONOTONIC)
+        memcpy(h.secret, <const char*>secret, SECRET_BYTES)
+        random = secrets.token_bytes(16)
+        memcpy(h.identity, <const char*>random, 16)
+        make_file(path, (<char*>&h)[:sizeof(h)], layout.size, HEADER_BYTES, True)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str):
@@ -103,34 +140,24 @@ cdef class Mapping:
         cdef Mapping self = cls(path)
         cdef header_t* h
         cdef segment_t layout
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        cdef uint64_t size
+        cdef int descriptor = -1
         try:
-            status = os.fstat(descriptor)
-            size = status.st_size
-            if not stat.S_ISREG(status.st_mode) or size < 4096:
-                raise SegmentError(f"{path} is not a segment of fastgw")
-            if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-                raise SegmentError(f"{path} is open to other users: remove it, it may be theirs")
-            self._map(descriptor, size)
+            self.s.base = map_file(path, "not a segment of fastgw", HEADER_BYTES, &size, &descriptor)
         finally:
-            os.close(descriptor)
+            if descriptor >= 0:
+                close(descriptor)
+        self.s.size = size
         h = <header_t*>self.s.base
         if load_u64(&h.magic) != MAGIC:
             raise SegmentError(f"{path} is not a segment of fastgw")
-        if h.version != LAYOUT_VERSION or h.size != <uint64_t>size:
+        if h.version != LAYOUT_VERSION or h.size != size:
             raise SegmentError(f"{path} was made by another version of fastgw")
         layout_map(&layout, self.s.base, h.keys_max, h.accounts_max, h.routes_max, h.journal_records)
-        if layout.size != <uint64_t>size:
+        if layout.size != size:
             raise SegmentError(f"{path} is damaged: remove it, which forgets what has been spent")
         self.s = layout
         return self
-
-    cdef _map(self, int descriptor, uint64_t size):
-        cdef void* base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-        if base == MAP_FAILED:
-            raise OSError(errno.ENOMEM, f"cannot map {size} bytes of {self.path}")
-        self.s.base = <char*>base
-        self.s.size = size
 
     @property
     def capacity(self) -> dict[str, int]:
@@ -183,8 +210,10 @@ cdef class Mapping:
             (<uint64_t>self.s.base, <char*>self.s.limits - self.s.base + min(keys, LIMITS_MAX) * sizeof(limit_t)),
             (<uint64_t>self.s.index, (self.s.index_mask + 1) * 8),      # any key, known or not, is looked up in it
             (<uint64_t>self.s.keys, keys * sizeof(key_t)),
+            (<uint64_t>self.s.key_tokens, keys * sizeof(key_tokens_t)),
             (<uint64_t>self.s.accounts, accounts * sizeof(account_t)),
             (<uint64_t>self.s.account_tats, accounts * 8),
+            (<uint64_t>self.s.account_tokens, accounts * sizeof(account_tokens_t)),
             (<uint64_t>layout_cell(&self.s, KEEPER, 0), accounts * sizeof(cell_t)),
             (<uint64_t>self.s.counters, workers * (self.s.header.routes_max + 1) * CODES_MAX * 8),
             (<uint64_t>self.s.histograms, workers * STAGES * LATENCY_BUCKETS * 8),
@@ -196,6 +225,10 @@ cdef class Mapping:
             areas.append((<uint64_t>layout_dirty(&self.s, w, 0), -(-accounts // DIRTY_ACCOUNTS)))
         for route in range(routes):
             areas.append((<uint64_t>(self.s.buckets + <uint64_t>route * self.s.header.keys_max), keys * 8))
+        self._claim(areas)
+
+    cdef _claim(self, list areas):
+        """Have the memory of the areas (address, length). Raises OSError."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
             for address, length in areas:

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
-"""The segment as the supervisor and the keeper change it: accounts, meters, keys, limits, names; money recovered.
+"""The segment as the supervisor and the keeper change it: accounts, meters, keys; money recovered.
 
 Workers decide on the same memory through `fastgw._core`; nothing here is on the path of a request.
 """
@@ -10,26 +10,24 @@ import time
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastgw._drain cimport Drain
+from fastgw._tables cimport Tables
 from fastgw.kernels.account cimport (
     account_capture, account_captured, account_claim_take, account_hold, account_surplus, account_t, cell_claim,
     cell_claim_add, cell_claim_shrink, cell_t,
 )
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_i64, load_u64, store_i64, store_u64
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.journal cimport journal_finish
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
-    ACCOUNT_ACTIVE, ACCOUNT_CLOSED, KEEPER, KEY_REVOKED, LIMITS_MAX, PLANS_MAX, WORKERS_MAX, account_day,
+    ACCOUNT_ACTIVE, ACCOUNT_CLOSED, KEEPER, KEY_REVOKED, WORKERS_MAX, account_day,
     account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
-    name_t, worker_t,
+    worker_t,
 )
 from fastgw.kernels.opens cimport opens_finish
 
 from fastgw._drain import RECORD_BYTES
 from fastgw._mapping import SegmentError, boot_number
-from fastgw.limits import limit_units
 
 cdef int LOOKS = 20              # at a claim that is not all there, while others, who are just holding, finish that
 cdef double LOOK_S = 0.001
@@ -47,18 +45,12 @@ def account_digest(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
-cdef class Segment(Drain):
+cdef class Segment(Tables):
     """The mapped file. `Segment.create` makes one, `Segment.open` maps what is there.
 
     `index` is an account's or a meter's: a meter (a key's budget, a quota) is an account that limits something else
     than a balance. Tables have one writer, the keeper.
     """
-
-    def __init__(self, path: str):
-        super().__init__(path)
-        self.limit_numbers = {}
-
-    # Keys' digests, limits, names
 
     def digest(self, key: bytes) -> bytes:
         """The keyed digest (32 bytes) by which the segment knows `key`."""
@@ -69,82 +61,6 @@ cdef class Segment(Drain):
         blake2b_start(start, self.s.header.secret)
         blake2b_digest(start, <const char*>key, len(key), digest)
         return (<char*>digest)[:32]
-
-    def limit(self, count: int, period_ns: int, burst: int) -> int:
-        """The number (≥ 1) of a key's limit, the same for equal limits. Raises ValueError, see `limit_units`."""
-        cdef uint64_t number = self.s.header.limits
-        cdef limit_t* limit
-        if not self.limit_numbers:
-            for i in range(number):
-                limit = &self.s.limits[<uint64_t>i]
-                self.limit_numbers[limit.interval, limit.scale, limit.burst] = i + 1
-        interval, tolerance, scale, window_s = limit_units(count, period_ns, burst)
-        if burst > 0xffffffff:
-            raise ValueError("a burst has at most 32 bits")
-        known = self.limit_numbers.get((interval, scale, burst))
-        if known:
-            return known
-        if number >= LIMITS_MAX:
-            raise SegmentError(f"more than {LIMITS_MAX} different limits of keys")
-        limit = &self.s.limits[number]
-        limit.interval = interval
-        limit.tolerance = tolerance
-        limit.scale = scale
-        limit.burst = burst
-        limit.window_s = window_s
-        store_u64(&self.s.header.limits, number + 1)
-        self.limit_numbers[interval, scale, burst] = number + 1
-        return number + 1
-
-    def limit_of(self, number: int) -> tuple[int, int, int, int]:
-        """(interval, scale, burst, window_s) of a key's limit: one call per interval / scale ns. Raises IndexError."""
-        cdef limit_t* limit
-        self._limit(number)
-        if not number:
-            raise IndexError("0 is no limit")
-        limit = &self.s.limits[<uint64_t>number - 1]
-        return limit.interval, limit.scale, limit.burst, limit.window_s
-
-    def route_slot(self, name: str) -> int:
-        """The slot of the route of that name, its own for as long as the segment lives.
-
-        Raises ValueError for a name of more than 63 bytes, SegmentError when the table is full.
-        """
-        return self._name(name, "route", self.s.routes, &self.s.header.routes, self.s.header.routes_max,
-                          "since the segment was made: raise routes_max")
-
-    def routes(self) -> list[str]:
-        """The names of the routes by slot."""
-        return self._names(self.s.routes, &self.s.header.routes)
-
-    def plan_slot(self, name: str) -> int:
-        """The slot, from 1 on, of the plan of that name, its own for as long as the segment lives. Raises like
-        `route_slot`."""
-        return 1 + self._name(name, "plan", self.s.plans, &self.s.header.plans, PLANS_MAX,
-                              "since the segment was made")
-
-    def plans(self) -> list[str]:
-        """The names of the plans; that of slot n is at n - 1."""
-        return self._names(self.s.plans, &self.s.header.plans)
-
-    cdef uint64_t _name(self, str name, str noun, name_t* names, uint64_t* count, uint64_t most, str advice) except? 0:
-        cdef uint64_t number = count[0]
-        cdef uint64_t i
-        raw = name.encode()
-        if len(raw) > 63:
-            raise ValueError(f"{noun} name {name!r} is longer than 63 bytes")
-        for i in range(number):
-            if names[i].name == raw:
-                return i
-        if number >= most:
-            raise SegmentError(f"more than {most} different {noun}s {advice}")
-        memcpy(names[number].name, <const char*>raw, len(raw) + 1)
-        store_u64(count, number + 1)
-        return number
-
-    cdef list _names(self, name_t* names, const uint64_t* count):
-        cdef uint64_t i
-        return [names[i].name.decode() for i in range(load_u64(count))]
 
     # Accounts and meters
 

@@ -1,6 +1,5 @@
 from libc.stdint cimport uint64_t
 
-from fastgw._call cimport Peer
 from fastgw._core cimport Gate
 from fastgw._segment cimport Segment
 from fastgw.kernels.targets cimport targets_t, use_t
@@ -36,4 +35,4 @@ cdef class Tally:
     cpdef release(self)
 
 
-cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept
+cpdef unsigned long long affinity(Gate gate, bytes header) noexcept

@@ -5,19 +5,17 @@
 The table lies in a file of its own beside the segment, that all workers map; it is of that very segment, and goes with
 it. What it holds is for limits and for people: nothing in it is money, and nothing is lost with it but counts.
 """
-import contextlib
 import errno
 import hashlib
 import os
-import stat
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.mman cimport munmap
 from posix.unistd cimport close
 
-from fastgw._call cimport Peer
 from fastgw._core cimport Gate
+from fastgw._mapping cimport make_file, map_file
 from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64, store_u64
 from fastgw.kernels.head cimport field_t
@@ -32,6 +30,7 @@ from fastgw.kernels.targets cimport (
 from fastgw._segment import SegmentError
 
 cdef uint64_t MAGIC = 0x6661737467777467
+cdef str UNFIT = "damaged: remove it, and start again"
 cdef uint64_t CONNECTION = <uint64_t>1 << 32
 cdef int SMOOTHING = 8          # answers that the latency shown is about the mean of
 
@@ -89,41 +88,21 @@ cdef class Targets:
             close(self.t.descriptor)
 
     def _create(self) -> None:
-        """Make an empty table, which appears complete or not at all, unless another process was faster."""
         cdef targets_header_t header
+        memset(&header, 0, sizeof(header))
         header.magic = MAGIC
         header.version = TARGETS_VERSION
         header.size = targets_size()
-        unfinished = f"{self.path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):    # of a process of this number that was killed right here
-            os.unlink(unfinished)
-        descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(descriptor, header.size)
-            os.posix_fallocate(descriptor, 0, TARGETS_PAGE + TARGETS_MAX * sizeof(uint64_t))
-            os.pwrite(descriptor, (<char*>&header)[:sizeof(header)], 0)
-            with contextlib.suppress(FileExistsError):
-                os.link(unfinished, self.path)
-        finally:
-            os.close(descriptor)
-            os.unlink(unfinished)
+        make_file(self.path, (<char*>&header)[:sizeof(header)], header.size,
+                  TARGETS_PAGE + TARGETS_MAX * sizeof(uint64_t), False)
 
     cdef _map(self):
-        cdef void* base
-        cdef targets_header_t* h
-        self.t.descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        status = os.fstat(self.t.descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise SegmentError(f"{self.path} is open to other users: remove it, it may be theirs")
-        if status.st_size != <int64_t>targets_size():
-            raise SegmentError(f"{self.path} is damaged: remove it, and start again")
-        base = mmap(NULL, status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, self.t.descriptor, 0)
-        if base == MAP_FAILED:
-            raise OSError(errno.ENOMEM, f"cannot map {status.st_size} bytes of {self.path}")
-        targets_map(&self.t, <char*>base)
-        h = <targets_header_t*>base
-        if h.magic != MAGIC or h.version != TARGETS_VERSION or h.size != self.t.size:
-            raise SegmentError(f"{self.path} is damaged: remove it, and start again")
+        cdef uint64_t size
+        cdef char* base = map_file(self.path, UNFIT, targets_size(), &size, &self.t.descriptor)
+        cdef targets_header_t* h = <targets_header_t*>base
+        targets_map(&self.t, base)
+        if h.magic != MAGIC or h.version != TARGETS_VERSION or h.size != size or size != self.t.size:
+            raise SegmentError(f"{self.path} is {UNFIT}")
 
     def tally(self, upstream: str, endpoint: str) -> Tally:
         """What this worker does with an endpoint from now on, until it is released as often as it was asked for.
@@ -317,7 +296,7 @@ cdef inline uint64_t _hashed(const uint8_t* data, size_t length) noexcept nogil:
     return _mixed(word)
 
 
-cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
+cpdef unsigned long long affinity(Gate gate, bytes header) noexcept:
     """A number that is the same for all requests that belong together, in every worker and after a restart.
 
     They are those with the same value in the field `header` (in lower case); or, with b"", of the same key; or, without
@@ -333,4 +312,4 @@ cpdef unsigned long long affinity(Gate gate, Peer peer, bytes header) noexcept:
                 return _hashed(<const uint8_t*>at + field.value, field.end - field.value)
     elif gate.now.key:
         return _mixed(gate.s.keys[gate.now.key - 1].digest[0])
-    return _hashed(peer.raw, 16)
+    return _hashed(gate.now.address, 16)

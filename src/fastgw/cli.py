@@ -25,6 +25,7 @@ Examples:
   FASTGW_KEY=sk-acme-0001 fastgw serve --upstream http://127.0.0.1:9001 \\
       --price 0.001 --balance 100.00 --rate 100/s --burst 200
   fastgw serve --upstream http://127.0.0.1:9001 --no-auth
+  OPENAI_API_KEY=sk-… FASTGW_KEY=sk-acme-0001 fastgw serve --provider openai --balance 10.00
   fastgw serve -c fastgw.toml --listen :443 --tls-certificate fullchain.pem --tls-key privkey.pem
 
 Every option may also be given in the environment, --head-timeout as FASTGW_HEAD_TIMEOUT; those below the
@@ -130,7 +131,7 @@ def _demo(listen: str) -> int:
 _ADMIN_COMMANDS = {
     "account": "accounts:COMMAND", "key": "keys:COMMAND", "topup": "money:TOPUP", "adjust": "money:ADJUST",
     "balance": "money:BALANCE", "entries": "money:ENTRIES", "usage": "calls:USAGE", "logs": "calls:LOGS",
-    "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
+    "models": "models:MODELS", "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
     "quote": "gateway:QUOTE", "audit": "gateway:AUDIT", "reload": "gateway:RELOAD",
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ class Keeper:
         self.segment, self.source = segment, source
         self.loaded = Loaded(config, source.origins, lambda _: "the configuration")
         self.books = Books(segment, server.state_dir)
-        self.names = SegmentNames(segment, self.books.account_name, former)
+        self.names = SegmentNames(segment, self.books.account_name, self.books.tag_name, former)
         self.discovery = Discovery(ByHand(server.state_dir), former, self._guide)
         self.call_log: CallLog | None = None
         if server.call_log:

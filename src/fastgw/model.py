@@ -209,7 +209,8 @@ class Route(Struct, frozen=True):
     """A path prefix, of any host and method where these are empty, and what a call to it needs and costs.
 
     `price_nanos` is per call, where the account's plan names no other. `rate` is per key. `auth` is "key" or "none",
-    `dialect` "problem" or "openai". `set_headers` has lower-case names and values with the environment already put in.
+    `dialect` one of refusals.DIALECTS. `set_headers` has lower-case names and values with the environment already put
+    in.
 
     `charge` says which calls are charged: "served" (the upstream answered below 500), "2xx", or "always" (it was sent
     to an upstream). `cost_header` names the field of the upstream's answer that holds the cost as decimal money,

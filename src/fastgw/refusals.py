@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-DIALECTS = ("problem", "openai")
+DIALECTS = ("problem", "openai", "anthropic")
 
 # The problem type that draft-ietf-httpapi-ratelimit-headers registers for a 429.
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -56,6 +56,17 @@ class Refusal(IntEnum):
     UNKNOWN_CERTIFICATE = 34
     UPSTREAM_UNAVAILABLE = 35
     WORKER_DIED = 36  # of calls that had come to cost something by then
+    MODEL_NOT_FOUND = 37
+    MODEL_UNAVAILABLE = 38
+    UNSUPPORTED_PARAMETER = 39
+    INVALID_BODY = 40
+    PROVIDER_REFUSED = 41
+    TOKENS_LIMITED = 42
+    TOKEN_QUOTA_EXHAUSTED = 43
+    UNKNOWN_TAG = 44
+    TAG_BUDGET_EXHAUSTED = 45
+    ANSWER_TOO_LARGE = 46
+    TOO_MANY_TOKENS = 47
 
 
 class Number(IntEnum):
@@ -66,11 +77,12 @@ class Number(IntEnum):
 
     PRICE = 0  # money: what the call would have held
     AVAILABLE = 1  # money: what could have been held
-    LIMIT = 2  # calls in the window
+    LIMIT = 2  # calls or tokens in the window
     USED = 3  # of them, those in flight included
     WINDOW = 4  # "day" or "month"
     RESETS_AT = 5  # a time; null when it never does
     EXPIRED_AT = 6  # a time
+    REQUEST_ID = 7  # of the request
 
 
 class Row(NamedTuple):
@@ -171,6 +183,45 @@ TABLE: dict[Refusal, Row] = {
         _QUOTA,
         numbers=(Number.EXPIRED_AT,),
     ),
+    Refusal.TAG_BUDGET_EXHAUSTED: Row(
+        402,
+        "Tag budget exhausted",
+        "The budget of this tag does not cover the price of this call; wait until it resets, or have it raised.",
+        _QUOTA,
+        numbers=(Number.PRICE, Number.AVAILABLE, Number.RESETS_AT),
+    ),
+    Refusal.TOKEN_QUOTA_EXHAUSTED: Row(
+        402,
+        "Token quota exhausted",
+        "The plan's tokens of this window do not cover this call; wait until it resets, or change to a larger plan.",
+        _QUOTA,
+        numbers=(Number.LIMIT, Number.USED, Number.WINDOW, Number.RESETS_AT),
+    ),
+    Refusal.UNKNOWN_TAG: Row(
+        400,
+        "Unknown tag",
+        "This account has no such tag now. X-Fastgw-Tag is 1 to 64 of A-Z a-z 0-9 . _ : - and names one of its own.",
+        _BAD,
+    ),
+    Refusal.INVALID_BODY: Row(
+        400, "Invalid body", "The body is no JSON object as this endpoint takes it; see its documentation.", _BAD
+    ),
+    Refusal.UNSUPPORTED_PARAMETER: Row(
+        400,
+        "Unsupported parameter",
+        "The body asks for something that cannot be said to the provider of this model; leave it out.",
+        _BAD,
+    ),
+    Refusal.TOO_MANY_TOKENS: Row(
+        400,
+        "Too many tokens",
+        "The call may use more tokens than its limit ever lets through at once; ask for fewer.",
+        _BAD,
+        numbers=(Number.LIMIT,),
+    ),
+    Refusal.MODEL_NOT_FOUND: Row(
+        404, "Model not found", "No model of this name is served here; GET the list of models for those that are.", _BAD
+    ),
     Refusal.ACCOUNT_SUSPENDED: Row(
         403,
         "Account suspended",
@@ -216,6 +267,13 @@ TABLE: dict[Refusal, Row] = {
         "rate_limit_exceeded",
         retryable=True,
     ),
+    Refusal.TOKENS_LIMITED: Row(
+        429,
+        "Too many tokens",
+        "The limit of tokens is used up; try again after the seconds in Retry-After.",
+        "tokens",
+        retryable=True,
+    ),
     Refusal.HEAD_TOO_LARGE: Row(431, "Head too large", "The request's fields are too many or too large.", _BAD),
     Refusal.NOT_IMPLEMENTED: Row(
         501, "Not implemented", "The gateway does not take this method or transfer coding.", _BAD
@@ -226,6 +284,28 @@ TABLE: dict[Refusal, Row] = {
         "The service behind the gateway failed to answer, but may have done its work; repeat only what is harmless.",
         _UPSTREAM,
         fields=_NO_RETRY,
+    ),
+    Refusal.PROVIDER_REFUSED: Row(
+        502,
+        "Provider refused",
+        "The provider of this model does not accept the gateway's credentials; whoever runs this service must mend it.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
+    ),
+    Refusal.ANSWER_TOO_LARGE: Row(
+        502,
+        "Answer too large",
+        "The provider's answer is larger than this gateway can take in; it was charged, ask for less.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
+    ),
+    Refusal.MODEL_UNAVAILABLE: Row(
+        503,
+        "Model unavailable",
+        "No provider of this model can be asked now; nothing was sent or charged.",
+        _UPSTREAM,
+        retryable=True,
+        retry_after_s=5,
     ),
     Refusal.OVERLOADED: Row(
         503,
@@ -286,8 +366,19 @@ TABLE: dict[Refusal, Row] = {
 }
 
 
+# What the Anthropic API calls an error of that status; a 5xx that is not here is an api_error, another an _BAD.
+ANTHROPIC_TYPES = {
+    401: _AUTH, 402: "billing_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
+    429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
+}  # fmt: skip
+# Of a body: what closes it, the innermost object first, where what differs from call to call belongs.
+ENDS = {"problem": b"}", "openai": b"}}", "anthropic": b"}}"}
+MEDIA = {"problem": "application/problem+json", "openai": "application/json", "anthropic": "application/json"}
+
+
 def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> bytes:
-    """The JSON of a refusal, but for its numbers: RFC 9457 problem details, or the error object of the OpenAI API."""
+    """The JSON of a refusal, but for what differs from call to call: RFC 9457 problem details, or the error object of
+    the OpenAI or the Anthropic API, with our code besides."""
     row = TABLE[refusal]
     code = refusal.name.lower()
     links: dict[str, Any] = {}
@@ -298,6 +389,10 @@ def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str 
     if dialect == "openai":
         error = {"message": row.detail, "type": row.openai_type, "param": None, "code": code, **links}
         return orjson.dumps({"error": error})
+    if dialect == "anthropic":
+        kind = ANTHROPIC_TYPES.get(row.status, _BAD if row.status < HTTPStatus.INTERNAL_SERVER_ERROR else _UPSTREAM)
+        error = {"type": kind, "message": row.detail, "code": code, "retryable": row.retryable, **links}
+        return orjson.dumps({"type": "error", "error": error})
     kind = QUOTA_EXCEEDED if refusal is Refusal.RATE_LIMITED else "about:blank"
     return orjson.dumps(
         {
@@ -312,21 +407,28 @@ def body(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str 
     )
 
 
-def body_parts(refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = "") -> tuple[bytes, ...]:
-    """The body in pieces, one more than the row has numbers: they are the last members of the innermost object."""
+def body_parts(
+    refusal: Refusal, dialect: str, *, docs_url: str = "", top_up_url: str = ""
+) -> tuple[tuple[bytes, ...], tuple[Number, ...]]:
+    """The body in pieces, and the number that belongs behind each but the last: those of the row are the last members
+    of the innermost object, the request's id, in Anthropic's, of the outermost."""
     whole = body(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
-    if not TABLE[refusal].numbers:
-        return (whole,)
-    ends = b"}}" if dialect == "openai" else b"}"
-    names = [b',"%b":' % number.name.lower().encode() for number in TABLE[refusal].numbers]
-    return (whole.removesuffix(ends) + names[0], *names[1:], ends)
+    numbers = TABLE[refusal].numbers
+    before = [b',"%b":' % number.name.lower().encode() for number in numbers]
+    ends = ENDS[dialect]
+    if dialect == "anthropic":
+        numbers = (*numbers, Number.REQUEST_ID)
+        before.append(b'},"request_id":')
+        ends = b"}"
+    if not numbers:
+        return (whole,), ()
+    return (whole.removesuffix(ENDS[dialect]) + before[0], *before[1:], ends), numbers
 
 
 def head(refusal: Refusal, dialect: str, length: int | None, *, realm: str) -> bytes:
     """Status line and constant fields, without the empty line; `length` is the body's, in bytes, None if it varies."""
     row = TABLE[refusal]
-    media = "application/json" if dialect == "openai" else "application/problem+json"
-    lines = [f"HTTP/1.1 {row.status} {HTTPStatus(row.status).phrase}", f"Content-Type: {media}"]
+    lines = [f"HTTP/1.1 {row.status} {HTTPStatus(row.status).phrase}", f"Content-Type: {MEDIA[dialect]}"]
     if length is not None:
         lines.append(f"Content-Length: {length}")
     if row.status == HTTPStatus.UNAUTHORIZED:
@@ -346,8 +448,8 @@ def templates(*, realm: str, docs_url: str, top_up_url: str) -> list[list[Templa
             if refusal not in TABLE:
                 row.append(None)
                 continue
-            parts = body_parts(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
-            length = len(parts[0]) if len(parts) == 1 else None
-            row.append(Template(head(refusal, dialect, length, realm=realm), parts, TABLE[refusal].numbers))
+            parts, numbers = body_parts(refusal, dialect, docs_url=docs_url, top_up_url=top_up_url)
+            length = len(parts[0]) if not numbers else None
+            row.append(Template(head(refusal, dialect, length, realm=realm), parts, numbers))
         rows.append(row)
     return rows

@@ -22,6 +22,7 @@ from .config.load import Loaded, read_again
 from .model import Config, ConfigError, Problem
 from .published import Source
 from .roster import Roster
+from .rows import claim_numbers
 
 LOOK_S = 0.5  # between looks at the files
 Print = tuple[tuple[int, int, int] | None, ...]
@@ -85,8 +86,7 @@ class Reloading:
         before = self._loaded
         loaded = read_again(self._source)
         report = reload_report(before.config, loaded.config)
-        for route in report.config.routes:
-            self._segment.route_slot(route.name)
+        claim_numbers(self._segment, report.config)
         try:
             self._parts.apply(report.config)
             served = self._serve(report, loaded) if report.config != before.config else Served(self._number)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 from . import refusals
 from ._routes import RouteTable
 from ._segment import Segment
-from .model import Config, Plan, Rate, Route
+from .model import Candidate, Config, Plan, Rate, Route
+
+MODEL_BYTES = 127  # of kernels/layout.pxd's model_name_t, but for the zero at its end
 
 # Bits by kernels/head.pxd's method_t.
 METHODS = {
@@ -72,6 +74,21 @@ def route_row(route: Route, slot: int, plan_prices: dict[int, int]) -> RouteRow:
 
 def plan_row(plan: Plan, slot: int) -> PlanRow:
     return PlanRow(slot, plan.rate, plan.day_quota, plan.month_quota)
+
+
+def served_name(candidate: Candidate) -> str:
+    """What a served model is called in metrics and the call log: "provider/model", what has room of it."""
+    return f"{candidate.provider}/{candidate.model}".encode()[:MODEL_BYTES].decode(errors="ignore")
+
+
+def claim_numbers(segment: Segment, config: Config) -> None:
+    """Give every route its slot, and every model that may serve its number, as far as they have none. By the one writer
+    of the segment's tables. Raises SegmentError: no room."""
+    for route in config.routes:
+        segment.route_slot(route.name)
+    for model in config.models:
+        for candidate in model.candidates:
+            segment.model_number(served_name(candidate))
 
 
 def build_rows(segment: Segment, config: Config) -> tuple[list[RouteRow], list[PlanRow]]:

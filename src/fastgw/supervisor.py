@@ -19,6 +19,7 @@ from .descriptors import descriptors_warning
 from .instance import Occupied, lock_state
 from .model import Config, Listener
 from .published import Source
+from .rows import claim_numbers
 from .secret import SecretError
 from .supervision.children import inherit_nothing, say
 from .supervision.events import Events
@@ -85,8 +86,7 @@ class Supervisor:
         except BaseException:
             listeners.close()
             raise
-        for route in config.routes:
-            segment.route_slot(route.name)
+        claim_numbers(segment, config)
         lifeline, lifeline_end = os.pipe()
         shared = Shared(
             segment, published.publish(config, source), lifeline, lock, server.drain_timeout_ms,
@@ -160,8 +160,7 @@ class Supervisor:
     def _succeed(self) -> None:
         """Replace the keeper of the program before, then its workers; these serve until younger ones do."""
         self.keeper.end()
-        for route in self.config.routes:
-            self.shared.segment.route_slot(route.name)
+        claim_numbers(self.shared.segment, self.config)
         self.keeper.step()
         for worker in list(self.workers.by_slot.values()):
             self.workers.replace(worker)

@@ -288,7 +288,8 @@ def upload(path: str, *fields: tuple[str, str, bytes], content_type: str = "mult
     return calls.read(operation, path, "", content_type, form(*fields))
 
 
-SOUND = b"RIFF\0\0\0\0WAVEfmt " + b"\0" * 12 + (48_000).to_bytes(4, "little") + b"\0" * 480_000 + b"\r\n--xy"
+WAVE = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0" + b"".join(n.to_bytes(4, "little") for n in (24_000, 48_000, 2))
+SOUND = WAVE + b"\0" * 480_000 + b"\r\n--xy"
 
 
 def test_a_form_is_sent_with_another_model_and_nothing_else_changed() -> None:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import recorded
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 from openai import APIError, OpenAI, Stream
 from openai.types.chat import ChatCompletionChunk
 
 from fastgw.ai import errors, passing, reported, sse
 from fastgw.ai.canonical import Failure
-from fastgw.ai.passing import Chunks, Images, Messages, Passing, Responses, Typed
+from fastgw.ai.passing import Chunks, Images, Messages, Passing, Responses, Transcripts, Typed
 from fastgw.ai.usage import Usage
 
 RELAYS: dict[str, Callable[[], Passing]] = {
     "chat": Chunks, "completions": Chunks, "responses": Responses, "anthropic": Messages,
 }  # fmt: skip
+ALL: dict[str, Callable[[], Passing]] = {
+    **RELAYS, "typed": Typed, "images": lambda: Images(each=True), "transcripts": lambda: Transcripts(by_second=True),
+}  # fmt: skip
+NAMES = (
+    "usage", "choices", "delta", "content", "type", "error", "message", "response", "output", "x_groq", "tool_calls",
+    "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "code", "duration", "data",
+    "prompt_tokens_details", "cached_tokens", "content_block", "item", "text", "finish_reason", "function",
+)  # fmt: skip
 SAID = ("text", "tools", "thinking", "refused", "cut")
 STREAMS = [
     (endpoint, said) for endpoint in RELAYS for said in SAID if endpoint != "completions" or said in {"text", "cut"}
@@ -226,6 +237,19 @@ def test_images_cost_each_or_by_their_tokens() -> None:
     assert told.usage == Usage(input=5, output=60, images=1)
 
 
+def test_each_image_of_a_stream_is_counted() -> None:
+    image = chunk(type="image_generation.completed", b64_json="AA", usage={"input_tokens": 5, "output_tokens": 60})
+    partial = chunk(type="image_generation.partial_image", b64_json="AA", partial_image_index=0)
+    told, each = Images(each=False), Images(each=True)
+    relayed(told, partial + image + image)
+    assert (told.usage, told.ended) == (Usage(input=10, output=120, images=2), True)
+    relayed(each, chunk(type="image_edit.completed"))
+    assert each.usage == Usage(images=1)
+    cut = Images(each=True)
+    relayed(cut, partial)
+    assert (cut.usage, cut.ended) == (None, False)
+
+
 def test_hosted_tools_are_counted() -> None:
     output = [{"type": "web_search_call"}, {"type": "message"}, {"type": "file_search_call"}]
     response = {"output": output, "usage": {"input_tokens": 1, "output_tokens": 2}}
@@ -233,6 +257,9 @@ def test_hosted_tools_are_counted() -> None:
     whole.whole(json.dumps(response).encode())
     relayed(streamed, chunk(type="response.completed", response=response))
     assert whole.usage == streamed.usage == Usage(input=1, output=2, searches=2)
+    told = Responses()
+    told.whole(json.dumps({**response, "tool_usage": {"web_search": {"num_requests": 4}}}).encode())
+    assert told.usage == Usage(input=1, output=2, searches=5)
 
 
 def test_other_streams_of_openai() -> None:
@@ -328,3 +355,29 @@ def test_a_request_is_written_again_with_its_numbers_as_they_were() -> None:
     assert passing.request(fields, {"model": "b", "n": None}) == (
         b'{"model":"b","temperature":0.70000000000000001,"seed":12345678901234567890123,"x":[1,{"y":1e400}]}'
     )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(sorted(ALL)), st.lists(json_values | st.binary(max_size=30), max_size=4), st.integers(1, 30))
+def test_whatever_a_provider_sends_passes_and_nothing_breaks(name: str, sent: list[Any], step: int) -> None:
+    events = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in sent]
+    stream = b"".join(b"data: " + event + b"\n\n" for event in events)
+    relay = ALL[name]()
+    got = relayed(relay, stream, *range(step, len(stream), step))
+    assert got.strip(b"\r\n") == stream.strip(b"\r\n")
+    usage, _ = relay.charged(Usage(input=1))
+    assert 0 <= usage.output <= 1 << 31 or usage.output == relay.relayed
+    for event in events:
+        again = ALL[name]()
+        with suppress(ValueError):
+            assert again.whole(event) == event
+        failure, body = again.failed(400, event)
+        assert isinstance(failure.message, str)
+        assert json.loads(body)

@@ -24,6 +24,10 @@ class Tally:
     cut: int = 0
     refused: int = 0  # connections that nobody accepted
     elapsed_s: float = 0.0
+    took_s: list[float] = field(default_factory=list)  # each answer
+
+    def p99_s(self) -> float:
+        return sorted(self.took_s)[len(self.took_s) * 99 // 100]
 
     @property
     def answers(self) -> int:
@@ -68,6 +72,7 @@ class Caller(asyncio.Protocol):
     def call(self) -> None:
         if self.budget.take():
             self.waiting = True
+            self.asked_at = time.monotonic()
             self.transport.write(self.request)
         else:
             self.transport.close()
@@ -84,6 +89,7 @@ class Caller(asyncio.Protocol):
             return
         assert self.waiting, self.buffer
         self.waiting = False
+        self.tally.took_s.append(time.monotonic() - self.asked_at)
         self.tally.statuses[int(self.buffer[9:12])] += 1
         if code := CODE.search(self.buffer, end):
             self.tally.codes[code[1].decode()] += 1

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,32 @@ def test_workers_go_and_come_under_load_and_no_call_fails(gateway: Gateway, upst
 @pytest.mark.slow
 def test_workers_go_and_come_again_and_again(gateway: Gateway, upstream: Upstream) -> None:
     workers_go_and_come(gateway, upstream, 32, 10)
+
+
+def test_a_request_that_a_worker_which_goes_has_not_read_yet_is_answered(gateway: Gateway, upstream: Upstream) -> None:
+    """It had no turn for longer than a connection may be silent then."""
+    write(gateway, workers=2)
+    gateway.start(workers=None)
+    segment = gateway.segment()
+    with ExitStack() as stack:
+        while segment.worker(1)["clients"] == 0:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+            client.sendall(request(KEY))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        write(gateway, workers=1)
+        reload(gateway, "→ 1")
+        eventually(lambda: segment.worker(1)["state"] == WorkerState.DRAINING)
+        pid = segment.worker(1)["pid"]
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGSTOP)
+        client.sendall(request(KEY))
+        time.sleep(1.2)
+        os.kill(pid, signal.SIGCONT)
+        answer = client.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nConnection: close\r\n" in answer
+    eventually(lambda: len(gateway.workers()) == 1)
+    assert captured(gateway) == upstream.calls * 1_000_000
 
 
 @pytest.mark.slow

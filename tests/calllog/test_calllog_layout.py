@@ -56,7 +56,10 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     for number in (1, 2):
         assert call(gate, "PATCH", f"/v1/things?n={number}", "sk") == 0
         ticket = gate.ticket()
+        ticket.meter(1, 2, 0, True)  # what is said last counts
+        ticket.meter(1_000, 1 << 40, segment.model_number("openai/gpt-x"), number == 1, 800, -1)
         gate.answered(ticket)
+        assert (ticket.held_nanos, ticket.balance_nanos) == (700, 10_000 - 700 * number)
         gate.settle(ticket, 0, 201, True, -1, 11, 22, 2)
     assert call(gate, "GET", "/v1/y", "unknown") == refusals.Refusal.UNKNOWN_KEY
     gate.refuse(refusals.Refusal.UNKNOWN_KEY, False)
@@ -76,6 +79,12 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     assert records["cost"].tolist() == [700, 700, 0]
     assert records["cost_sum"].tolist() == [700, 1400, 1400]
     assert (records["flags"] & 1).tolist() == [1, 1, 0]
+    assert (records["flags"] & 2).tolist() == [2, 0, 0]
+    tokens = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "model", "tag")
+    assert [[record[name] for name in tokens] for record in records] == [[1_000, 2**32 - 1, 800, 0, 1, 0]] * 2 + [
+        [0] * 6
+    ]
+    assert segment.model_counts(3) == {1: (2, 1, 2_000, 2 * (2**32 - 1), 1_600, 0)}
     assert (refused["status"], refused["verdict"], refused["key"]) == (401, refusals.Refusal.UNKNOWN_KEY, 0)
     log = CallLog(segment, tmp_path, KnownNames(), LogSettings(keep_ms=0))
     assert log.flush()
@@ -83,6 +92,9 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     assert [each.path for each in calls] == ["/v1/things?n=1", "/v1/things?n=2", "/v1/y"]
     assert [each.verdict for each in calls] == ["admitted", "admitted", "unknown_key"]
     assert (calls[0].account, calls[0].target, calls[0].address) == ("acct-2", "10.0.0.2:9001", "192.0.2.1")
+    assert [(each.model, each.tokens_in, each.tokens_cached) for each in calls] == [("openai/m-1", 1_000, 800)] * 2 + [
+        ("", 0, 0)
+    ]
     assert calls[0].request_id == request_id(first)
     assert log.costs() == {"acct-2": 1400}
 

@@ -1,8 +1,12 @@
 """Keys from the shell: shown once, limited as said, never in a table."""
 
+import hashlib
 import json
+import ssl
+from pathlib import Path
 
 import pytest
+import trustme
 from fake_gateway import KEY, Gateway, Run, page, rows
 
 ID = "key_0123456789abcdef"
@@ -29,6 +33,21 @@ def test_a_new_key_is_shown_once_and_alone_where_a_script_reads(gateway: Gateway
     assert err == f"{ID} of acme; the secret is shown this once\n"
     assert json.loads(run("key", "create", "acme", "--json")[1]) == {"secret": SECRET, "key": KEY}
     assert [asked["body"] for asked in gateway.asked] == [{"account": "acme", "name": "ci"}, {"account": "acme"}]
+
+
+def test_a_certificate_s_file_is_told_by_its_fingerprint(gateway: Gateway, run: Run, tmp_path: Path) -> None:
+    gateway.on("POST /v1/keys", (201, {"secret": "", "key": KEY}))
+    leaf = trustme.CA().issue_cert("billing.example.com")
+    file = tmp_path / "billing.pem"
+    file.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    code, out, err = run("key", "create", "acme", "--certificate", str(file))
+    assert (code, err) == (0, "")
+    assert ID in out
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())).hexdigest()
+    assert gateway.asked[0]["body"] == {"account": "acme", "certificate": f"sha256:{digest}"}
+    file.write_bytes(leaf.private_key_pem.bytes())
+    for path, says in ((file, "holds no certificate in PEM"), (tmp_path / "none", "cannot be read: No such file")):
+        assert says in run("key", "create", "acme", "--certificate", str(path))[2]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Machine:
         self.books.open()
         self.books.apply(config)
         self.books.start()
-        names = SegmentNames(self.segment, self.books.account_name, initial(config))
+        names = SegmentNames(self.segment, self.books.account_name, self.books.tag_name, initial(config))
         self.log = CallLog(self.segment, state_dir, names, LogSettings())
         self.log.start()
         self.gate = build_gate(self.segment, 0, config)

@@ -91,7 +91,7 @@ def test_a_price_of_zero_needs_no_balance(accept: Accept) -> None:
 @pytest.mark.parametrize(
     ("flags", "environ", "start"),
     [
-        ({}, {}, "--upstream: is missing: give it, or -c FILE"),
+        ({}, {}, "--upstream: is missing: give it, or --provider NAME, or -c FILE"),
         ({"upstream": URL}, {}, "--upstream: nobody could call: add --key KEY (or FASTGW_KEY)"),
         ({}, {"FASTGW_UPSTREAM": URL}, "FASTGW_UPSTREAM: nobody could call: add --key"),
         ({"price": "1"}, {}, "--price: describes the route of --upstream URL, which is missing"),
@@ -111,7 +111,11 @@ def test_a_price_of_zero_needs_no_balance(accept: Accept) -> None:
             '--burst: routes[0].burst = "x": must be an integer from 1',
         ),
         (FREE | {"path": "v1"}, {}, '--path: routes[0].path = "v1": must be a path that starts with "/"'),
-        (FREE | {"dialect": "x"}, {}, '--dialect: routes[0].dialect = "x": must be "problem" or "openai"'),
+        (
+            FREE | {"dialect": "x"},
+            {},
+            '--dialect: routes[0].dialect = "x": must be "problem" or "openai" or "anthropic"',
+        ),
         (
             FREE | {"upstream": "localhost:80"},
             {},

@@ -116,7 +116,7 @@ def test_no_secret_shows_itself(accept: Accept) -> None:
         ('rate = "1/s"\nburst = 0', "routes[0].burst = 0: must be an integer from 1 to 1000000000"),
         ('rate = "1/d"\nburst = 1000', "routes[0].burst = 1000: a burst must refill within 366 days"),
         ('auth = "basic"', 'routes[0].auth = "basic": must be "key" or "none"'),
-        ('dialect = "soap"', 'routes[0].dialect = "soap": must be "problem" or "openai"'),
+        ('dialect = "soap"', 'routes[0].dialect = "soap": must be "problem" or "openai" or "anthropic"'),
         ('forward_key = "yes"', 'routes[0].forward_key = "yes": must be true or false'),
         ("preserve_host = 1", "routes[0].preserve_host = 1: must be true or false"),
         ('hosts = "a.example"', 'routes[0].hosts = "a.example": must be an array'),

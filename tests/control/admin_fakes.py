@@ -12,7 +12,20 @@ from fastgw.calllog.views import Call, CallFilter, Interval, LogState, Usage
 from fastgw.control.ports import Costs
 from fastgw.ledger import errors
 from fastgw.ledger.views import AccountView, AuditReport, Difference, EntryView, KeyView, LedgerState, MeterView
-from fastgw.model import Account, Config, Key, Plan, Rate, Route, Secret, Target, Upstream
+from fastgw.model import (
+    Account,
+    Candidate,
+    Config,
+    Key,
+    Model,
+    Plan,
+    Price,
+    Rate,
+    Route,
+    Secret,
+    Target,
+    Upstream,
+)
 from fastgw.refusals import Refusal
 from fastgw.settings import defaults
 
@@ -39,6 +52,10 @@ def config(**settings: Any) -> Config:
         plans=(
             Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
             Plan("basic", prices=(("api", 500_000),)),
+        ),
+        models=(
+            Model("fast", (Candidate("one", "m-1", Price(input=150_000_000, output=600_000_000)),)),
+            Model("gone/m", (Candidate("gone", "m", Price(above_tokens=9, above=Price(input=1))),), listed=False),
         ),
     )
 
@@ -204,16 +221,17 @@ class Books:
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        identity: str = "",
     ) -> tuple[KeyView, str]:
         with self.lock:
             self._writable()
             self.account(account)
-            secret = f"sk-made-{next(self.numbers):08d}"
+            secret = identity or f"sk-made-{next(self.numbers):08d}"
             view = self.add_key(
                 account, "api", secret, name=name, rate=rate, budget_nanos=budget_nanos, budget_period=budget_period,
                 expires_s=expires_s,
             )  # fmt: skip
-            return view, secret
+            return view, "" if identity else secret
 
     def _own(self, id: str) -> KeyView:
         self._writable()
@@ -322,7 +340,8 @@ class CallLog:
         for name in sorted(set(names.values())):
             calls = [call for call in found if names[call] == name]
             cost = sum(call.cost_nanos for call in calls)
-            rows.append(Usage(name, start, len(calls), sum(call.flags for call in calls), cost, 0, 0, 9, 99, 150, 900))
+            charged = sum(call.flags for call in calls)
+            rows.append(Usage(name, start, len(calls), charged, 0, cost, 0, 0, 0, 0, 9, 99, 150, 900))
         return rows[:limit]
 
 
@@ -330,8 +349,9 @@ def call(**fields: Any) -> Call:
     """One of the log."""
     usual = Call(
         position=0, time="2026-11-20T14:00:00.123456Z", request_id="0123456789abcdef0123456789abcdef", account="",
-        key_id="key_0000000000000001", route="api", target="127.0.0.1:9001", method="POST", path="/v1/x", status=200,
-        verdict="admitted", cost_nanos=0, tokens_in=0, tokens_out=0, bytes_in=10, bytes_out=20, decided_us=4,
-        first_byte_us=900, total_us=1_000, address="127.0.0.1", flags=0,
+        key_id="key_0000000000000001", route="api", target="127.0.0.1:9001", model="", tag="", method="POST",
+        path="/v1/x", status=200, verdict="admitted", cost_nanos=0, tokens_in=0, tokens_out=0, tokens_cached=0,
+        tokens_reasoning=0, bytes_in=10, bytes_out=20, decided_us=4, first_byte_us=900, total_us=1_000,
+        address="127.0.0.1", flags=0,
     )  # fmt: skip
     return msgspec.structs.replace(usual, **fields)

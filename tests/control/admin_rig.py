@@ -79,7 +79,7 @@ class RealParts(Parts):
         super().__init__(directory)
         state_dir = str(directory / "state")
         self.ledger = Books(self.segment, state_dir)
-        names = SegmentNames(self.segment, self.ledger.account_name, initial(self.config))
+        names = SegmentNames(self.segment, self.ledger.account_name, self.ledger.tag_name, initial(self.config))
         self.log = CallLog(self.segment, state_dir, names, LogSettings())
         self.ledger.open()
         self.ledger.apply(self.config)

@@ -159,5 +159,5 @@ def test_usage_is_added_up_by_what_is_asked_for(served: Served, parts: Parts) ->
     total = served("GET", "/v1/usage", params={"by": ""}).json()["items"]
     assert [(row["calls"], row["charged"]) for row in total] == [(3, 2)]
     assert served("GET", "/v1/usage", params={"limit": 1}).json()["complete"] is False
-    for wrong in ("address", "account,", "account,key,route,code,account"):
+    for wrong in ("address", "account,", "account,key,route,code,model,tag,account"):
         assert served("GET", "/v1/usage", params={"by": wrong}).status_code == 400

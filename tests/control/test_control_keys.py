@@ -32,6 +32,11 @@ def test_a_secret_is_shown_once(served: Served) -> None:
     assert served("GET", f"/v1/keys/{key['id']}").json() == key
 
 
+def test_a_certificate_is_a_key_without_a_secret(served: Served) -> None:
+    answer = served("POST", "/v1/keys", {"account": "filed", "certificate": "billing.example.com"})
+    assert (answer.status_code, answer.json()["secret"]) == (201, "")
+
+
 def test_a_rate_without_a_burst_has_room_for_one_period(served: Served) -> None:
     key = served("POST", "/v1/keys", {"account": "filed", "rate": "5000/h"}).json()["key"]
     assert (key["rate"], key["burst"]) == ("5000/h", 5_000)
@@ -50,6 +55,7 @@ def test_a_rate_without_a_burst_has_room_for_one_period(served: Served) -> None:
         ({"name": "x" * 64}, "body.name"),
         ({"name": 'quo"te'}, "body.name"),
         ({"secret": "chosen"}, "body"),
+        ({"certificate": "sha256:no"}, "body.certificate"),
         ({"account": "a b"}, "body.account"),
     ],
 )

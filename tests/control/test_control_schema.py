@@ -33,6 +33,7 @@ OPERATIONS = [
     "POST /v1/quote",
     "POST /v1/reload",
     "GET /v1/state",
+    "GET /v1/models",
     "GET /v1/upstreams",
     "GET /v1/upstreams/{name}",
     "POST /v1/upstreams/{name}/targets",

@@ -32,6 +32,22 @@ def test_an_upstream_is_shown_with_its_targets_and_servers(real: Served) -> None
     assert (found["balance"], found["targets_file"], server["checked"]) == ("round_robin", "", None)
 
 
+def test_models_are_shown_with_prices_and_the_state_of_who_serves_them(real: Served) -> None:
+    fast, gone = real("GET", "/v1/models").json()["items"]
+    [target] = fast["targets"]
+    assert (fast["name"], fast["max_tokens"], fast["listed"], gone["listed"]) == ("fast", 4096, True, False)
+    assert (target["provider"], target["model"], target["state"]) == ("one", "m-1", "up")
+    assert (target["price"]["input"], target["price"]["output"], target["price"]["above"]) == ("0.15", "0.6", None)
+    assert gone["targets"][0]["state"] == "unknown"
+    assert gone["targets"][0]["price"]["above"]["input"] == "0.000000001"
+    real("PATCH", f"{PATH}/targets/127.0.0.1:9001", {"drained": True})
+    try:
+        [target] = real("GET", "/v1/models").json()["items"][0]["targets"]
+        assert (target["state"], target["why"]) == ("down", "drained")
+    finally:
+        real("PATCH", f"{PATH}/targets/127.0.0.1:9001", {"drained": False})
+
+
 def test_a_target_is_added_drained_and_removed(real: Served, targets: list[str]) -> None:
     made = real("POST", f"{PATH}/targets", {"url": SOCKET, "weight": 3})
     targets.append(SOCKET)

@@ -46,7 +46,7 @@ def test_what_is_served_or_checked_is_right(
     monkeypatch.setitem(sys.modules, "fastgw.supervisor", module)
     for name in [name for name in os.environ if name.startswith("FASTGW_")]:
         monkeypatch.delenv(name)
-    for name, value in call.environment.items():
+    for name, value in ({"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-ant"} | call.environment).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     Path("fastgw.toml").write_text(file_of(call.block.page))

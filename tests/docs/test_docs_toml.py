@@ -8,6 +8,7 @@ import pytest
 from pages import PAGES, Block, blocks
 from pem_files import Pem
 
+from fastgw.config.catalogue import catalogue
 from fastgw.config.load import load
 from fastgw.config.record_files import check_files
 
@@ -31,7 +32,7 @@ def completed(text: str) -> str:
         routes = {"api"}
     if routes and "upstreams" not in document:
         upstreams.add("billing")
-    upstream = next(iter(upstreams), "") or document["upstreams"][0]["name"]
+    upstream = next(iter(upstreams), "") or document.get("upstreams", [{"name": ""}])[0]["name"]
     return text + "".join(
         [
             *(f'\n[[upstreams]]\nname = "{name}"\ntargets = ["http://127.0.0.1:9001"]\n' for name in upstreams),
@@ -67,6 +68,13 @@ def test_a_block_of_toml_loads(block: Block, tmp_path: Path, pem: Pem, monkeypat
     config = load("fastgw.toml", {}, ENVIRON)
     assert config.routes
     check_files(config, str)
+
+
+def test_every_known_provider_is_in_the_manual() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for name, entry in catalogue().items():
+        variables = ", ".join(f"`{variable}`" for variable in entry.key) or "none"
+        assert f"| `{name}` | `{entry.url}` | {variables} |\n" in page
 
 
 @pytest.mark.parametrize("block", JSON_LINES, ids=lambda block: block.name)

@@ -16,7 +16,7 @@ from fastgw.kernels.layout cimport (
 
 
 cdef class Call:
-    """One call of one worker: holds of up to four accounts and meters, then the parts of `journal_settle`."""
+    """One call of one worker: holds of accounts and meters, then the parts of `journal_settle`."""
     cdef holds_t holds
     cdef record_t record
     cdef int64_t[HOLDS] charges
@@ -72,6 +72,12 @@ def journal_words(Segment segment, int worker):
     return load_u64(&j.written), load_i64(&j.cost_sum), load_u64(&j.intent)
 
 
+def journal_after(Segment segment, int worker):
+    """What the cells had captured after the last call that held something, by kind; -1 where it held nothing."""
+    cdef journal_t* j = layout_journal(&segment.s, worker)
+    return [j.after[<int>kind] if j.place[<int>kind] else -1 for kind in range(j.kinds)]
+
+
 def dirty(Segment segment, int worker, uint64_t account):
     return layout_dirty(&segment.s, worker, account)[0]
 
@@ -101,6 +107,7 @@ def put_open(Segment segment, int worker, places, int64_t cost):
     """What is noted in the first slot: what the call would be charged if it ended now, and of what it holds."""
     cdef open_t* slot = layout_open(&segment.s, worker, 0)
     slot.record.cost = cost
+    slot.kinds = len(places)
     layout_journal(&segment.s, worker).opens = 1
     for kind, place in enumerate(places):
         slot.place[<int>kind] = <uint32_t>place
@@ -113,9 +120,10 @@ def put_body(Segment segment, int worker, places, after, int64_t cost, int64_t c
     place.number = 0
     place.cost = cost
     place.cost_sum = cost_sum
-    for kind in range(HOLDS):
+    j.kinds = len(places)
+    for kind in range(len(places)):
         j.place[<int>kind] = <uint32_t>places[kind]
-        place.after[<int>kind] = after[kind]
+        j.after[<int>kind] = after[kind]
 
 
 # Loops for races. Random numbers are xorshift64, so that a seed says everything.

@@ -15,11 +15,16 @@ from fastgw._core import Gate
 from fastgw._segment import Segment, account_digest
 from fastgw.control.metrics import SegmentCollector
 from fastgw.model import Rate
-from fastgw.refusals import TABLE, Refusal
+from fastgw.refusals import DIALECTS, TABLE, Refusal
 
 PEER = Peer("192.0.2.1", 4711)
 ACTIVE, REVOKED = 1, 2
 HOUR_NS = 3600 * 10**9
+# Of the Anthropic API's error objects (its SDK's `shared.ErrorObject`), and 413's
+ANTHROPIC_KINDS = {
+    "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error",
+    "rate_limit_error", "timeout_error", "overloaded_error", "api_error", "request_too_large",
+}  # fmt: skip
 Decide = Callable[..., Refusal]
 
 
@@ -160,7 +165,7 @@ def test_the_longest_path_of_the_most_exact_host_that_takes_the_method_is_the_ro
 
 
 @pytest.mark.parametrize("refusal", list(TABLE))
-@pytest.mark.parametrize("dialect", [0, 1])
+@pytest.mark.parametrize("dialect", range(len(DIALECTS)), ids=DIALECTS)
 def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     accounts: Segment, refusal: Refusal, dialect: int
 ) -> None:
@@ -185,13 +190,47 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     assert ("WWW-Authenticate" in fields) == (row.status == 401)
     assert ("Retry-After" in fields) == (refusal is Refusal.RATE_LIMITED or bool(row.retry_after_s))
     document = orjson.loads(body)
-    assert (document["error"] if dialect else document)["code"] == refusal.name.lower()
+    inner = document["error"] if dialect else document
+    assert inner["code"] == refusal.name.lower()
+    assert list(inner)[len(inner) - len(row.numbers) :] == [number.name.lower() for number in row.numbers]
+    if DIALECTS[dialect] == "anthropic":
+        assert (document["type"], document["request_id"]) == ("error", fields["X-Request-Id"])
+        assert list(document) == ["type", "error", "request_id"]
+        assert inner["type"] in ANTHROPIC_KINDS
+        assert (inner["message"], inner["retryable"]) == (row.detail, row.retryable)
     assert accounts.counters(0, 0)[refusal] == 1
     labels = {
         sample.labels["verdict"] for metric in SegmentCollector(accounts).collect()
         if metric.name == "fastgw_requests" for sample in metric.samples
     }  # fmt: skip
     assert refusal.name.lower() in labels
+
+
+def test_refusals_are_the_errors_that_an_sdk_of_the_anthropic_api_knows(accounts: Segment) -> None:
+    gate = make_gate(accounts, 0, {"dialect": DIALECTS.index("anthropic")})
+    for refusal, status, kind in (
+        (Refusal.UNKNOWN_KEY, 401, "authentication_error"),
+        (Refusal.INSUFFICIENT_BALANCE, 402, "billing_error"),
+        (Refusal.TOKEN_QUOTA_EXHAUSTED, 402, "billing_error"),
+        (Refusal.TAG_BUDGET_EXHAUSTED, 402, "billing_error"),
+        (Refusal.ACCOUNT_SUSPENDED, 403, "permission_error"),
+        (Refusal.MODEL_NOT_FOUND, 404, "not_found_error"),
+        (Refusal.INVALID_BODY, 400, "invalid_request_error"),
+        (Refusal.UNSUPPORTED_PARAMETER, 400, "invalid_request_error"),
+        (Refusal.TOO_MANY_TOKENS, 400, "invalid_request_error"),
+        (Refusal.UNKNOWN_TAG, 400, "invalid_request_error"),
+        (Refusal.BODY_TOO_LARGE, 413, "request_too_large"),
+        (Refusal.TOKENS_LIMITED, 429, "rate_limit_error"),
+        (Refusal.PROVIDER_REFUSED, 502, "api_error"),
+        (Refusal.ANSWER_TOO_LARGE, 502, "api_error"),
+        (Refusal.MODEL_UNAVAILABLE, 503, "overloaded_error"),
+        (Refusal.UPSTREAM_TIMEOUT, 504, "timeout_error"),
+    ):
+        assert decide(gate, request()) is Refusal.ADMITTED
+        head, _, body = gate.fail(gate.ticket(), refusal, False).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"\r\nContent-Type: application/json\r\n" in head
+        assert orjson.loads(body)["error"]["type"] == kind
 
 
 @pytest.mark.parametrize(

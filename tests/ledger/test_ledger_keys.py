@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from desk import DAY_S, RATE, Desk, a_config, a_key, an_account
 
+from fastgw.identities import of_text
 from fastgw.ledger.books import Books
 from fastgw.ledger.errors import Conflict, Invalid, LoadError, NotFound, ReadOnly
 from fastgw.ledger.views import KeyView
@@ -256,3 +257,15 @@ def test_a_closed_account_gets_no_keys_and_its_own_are_kept(acme: Desk) -> None:
     assert acme.segment.find_key(acme.segment.digest(text.encode())) == -1
     acme.apply(accounts=[an_account(balance=100)])
     assert record(acme, text)["status"] == KeyStatus.ACTIVE, "it works again with its account"
+
+
+def test_a_certificate_is_a_key_without_a_secret_and_only_once(acme: Desk) -> None:
+    identity = of_text("billing.example.com")
+    view, text = acme.books.create_key("acme", name="mtls", identity=identity)
+    assert (text, view.status, view.hint) == ("", "active", ".com")
+    assert acme.segment.find_key(acme.segment.digest(identity.encode())) >= 0
+    with pytest.raises(Conflict, match=f'is a key already: "{view.id}"'):
+        acme.books.create_key("acme", identity=identity)
+    acme.books.revoke_key(view.id)
+    with pytest.raises(Conflict):
+        acme.books.create_key("acme", identity=identity)

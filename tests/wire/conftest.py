@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from . import configs
+from . import configs, modelling
 from .certificates import Authority
 from .client import Client
 from .oracle import Oracle
@@ -199,6 +199,26 @@ def tunnels(session_stand: Stand) -> Iterator[Stand]:
     yield session_stand
     assert eventually(lambda: session_stand.gauges()[:3] == (0, 0, 0)), session_stand.gauges()
     assert "Traceback" not in session_stand.host.errors.read_text()
+
+
+@pytest.fixture(scope="session")
+def session_models(package_path: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[modelling.Stand]:
+    with (
+        tempfile.TemporaryDirectory(prefix="fastgw-models-", dir="/dev/shm") as memory,
+        modelling.stand(tmp_path_factory.mktemp("models"), package_path, Path(memory)) as started,
+    ):
+        yield started
+
+
+@pytest.fixture
+def models(session_models: modelling.Stand) -> Iterator[modelling.Stand]:
+    """A plane for calls to models. When a test ends, so have its calls; no provider was sent what is no request."""
+    session_models.oracle.arrivals.clear()
+    session_models.oracle.errors.clear()
+    yield session_models
+    assert eventually(lambda: session_models.gauges() == (0, 0)), session_models.gauges()
+    assert "Traceback" not in session_models.host.errors.read_text()
+    assert session_models.oracle.violations() == []
 
 
 @pytest.fixture

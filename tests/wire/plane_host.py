@@ -1,8 +1,8 @@
 """Decides how a data plane runs outside a gateway: beside the workers of one, on its segment, for who tells it what.
 
 Run as a program with the segment's path, a worker's slot, a listening socket and the path of a configuration. Every
-further path on standard input is one to go over to, "+N" lets N milliseconds go by at once, and "drain" is what the
-drain timeout's end is; each is answered with a line.
+further path on standard input is one to go over to, "+N" lets N milliseconds go by at once, "~N" does so before the
+first step of what the plane begins next, and "drain" is what the drain timeout's end is; each is answered with a line.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
 
+from fastgw import published
 from fastgw._segment import Segment
 from fastgw.config.load import load
 from fastgw.dataplane import plane as plane_module
 from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.model import Config
+from fastgw.rows import claim_numbers
 
 
 class Clock:
@@ -37,11 +40,29 @@ class Clock:
         return getattr(time, name)
 
 
+class Late:
+    """The loop as a plane sees it, which lets time go by before the first step of a task."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, meanwhile: Callable[[], None]) -> None:
+        self.loop = loop
+        self.meanwhile = meanwhile
+
+    def create_task(self, steps: Any) -> asyncio.Task[Any]:
+        self.loop.call_soon(self.meanwhile)
+        return self.loop.create_task(steps)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loop, name)
+
+
 def read(path: str, segment: Segment) -> Config:
     """A configuration, with the names in the segment that a plane wants to find there."""
-    config = load(path, {}, {})
-    for route in config.routes:
-        segment.route_slot(route.name)
+    if path.endswith(".config"):
+        with open(path, "rb") as file:
+            config = published.read(file.fileno())
+    else:
+        config = load(path, {}, {})
+    claim_numbers(segment, config)
     for plan in config.plans:
         segment.plan_slot(plan.name)
     return config
@@ -56,8 +77,15 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
     plane = Plane(config, segment, worker, loop)
     door = Door(plane, config.listeners[0])
 
+    def late(line: str) -> None:
+        plane.loop = loop
+        do(line)
+
     def do(line: str) -> None:
-        if line.startswith("+"):
+        if line.startswith("~"):
+            seen: Any = Late(loop, lambda: late(f"+{line[1:]}"))
+            plane.loop = seen
+        elif line.startswith("+"):
             clock.ahead_s += int(line) / 1000
             plane.wheel.turn(int(clock.monotonic() * 1000))
         elif line == "drain":

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import fastgw
+from fastgw import published
 from fastgw._segment import Segment, account_digest
 from fastgw.instance import segment_path
+from fastgw.model import Config
 from fastgw.states import WorkerState
 
 from .certificates import Authority, Identity
@@ -67,14 +69,14 @@ def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
 class Host:
     """A data plane of its own beside the workers of `gateway`: on the same segment, as the worker of slot `slot`.
 
-    `text` is a configuration; where it has accounts and keys, those in the segment count. It serves by the first of
-    its listeners, on a port or on the Unix socket `path_of_socket`.
+    `text` is a configuration, as a file or made by hand; where it has accounts and keys, those in the segment count. It
+    serves by the first of its listeners, on a port or on the Unix socket `path_of_socket`.
     """
 
     def __init__(
         self,
         gateway: Gateway,
-        text: str,
+        text: str | Config,
         directory: Path,
         path: Path | None = None,
         slot: int = 1,
@@ -108,8 +110,13 @@ class Host:
         self.process.kill()
         self.process.communicate()
 
-    def _file(self, text: str) -> str:
+    def _file(self, text: str | Config) -> str:
         self.texts += 1
+        if isinstance(text, Config):
+            file = self.directory / f"host-{self.texts}.config"
+            with open(published.publish(text, published.Source()), "rb") as made:
+                file.write_bytes(os.pread(made.fileno(), 1 << 30, 0))
+            return str(file)
         file = self.directory / f"host-{self.texts}.toml"
         file.write_text(text)
         return str(file)
@@ -119,7 +126,7 @@ class Host:
         answer = self.process.stdout.readline()
         assert answer.startswith(expected), answer + self.errors.read_text()
 
-    def reconfigure(self, text: str, answer: str = "ok") -> None:
+    def reconfigure(self, text: str | Config, answer: str = "ok") -> None:
         """Go over to another configuration; it has been done, or refused, when this returns."""
         self.tell(self._file(text), answer)
 

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from fastgw.dataplane import backlog as backlog_module
-from fastgw.dataplane.backlog import LEAST, Backlog
-from fastgw.dataplane.doors import ACCEPTS, Acceptor
+from fastgw.dataplane.backlog import Backlog
+from fastgw.dataplane.doors import Acceptor
 from fastgw.instance import BACKLOG
+
+LEAST = 32
 
 
 @contextmanager
@@ -45,6 +47,7 @@ def test_where_more_come_than_are_served_few_may_wait_and_many_again_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(backlog_module, "LATE_S", 0.02)
+    monkeypatch.setattr(backlog_module, "LEAST", LEAST)
 
     async def look(listening: socket.socket) -> None:
         backlog = Backlog(asyncio.get_running_loop(), listening)
@@ -70,13 +73,13 @@ def test_where_more_come_than_are_served_few_may_wait_and_many_again_afterwards(
 def test_a_turn_accepts_as_many_as_are_in_proportion_to_those_there_unless_turns_are_slow() -> None:
     async def look(listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        plane: Any = SimpleNamespace(loop=loop, clients=set(range(200)), bounds=SimpleNamespace(connections_max=1_000))
+        plane: Any = SimpleNamespace(loop=loop, clients=set(range(400)), bounds=SimpleNamespace(connections_max=1_000))
         door: Any = SimpleNamespace(plane=plane, listener=SimpleNamespace(proxy_protocol=False))
         acceptor = Acceptor(door, listening)
         loop.remove_reader(listening.fileno())
         taken: list[socket.socket] = []
         acceptor.start = lambda client, _told=None: taken.append(client)  # type: ignore[method-assign,assignment,return-value]
-        for turn_s, expected in ((60, ACCEPTS), (0.01, 50), (0.2, ACCEPTS)):
+        for turn_s, expected in ((60, 25), (0.01, 100), (0.2, 25)):
             taken.clear()
             acceptor.left_at = loop.time() - turn_s
             acceptor.accept()
@@ -86,5 +89,5 @@ def test_a_turn_accepts_as_many_as_are_in_proportion_to_those_there_unless_turns
         loop.add_reader(listening.fileno(), acceptor.accept)
         acceptor.close()
 
-    with waiting(100) as listening:
+    with waiting(200) as listening:
         asyncio.run(look(listening))

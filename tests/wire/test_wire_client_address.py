@@ -7,6 +7,7 @@ from pathlib import Path
 from .conftest import NewHost
 from .oracle import Arrival, Oracle
 from .rig import Host, eventually
+from .spread import oracles
 
 OWN = "127.0.0.1"
 
@@ -110,3 +111,24 @@ def test_a_peer_on_a_unix_socket_has_no_address(oracle: Oracle, new_host: NewHos
     assert caller == ("203.0.113.7", 0)
     assert arrival.one("x-forwarded-for") == "203.0.113.7, 10.0.0.1"
     assert call(host, oracle)[1] == ("", 0)
+
+
+def test_calls_without_what_is_hashed_go_by_the_client_s_address(new_host: NewHost) -> None:
+    """Also where it is a proxy that tells it; and always to the same server."""
+    with oracles(4) as servers:
+        others = "".join(f'"http://127.0.0.1:{server.port}", ' for server in servers[1:])
+        text = config(servers[0], "127.0.0.0/8")
+        host = new_host(text.replace("targets = [", f'balance = "hash"\nhash_by = "x-session"\ntargets = [{others}'))
+        with host.connect() as client:
+            for number in range(32):
+                for path, fields in (
+                    ("clients", f"X-Forwarded-For: 203.0.113.{number}\r\n"), ("one", "X-Session: one\r\n"), ("own", ""),
+                ):  # fmt: skip
+                    client.send(f"GET /{path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode())
+                    assert client.read().status == 200
+        asked = {
+            path: sorted(sum(arrival.target == f"/{path}" for arrival in server.arrivals) for server in servers)
+            for path in ("clients", "one", "own")
+        }
+        assert asked["one"] == asked["own"] == [0, 0, 0, 32]
+        assert asked["clients"][0] > 0

@@ -3,6 +3,7 @@ upstream, its first byte, the pauses of its answer, a client that does not read,
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import pytest
 
 from .client import Client, TruncatedError
 from .configs import PRICE
+from .conftest import NewHost
 from .framing import request
 from .oracle import Oracle, Talk
-from .rig import Gateway
+from .rig import Gateway, eventually
 
 GET = b"GET /v1/x HTTP/1.1"
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -71,6 +73,20 @@ def test_a_connection_without_a_request_is_closed(short: Gateway) -> None:
             assert client.is_ended()
 
 
+def test_a_request_that_a_plane_had_no_turn_to_read_in_time_is_served(new_host: NewHost, oracle: Oracle) -> None:
+    host = new_host(
+        f'[server]\nidle_timeout = "200ms"\n[[upstreams]]\nname = "o"\ntargets = ["http://127.0.0.1:{oracle.port}"]\n'
+        '[[routes]]\nname = "api"\npath = "/v1/"\nupstream = "o"\n'
+    )
+    with host.connect() as client:
+        for _ in range(3):
+            host.process.send_signal(signal.SIGSTOP)
+            client.send(request(GET))
+            time.sleep(0.5)
+            host.process.send_signal(signal.SIGCONT)
+            assert client.read().status == 200
+
+
 @pytest.mark.parametrize("fields", [b"Content-Length: 9", CHUNKED], ids=["length", "chunks"])
 def test_a_body_that_pauses_is_refused(short: Gateway, oracle: Oracle, fields: bytes) -> None:
     with oracle.script(stalled) as name, short.connect() as client, free_of_charge(short), takes(0.15, 3):
@@ -97,6 +113,23 @@ def test_an_upstream_that_accepts_no_connection_is_a_504(short: Gateway) -> None
             assert (answer.status, answer.one("retry-after"), answer.closes) == (504, "1", False)
             assert b'"code":"upstream_connect_timeout"' in answer.body
             assert answer.all("x-should-retry") == []
+
+
+def test_a_connection_that_is_given_up_before_it_was_tried_is_a_504(new_host: NewHost, oracle: Oracle) -> None:
+    """Its time to connect is over in the turn in which the request is read, of a plane that had none for long."""
+    host = new_host(
+        f'[server]\nconnect_timeout = "200ms"\n[[upstreams]]\nname = "o"\ntargets = ["http://127.0.0.1:{oracle.port}"]\n'
+        '[[routes]]\nname = "api"\npath = "/v1/"\nupstream = "o"\n'
+    )
+    with host.connect() as client:
+        host.tell("~1000")
+        client.send(request(GET))
+        answer = client.read()
+        assert (answer.status, b"upstream_connect_timeout" in answer.body) == (504, True)
+        client.send(request(GET))
+        assert client.read().status == 200
+    assert eventually(lambda: host.gateway.segment.worker(1)["clients"] == 0)
+    assert host.gateway.segment.worker(1)["exchanges"] == 0
 
 
 def test_an_upstream_that_does_not_answer_is_a_504(short: Gateway, oracle: Oracle) -> None:

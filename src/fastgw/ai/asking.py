@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from . import estimate, forms
+from . import estimate, forms, sounds
 from .canonical import BodyError, UnsupportedError
 from .operations import JSON, OPAQUE, Operation
 from .relay import Asked
@@ -213,10 +213,10 @@ _KNOWN: dict[str, Callable[[Fields, Usage], Usage]] = {
 def _read_form(operation: Operation, body: Body) -> None:
     asked = body.asked
     texts: dict[str, str] = {}
-    files: list[bytes] = []
+    files: list[memoryview] = []
     for field in forms.fields(body.raw, body.content_type):
         if field.is_file and field.name not in _GUARDED:
-            files.append(body.raw[field.start : field.start + 64])
+            files.append(memoryview(body.raw)[field.start : field.end])
             continue
         if field.name in _GUARDED and (field.is_file or field.name in texts):
             raise BodyError(f"Send {field.name} once, and not as a file.", field.name)
@@ -227,7 +227,7 @@ def _read_form(operation: Operation, body: Body) -> None:
     asked.stream = texts.get("stream", "").lower() in ("true", "1")
     text = sum(map(len, texts.values()))
     if operation.name in ("transcriptions", "translations"):
-        asked.usage = _listening(len(body.raw), files[0] if files else b"", text)
+        asked.usage = _listening(sum(map(sounds.seconds, files)), text)
     else:
         images = texts.get("n", "1")
         if not images.isdecimal() or not 1 <= int(images) <= CHOICES_MAX:
@@ -237,11 +237,6 @@ def _read_form(operation: Operation, body: Body) -> None:
     asked.input_tokens = asked.usage.input
 
 
-def _listening(size: int, head: bytes, text: int) -> Usage:
-    """How long a sound is: a WAV file says how many bytes a second has, others are taken to be lean."""
-    rate = estimate.AUDIO_SECOND_BYTES
-    if head[:4] == b"RIFF" and head[8:16] == b"WAVEfmt ":
-        rate = max(int.from_bytes(head[28:32], "little"), rate)
-    seconds = -(-size // rate)
+def _listening(seconds: int, text: int) -> Usage:
     audio = seconds * estimate.AUDIO_SECOND_TOKENS
     return Usage(input=audio + text // 2, audio_in=audio, output=seconds * SPOKEN_TOKENS, seconds=seconds)

@@ -110,6 +110,8 @@ class Call:
             return passing.Responses()
         if name in ("images", "image_edits", "image_variations"):
             return passing.Images(each=price.image > 0)
+        if name in ("transcriptions", "translations"):
+            return passing.Transcripts(by_second=price.second > 0)
         relay = passing.Typed()
         if name == "speech" and price.characters:
             relay.usage = self.asked.usage

@@ -19,7 +19,6 @@ DOCUMENT_TOKENS = 3_000  # and one for so many bytes of base64:
 DOCUMENT_BYTES = 32
 AUDIO_BYTES = 500  # of base64, for a token
 AUDIO_SECOND_TOKENS = 20
-AUDIO_SECOND_BYTES = 2_000  # of a file of speech in a lean codec
 SPEECH_BYTE_TOKENS = 2  # of sound, for a byte of text
 
 IMAGES = frozenset(("image", "image_url", "input_image"))

@@ -49,7 +49,7 @@ def _without_usage(block: bytes) -> bytes:
     """Without the null that stands for usage in every event before the last, and only in structure: a quote within a
     string has a backslash before it."""
     plain = block.replace(b',"usage":null', b"")
-    return _NULL_USAGE.sub(b"", plain) if b'"usage"' in plain else plain
+    return plain if len(plain) < len(block) or b'"usage"' not in block else _NULL_USAGE.sub(b"", block)
 
 
 class _Whole(Struct):
@@ -91,7 +91,7 @@ class Passing(Relay):
             told = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError):
             told = None
-        return failure, body if isinstance(told, dict) else errors.write(self.dialect, failure)
+        return failure, body if told and isinstance(told, dict) else errors.write(self.dialect, failure)
 
     def feed(self, data: bytes) -> list[Portion]:
         portions = []
@@ -100,7 +100,7 @@ class Passing(Relay):
             tokens = self.event(event) if event else 0
             if tokens < 0:
                 continue
-            if self._hide and b'"usage"' in block:
+            if self._hide:
                 block = _without_usage(block)
             self.relayed += tokens
             portions.append(Portion(block, tokens))
@@ -264,6 +264,7 @@ class _Item(Struct):
 
 class _Response(Struct):
     usage: dict[str, Any] | None = None
+    tool_usage: dict[str, Any] | None = None
     error: Any = None
     output: list[_Item] | None = None
 
@@ -310,13 +311,17 @@ class Typed(Passing):
     def _end(self, event: _Event) -> None:
         self.ended = True
         response = event.response or _Response()
-        self.usage = self._counted(self.told(event.usage or response.usage), response.output)
+        self.usage = _counted(self.told(event.usage or response.usage), response)
         if response.error is not None:
             self.failure = errors.told_failure(0, {"error": response.error})
 
-    def _counted(self, usage: Usage | None, output: list[_Item] | None) -> Usage | None:
-        searches = sum(item.type in HOSTED for item in output or ())
-        return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
+
+def _counted(usage: Usage | None, response: _Response) -> Usage | None:
+    """With what the provider's own tools have been called for: as it tells, or as it shows."""
+    calls = [item.type for item in response.output or () if item.type in HOSTED]
+    told = reported.count((response.tool_usage or {}).get("web_search"), "num_requests")
+    searches = len(calls) if told is None else told + sum(kind != "web_search_call" for kind in calls)
+    return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
 
 
 _response = msgspec.json.Decoder(_Response)
@@ -328,8 +333,47 @@ class Responses(Typed):
     def whole(self, body: bytes) -> bytes:
         super().whole(body)
         with suppress(msgspec.DecodeError):  # of odd items: what is told of tokens stands
-            self.usage = self._counted(self.usage, _response.decode(body).output)
+            self.usage = _counted(self.usage, _response.decode(body))
         return body
+
+
+class _Transcript(Struct):
+    duration: float | str | None = None
+    usage: Any = None
+
+
+_transcript = msgspec.json.Decoder(_Transcript)
+_TIMES = re.compile(rb"--> (?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})")  # of SubRip and WebVTT
+
+
+class Transcripts(Typed):
+    """Transcriptions, paid by the second of sound or by tokens: of the forms that tell neither, some say when the last
+    words are spoken."""
+
+    def __init__(self, *, by_second: bool) -> None:
+        super().__init__()
+        self._by_second = by_second
+
+    def whole(self, body: bytes) -> bytes:
+        super().whole(body)
+        self.ended = True
+        if self.usage is None and (seconds := _seconds(body)):
+            self.usage = Usage(seconds=seconds)
+        if self.usage is not None and not self._by_second and self.usage == Usage(seconds=self.usage.seconds):
+            self.usage = None  # it is paid by its tokens, which are not told
+        return body
+
+
+def _seconds(body: bytes) -> int:
+    try:
+        duration = _transcript.decode(body).duration
+        return reported.count({"duration": float(duration)}, "duration") or 0 if duration else 0
+    except (ValueError, RecursionError):
+        *_, last = [None, *_TIMES.finditer(body)]
+    if last is None:
+        return 0
+    hours, minutes, seconds, thousandths = (int(digits or 0) for digits in last.groups())
+    return min(hours * 3_600 + minutes * 60 + seconds + (thousandths > 0), reported.COUNT_MAX)
 
 
 class _Images(Struct):
@@ -345,6 +389,7 @@ class Images(Typed):
     def __init__(self, *, each: bool) -> None:
         super().__init__()
         self._each = each
+        self._made = 0
 
     def whole(self, body: bytes) -> bytes:
         super().whole(body)
@@ -355,6 +400,22 @@ class Images(Typed):
         if self.usage is not None or self._each:
             self.usage = structs.replace(self.usage or Usage(), images=images)
         return body
+
+    def _end(self, event: _Event) -> None:
+        """One of the images is there, and says its own usage."""
+        self._made += 1
+        told = self.told(event.usage)
+        if told is not None or self._each:
+            so_far, more = self.known or Usage(), told or Usage()
+            self.known = Usage(
+                input=so_far.input + more.input, output=so_far.output + more.output, images=so_far.images + 1
+            )
+
+    def finish(self) -> list[Portion]:
+        portions = super().finish()
+        self.ended = self._made > 0 and self.failure is None
+        self.usage = self.known if self.ended else None
+        return portions
 
 
 # Messages of Anthropic's

@@ -6,6 +6,7 @@ import re
 
 EVENT_BYTES_MAX = 64 << 20  # of one event, whose end is awaited
 
+CR = 13
 DONE = b"data: [DONE]\n\n"  # how a stream of OpenAI's ends
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
@@ -20,6 +21,8 @@ class Blocks:
     def feed(self, data: bytes) -> list[bytes]:
         """The blocks that end here. ValueError: one is too long."""
         rest = self._rest
+        if not rest and _is_one(data):
+            return [data]
         searched = max(len(rest) - 3, 0)
         if rest:
             rest += data
@@ -44,9 +47,18 @@ class Blocks:
         return rest
 
 
+def _is_one(data: bytes) -> bool:
+    """Whether it is one event, of a line or two, as nearly all come."""
+    last = len(data) - 2
+    line = data.find(b"\n")
+    if last <= 0 or CR in data or not data.endswith(b"\n\n"):
+        return False
+    return line == last or data.find(b"\n", line + 1) == last
+
+
 def _ends(buffer: bytes | bytearray, searched: int) -> list[int]:
     blank = b"\n\n"
-    if b"\r" in buffer:
+    if CR in buffer:
         if not buffer.count(b"\r\n") == buffer.count(b"\n") == buffer.count(b"\r"):
             return [match.end() for match in _BLANK.finditer(buffer, searched)]
         blank = b"\r\n\r\n"  # and nothing else, as Google ends its lines
@@ -60,11 +72,9 @@ def _ends(buffer: bytes | bytearray, searched: int) -> list[int]:
 
 def data_of(block: bytes) -> bytes:
     """What an event carries; b"" where it is a comment, or a name alone."""
-    start = 6 if block.startswith(b"data: ") else block.find(b"\ndata: ") + 7
-    if start != 6 or block.startswith(b"data: "):
-        data = block[start:-2].removesuffix(b"\r\n")
-        if block.endswith((b"\n\n", b"\r\n\r\n")) and b"\n" not in data and b"\r" not in data:
-            return data  # as nearly every event is: one line
+    start = 0 if block.startswith(b"data: ") else block.find(b"\n") + 1
+    if block.startswith(b"data: ", start) and block.find(b"\n", start) == len(block) - 2 and CR not in block:
+        return block[start + 6 : -2]  # one line, as nearly all are
     lines = (line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:"))
     return b"\n".join(lines)
 

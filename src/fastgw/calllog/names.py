@@ -1,4 +1,4 @@
-"""Decides what the numbers in a record are called: account, key, route and target, for as long as rows need it.
+"""Decides what the numbers in a record are called: account, key, tag, route, target, model, as long as rows need it.
 
 Numbers mean something within one segment only, and the log outlives it: what a row's numbers mean is written down (one
 JSON object a line, appended) before the row is, so that rows kept across a reboot still have their names.
@@ -23,14 +23,20 @@ VERSIONS_MAX = 256  # of what targets' numbers meant; rows that are older than t
 
 
 class Names(Protocol):
-    """Who knows the names. An account or key that it does not know (yet) is called ""."""
+    """Who knows the names. An account, a key or a tag that it does not know (yet) is called ""."""
 
     def account(self, index: int) -> str: ...
 
     def key(self, index: int) -> str: ...
 
+    def tag(self, index: int) -> str: ...
+
     def routes(self) -> Sequence[str]:
         """Route names by slot."""
+        ...
+
+    def models(self) -> Sequence[str]:
+        """Names of served models by number − 1."""
         ...
 
     def targets(self) -> Mapping[int, str]:
@@ -39,14 +45,17 @@ class Names(Protocol):
 
 
 class SegmentNames:
-    """Names of a gateway: keys and routes as the segment has them, servers as the roster has them.
+    """Names of a gateway: keys, routes and models as the segment has them, servers as the roster has them.
 
-    `account_of` gives the name of the account with an index, "" when it is not known.
+    `account_of` gives the name of the account with an index, `tag_of` of the tag, "" when it is not known.
     """
 
-    def __init__(self, segment: Segment, account_of: Callable[[int], str], roster: Roster) -> None:
+    def __init__(
+        self, segment: Segment, account_of: Callable[[int], str], tag_of: Callable[[int], str], roster: Roster
+    ) -> None:
         self.segment = segment
         self.account = account_of
+        self.tag = tag_of
         self._targets: Mapping[int, str] = {}
         self.retarget(roster)
 
@@ -58,6 +67,9 @@ class SegmentNames:
 
     def routes(self) -> Sequence[str]:
         return self.segment.routes()
+
+    def models(self) -> Sequence[str]:
+        return self.segment.models()
 
     def targets(self) -> Mapping[int, str]:
         return self._targets
@@ -148,7 +160,9 @@ class NameBook:
         self.path = path
         self.accounts = NameTable()
         self.keys = NameTable()
+        self.tags = NameTable()
         self.routes = NameTable()
+        self.models = NameTable()
         self.targets = NameTable()
         self.target_numbers: dict[str, int] = {"": 0}
         self.versions: list[tuple[int, Buffer]] = []  # from when (Unix ns) on; number of a row → number of `targets`
@@ -171,7 +185,7 @@ class NameBook:
             os.truncate(self.path, self.length)
 
     def _apply(self, line: dict[str, Any]) -> None:
-        for table in ("accounts", "keys", "routes"):
+        for table in ("accounts", "keys", "tags", "routes", "models"):
             for number, word in line.get(table, {}).items():
                 getattr(self, table).set(int(number), word)
         if servers := line.get("servers"):
@@ -192,13 +206,17 @@ class NameBook:
     def learn(self, rows: Rows, names: Names) -> None:
         """Ask for, and write down, what the rows' numbers are called. Raises OSError when it cannot be written."""
         said: dict[str, Any] = {}
-        for field, table, ask in (("account", "accounts", names.account), ("key", "keys", names.key)):
+        for field, table, ask in (
+            ("account", "accounts", names.account), ("key", "keys", names.key), ("tag", "tags", names.tag),
+        ):  # fmt: skip
             new = getattr(self, table).unknown(rows[field])
             words = {str(number): word for number in new if (word := ask(number - 1))}
             if words:
                 said[table] = words
-        if self.routes.unknown(rows["route"]) and (new := self._new_routes(names)):
-            said["routes"] = {str(number): word for number, word in new.items()}
+        for field, table, list_of in (("route", "routes", names.routes), ("model", "models", names.models)):
+            book: NameTable = getattr(self, table)
+            if book.unknown(rows[field]) and (more := _new_words(book, list_of())):
+                said[table] = {str(number): word for number, word in more.items()}
         targets = names.targets()
         if targets is not self.current and (servers := self._new_servers(targets)):
             said["servers"] = {str(place): name for place, name in servers.items()}
@@ -225,11 +243,6 @@ class NameBook:
         since_ns, table = self.versions[-1]
         again = any(place < len(table) and table[place] for place in servers)
         return time.time_ns() if again else since_ns
-
-    def _new_routes(self, names: Names) -> dict[int, str]:
-        words = dict(enumerate(names.routes(), 1))
-        self.routes.unknown(np.array([len(words)]))  # makes room
-        return {number: word for number, word in words.items() if self.routes.word(number) != word}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -259,3 +272,9 @@ class NameBook:
         table, places = self.versions[version][1], rows["target"]
         found: Buffer = table[np.where(places < len(table), places, 0)]
         return found
+
+
+def _new_words(table: NameTable, words: Sequence[str]) -> dict[int, str]:
+    """Which of the words, numbered from 1 on, the table does not have."""
+    table.unknown(np.array([len(words)]))  # makes room
+    return {number: word for number, word in enumerate(words, 1) if table.word(number) != word}

@@ -68,7 +68,9 @@ class ParquetWriter:
         """Merge one run of small files, if there is one that is worth it. Raises OSError, duckdb.Error."""
         for run in runs(self.catalog.parts, now_ns):
             path = part_path(self.catalog.folder, run[0].hour, run[0].first, run[-1].last)
-            whole = self._write(path, "FROM read_parquet($files)", files=[str(part.path) for part in run])
+            whole = self._write(
+                path, "FROM read_parquet($files, union_by_name = true)", files=[str(part.path) for part in run]
+            )
             self.catalog.replace(run, [whole])
             return True
         return False

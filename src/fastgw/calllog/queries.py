@@ -10,18 +10,24 @@ from .arrow import ArrowTable, Batch
 from .catalog import Catalog, Snapshot
 from .columns import FIELDS, batches
 from .names import NameBook
-from .records import CHARGED, HOUR_NS
+from .records import CHARGED, ESTIMATED, HOUR_NS
 from .views import Call, CallFilter, Interval, Usage
 
 LIMIT_MAX = 10_000
 GROUPS_MAX = 100_000
 _FOREVER = (1 << 63) - 1
 _TIME = "strftime(time, '%Y-%m-%dT%H:%M:%S.%fZ')"
-_COLUMNS = ", ".join(
-    {"time": _TIME, "request_id": "replace(request_id::VARCHAR, '-', '')"}.get(field.name, field.name)
-    for field in FIELDS
-)
-_GROUPS = {"account": "account", "key": "key_id", "route": "route", "code": "verdict"}
+_SHOWN = {
+    "time": _TIME,
+    "request_id": "replace(request_id::VARCHAR, '-', '')",
+    # Files from before these columns were there have none.
+    **{name: f"ifnull({name}, '')" for name in ("model", "tag")},
+    **{name: f"ifnull({name}, 0)" for name in ("tokens_cached", "tokens_reasoning")},
+}
+_COLUMNS = ", ".join(_SHOWN.get(field.name, field.name) for field in FIELDS)
+_GROUPS = {"account": "account", "key": "key_id", "route": "route", "code": "verdict"} | {
+    name: _SHOWN[name] for name in ("model", "tag")
+}
 _INTERVALS: dict[Interval, str] = {"": "", "minute": "minute", "hour": "hour", "day": "day"}
 _ESCAPE = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
 
@@ -80,7 +86,7 @@ class Queries:
     def usage(
         self, group_by: str = "", *, wanted: CallFilter | None = None, interval: Interval = "", limit: int = 1_000
     ) -> list[Usage]:
-        """Sums by account, key, route or code, several of them with commas, and by interval of UTC.
+        """Sums by account, key, route, code, model or tag, several of them with commas, and by interval of UTC.
 
         The dearest first within each interval.
 
@@ -97,8 +103,9 @@ class Queries:
         name = f"concat_ws(',', {', '.join(_GROUPS[group] for group in groups)})" if groups else "''"
         query = f"""
             SELECT {name} AS name, {start} AS start, count(*) AS calls,
-                count(*) FILTER (flags & {CHARGED} = {CHARGED}), sum(cost_nanos) AS cost, sum(tokens_in),
-                sum(tokens_out), sum(bytes_in), sum(bytes_out),
+                count(*) FILTER (flags & {CHARGED} = {CHARGED}), count(*) FILTER (flags & {ESTIMATED} = {ESTIMATED}),
+                sum(cost_nanos) AS cost, sum(tokens_in), sum(tokens_out), ifnull(sum(tokens_cached), 0),
+                ifnull(sum(tokens_reasoning), 0), sum(bytes_in), sum(bytes_out),
                 approx_quantile(total_us, 0.5)::BIGINT, approx_quantile(total_us, 0.99)::BIGINT
             {_where(conditions)} GROUP BY ALL HAVING count(*) > 0
             ORDER BY start, cost DESC, calls DESC, name LIMIT $limit
@@ -113,7 +120,7 @@ class Queries:
         waiting = ArrowTable(FIELDS, lambda: self._batches(stretch))
         source = "SELECT * FROM waiting"
         if stretch.snapshot.parts:
-            source += " UNION ALL BY NAME SELECT * FROM read_parquet($files)"
+            source += " UNION ALL BY NAME SELECT * FROM read_parquet($files, union_by_name = true)"
             values = {**values, "files": [str(part.path) for part in stretch.snapshot.parts]}
         with self.lock:
             self.engine.register("waiting", waiting)
@@ -147,6 +154,8 @@ def _conditions(wanted: CallFilter) -> tuple[list[str], dict[str, Any]]:
     add("key_id", "key_id = $key_id", wanted.key_id)
     add("route", "route = $route", wanted.route)
     add("code", "verdict = $code", wanted.code)
+    add("model", "model = $model", wanted.model)
+    add("tag", "tag = $tag", wanted.tag)
     add("status", "status = $status", wanted.status)
     add("request_id", "request_id = try_cast($request_id AS UUID)", wanted.request_id)
     add("cost_min", "cost_nanos >= $cost_min", wanted.cost_min_nanos)

@@ -10,9 +10,11 @@ Rows = NDArray[np.void]  # one-dimensional, of dtype RECORD
 PATH_BYTES = 96
 WORKERS_MAX = 64
 HOUR_NS = 3_600_000_000_000
-CHARGED = 1  # bit of `flags`
+CHARGED = 1  # bits of `flags`
+ESTIMATED = 2
 
-# `account`, `key` and `route` are indexes + 1, 0 for none; `target` is a server's number in the roster.
+# `account`, `key`, `tag` and `route` are indexes + 1, 0 for none; `target` is a server's number in the roster, `model`
+# that of a served model in the segment.
 RECORD = np.dtype(
     [
         ("number", "<u8"),  # n + 1
@@ -40,7 +42,12 @@ RECORD = np.dtype(
         ("worker", "<u4"),  # spare in the journal; in the spool the slot + 1
         ("cost_sum", "<i8"),
         ("path", "u1", PATH_BYTES),
-        ("after", "<i8", 4),
+        ("tag", "<u4"),
+        ("model", "<u2"),
+        ("unused", "<u2"),
+        ("tokens_cached", "<u4"),
+        ("tokens_reasoning", "<u4"),
+        ("rest", "u1", 16),
     ]
 )
 RECORD_BYTES = RECORD.itemsize

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from .records import HOUR_NS, RECORD, RECORD_BYTES, WORKERS_MAX, Rows, signed
 
-_MAGIC = b"fastgw spool 1\n\0"
+_MAGIC = b"fastgw spool 2\n\0"
+_MAGIC_1 = b"fastgw spool 1\n\0"  # whose records ended otherwise
 _FIXED = 32  # magic, length of the head, length of its JSON, CRC-32 of it
 SUFFIX = ".spool"
+_TAIL = ("tag", "model", "unused", "tokens_cached", "tokens_reasoning", "rest")
 
 
 class Place(msgspec.Struct):
@@ -114,8 +116,10 @@ class Spool:
         raw = path.read_bytes()[: 1 << 20]
         offset, length, check = (int.from_bytes(raw[at : at + 4], "little") for at in (16, 20, 24))
         text = raw[_FIXED : _FIXED + length]
-        if raw[:16] != _MAGIC or zlib.crc32(text) != check:
+        if raw[:16] not in (_MAGIC, _MAGIC_1) or zlib.crc32(text) != check:
             raise SpoolError(f"{path} has no head that can be read")
+        if raw[:16] == _MAGIC_1:
+            _renew(path, offset)
         begun = msgspec.json.decode(text, type=Progress)
         size = path.stat().st_size
         spool = Spool(path, begun, offset, max(0, size - offset) // RECORD_BYTES)
@@ -170,6 +174,18 @@ class Spool:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _renew(path: Path, offset: int) -> None:
+    """Make the records of a file of the first version those of this one."""
+    data = bytearray(path.read_bytes())
+    rows = np.frombuffer(data, RECORD, (len(data) - offset) // RECORD_BYTES, offset)
+    for name in _TAIL:
+        rows[name] = 0
+    data[:16] = _MAGIC
+    unfinished = path.with_suffix(".new")
+    unfinished.write_bytes(data)
+    os.rename(unfinished, path)
 
 
 def _write(descriptor: int, data: memoryview, at: int) -> None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-GROUPS = ("account", "key", "route", "code")
+GROUPS = ("account", "key", "route", "code", "model", "tag")
 Interval = Literal["", "minute", "hour", "day"]
 
 
@@ -13,7 +13,9 @@ class Call(Struct, frozen=True, gc=False):
 
     `position` is the row's number in the log, the cursor of whoever follows; `time` is when the request's first byte
     came, RFC 3339 in UTC. `verdict` is "admitted" or the refusal's code; `cost_nanos` was charged. Stages in
-    microseconds since `time`. Of flags, bit 0 says charged.
+    microseconds since `time`. Of flags, bit 0 says charged, bit 1 that the gateway has estimated the tokens. `model` is
+    the one that served, "provider/model", `tag` what X-Fastgw-Tag named; `tokens_cached` are of those in,
+    `tokens_reasoning` of those out.
     """
 
     position: int
@@ -23,6 +25,8 @@ class Call(Struct, frozen=True, gc=False):
     key_id: str
     route: str
     target: str
+    model: str
+    tag: str
     method: str
     path: str
     status: int
@@ -30,6 +34,8 @@ class Call(Struct, frozen=True, gc=False):
     cost_nanos: int
     tokens_in: int
     tokens_out: int
+    tokens_cached: int
+    tokens_reasoning: int
     bytes_in: int
     bytes_out: int
     decided_us: int
@@ -48,6 +54,8 @@ class CallFilter(Struct, frozen=True):
     key_id: str = ""
     route: str = ""
     code: str = ""
+    model: str = ""
+    tag: str = ""
     status: int = 0
     path_prefix: str = ""
     request_id: str = ""
@@ -55,7 +63,7 @@ class CallFilter(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Calls of one account, key, route or code, begun in the interval from `start` on.
+    """Calls of one account, key, route, code, model or tag, begun in the interval from `start` on.
 
     `name` is whose they are, with commas between the names of several GROUPS, which hold none; "" when not grouped.
 
@@ -67,9 +75,12 @@ class Usage(Struct, frozen=True):
     start: str
     calls: int
     charged: int
+    estimated: int
     cost_nanos: int
     tokens_in: int
     tokens_out: int
+    tokens_cached: int
+    tokens_reasoning: int
     bytes_in: int
     bytes_out: int
     p50_us: int

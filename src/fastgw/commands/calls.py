@@ -15,7 +15,7 @@ from .show import Column, field, moment, print_json, print_table, text
 
 POLL_S = 0.5
 ROWS_MAX = 10_000
-GROUPS = ("account", "key", "route", "code")
+GROUPS = ("account", "key", "route", "code", "model", "tag")
 INTERVALS = {60_000: "minute", 3_600_000: "hour", 86_400_000: "day"}
 
 _LINE = (
@@ -125,6 +125,8 @@ def _filters() -> list[click.Parameter]:
         click.Option(["--key", "key_id"], type=KEY_ID, metavar="KEY_ID", help="Calls with this key."),
         click.Option(["--route"], metavar="NAME", help="Calls of this route."),
         click.Option(["--code"], metavar="CODE", help='"admitted", or a refusal\'s code like insufficient_balance.'),
+        click.Option(["--model"], metavar="MODEL", help="Calls that this provider/model served."),
+        click.Option(["--tag"], metavar="TAG", help="Calls with this X-Fastgw-Tag."),
     ]
 
 
@@ -163,10 +165,10 @@ USAGE = AdminCommand(
     "usage",
     callback=_usage,
     short_help="Calls and their cost, added up.",
-    help="Add up calls by account, key, route or code (of the verdict), over time where --every says so.",
+    help="Add up calls by account, key, route, code (of the verdict), model or tag, over time where --every says so.",
     params=[
         click.Option(["--by"], type=Checked("groups", _groups), default="account", show_default=True,
-                     metavar="GROUPS", help="account, key, route, code; several with commas."),
+                     metavar="GROUPS", help="account, key, route, code, model, tag; several with commas."),
         click.Option(["--every"], type=Checked("interval", _interval), metavar="INTERVAL", help="1m, 1h or 1d."),
         *_window("24h"),
         *_filters(),
@@ -174,6 +176,7 @@ USAGE = AdminCommand(
     epilog=examples(
         "fastgw usage",
         "fastgw usage --by account,route --since 24h --every 1h",
+        "fastgw usage --by model,tag --account acme --since 7d",
         "fastgw usage --by code --account acme --since 7d --json",
     ),
 )  # fmt: skip

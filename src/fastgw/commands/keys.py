@@ -1,6 +1,9 @@
 """Decides how `fastgw key` reads and what it asks: what callers present, shown once and never again."""
 
+import hashlib
+import ssl
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +29,27 @@ from .show import Column, field, is_terminal, moment, print_facts, print_json, p
 
 _ID = click.Argument(["key_id"], type=KEY_ID, metavar="KEY_ID")
 _NONE = "none"  # of a rate or a budget: take it away
+
+
+class Fingerprint(click.ParamType[str]):
+    """The file of a certificate, as its fingerprint; of a chain, of its first one."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            text = Path(value).read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            self.fail(f"{value} cannot be read: {error.strerror}", param, ctx)
+        _, mark, rest = text.partition(ssl.PEM_HEADER)
+        first, end, _ = rest.partition(ssl.PEM_FOOTER)
+        try:
+            if not mark or not end:
+                raise ValueError
+            certificate = ssl.PEM_cert_to_DER_cert(mark + first + end)
+        except ValueError:
+            self.fail(f"{value} holds no certificate in PEM", param, ctx)
+        return f"sha256:{hashlib.sha256(certificate).hexdigest()}"
 
 
 def _path(key_id: str) -> str:
@@ -77,6 +101,8 @@ def _show_secret(answer: Mapping[str, Any], as_json: bool) -> int:
     """The secret alone goes to a pipe, so that a script can keep it; what people want to know goes to stderr."""
     if as_json:
         print_json(answer)
+    elif not answer["secret"]:  # a certificate
+        print_facts(_facts(answer["key"]))
     elif is_terminal():
         print_facts([("secret", answer["secret"]), *_facts(answer["key"])])
         click.echo("Keep the secret now: it is shown this once, and the gateway has only a digest of it.", err=True)
@@ -176,11 +202,19 @@ COMMAND = click.Group(
             short_help="Create a key.",
             help="Create a key for an account of the file or of the API. Its secret is shown this once; into a pipe "
             "goes the secret alone.",
-            params=[click.Argument(["account"], type=ACCOUNT), *_limits(change=False)],
+            params=[
+                click.Argument(["account"], type=ACCOUNT),
+                click.Option(
+                    ["--certificate"], type=Fingerprint(), metavar="FILE",
+                    help="It is a client certificate, in PEM: without a secret.",
+                ),
+                *_limits(change=False),
+            ],
             epilog=examples(
                 "fastgw key create acme --name ci",
                 "fastgw key create acme --rate 10/s --budget 5.00 --budget-period day --expires 90d",
                 "fastgw key create acme > key.txt",
+                "fastgw key create acme --certificate billing.pem",
             ),
         ),
         AdminCommand(

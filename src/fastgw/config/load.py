@@ -66,7 +66,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     misuse = _refuse_mixture(given, document, path) if is_readable else None
     if misuse is not None:
         problems.append(misuse)
-    elif is_readable and "upstream" in given:
+    elif is_readable and any(name in given for name in route_flags.ROOTS):
         has_files = (bool(values["keys_file"]), bool(values["accounts_file"]))
         problems += route_flags.refuse_incomplete(given, *has_files)
         tables = route_flags.document(given, problems)
@@ -174,18 +174,21 @@ def _refuse_mixture(
 ) -> Problem | None:
     """Routes come from a file or from flags, never from both, and from one of them they must come."""
     in_file = [name for name in ARRAYS if name in document]
-    others = [entry for name, entry in given.items() if name != "upstream"]
-    if "upstream" in given and in_file:
+    roots = [entry for name, entry in given.items() if name in route_flags.ROOTS]
+    others = [entry for name, entry in given.items() if name not in route_flags.ROOTS]
+    if len(roots) > 1:
+        return Problem(roots[1].where, f"cannot be together with {roots[0].where}; a file has room for both")
+    if roots and in_file:
         rule = f"{path} has [[{in_file[0]}]] already; describe routes in one place"
-        return Problem(given["upstream"].where, rule)
-    if "upstream" not in given and others and in_file:
+        return Problem(roots[0].where, rule)
+    if not roots and others and in_file:
         return Problem(others[0].where, f"describes the route of --upstream, but the routes are in {path}")
-    if "upstream" not in given and others:
+    if not roots and others:
         return Problem(others[0].where, "describes the route of --upstream URL, which is missing")
-    if "upstream" not in given and not document.get("routes"):
+    if not roots and not document.get("routes"):
         if path:
             return Problem(path, "has no [[routes]]: add one, or give --upstream URL")
-        return Problem("--upstream", "is missing: give it, or -c FILE")
+        return Problem("--upstream", "is missing: give it, or --provider NAME, or -c FILE")
     return None
 
 

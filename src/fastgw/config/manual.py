@@ -142,7 +142,7 @@ ROUTES = Table("routes", "What a call is for: the longest `path` of the right ho
     Row("price", "Held before the call, and what it costs unless the answer says so.", '"0"', '"0.001"'),
     Row("rate", "How often each key may call; a key's own and the plan's hold as well.", "(no limit)", '"100/s"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "200", ("rate",)),
-    Row("dialect", "How refusals are worded: RFC 9457, or as the OpenAI API does.", '"problem"', '"openai"'),
+    Row("dialect", "How refusals are worded: RFC 9457, or as the OpenAI or Anthropic API.", '"problem"', '"openai"'),
     Row("forward_key", "Whether the upstream sees the caller's key.", "false", "true"),
     Row("preserve_host", "Whether the upstream sees the caller's Host instead of its own.", "false", "true"),
     Row("set_headers", "Set on the upstream's request, in place of the caller's; `${NAME}` is from the environment.",

@@ -17,6 +17,7 @@ from .prices import MODEL_NAME, Library, marked_up, read_price
 from .providers import Offer, Terms, read_terms
 from .toml_lines import Path
 
+SERVED_MAX = 4_096  # names that the segment has room for
 _UNKNOWN = (
     'its price is not known: write price = { input = "…", output = "…" } for a million tokens of each, as much as it '
     'may cost at most, or price = "free"'
@@ -90,6 +91,10 @@ def read_models(report: Report, tables: list[Any], offers: Mapping[str, Offer], 
         if offer.provider.name not in used and not report.problems:
             rule = 'is missing: nothing leads to this provider; write models = ["NAME"], or [[models]] with targets'
             report.refuse((*offer.path, "models"), rule)
+    served = {(each.provider, each.model) for model in models.values() for each in model.candidates}
+    if len(served) > SERVED_MAX:
+        rule = f"there are {len(served)} models that may serve, at most {SERVED_MAX} are possible; name fewer in models"
+        report.refuse(("providers",), rule)
     return tuple(replace(model, listed=not _is_long(model, models)) for model in models.values())
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genai_prices.types import MatchLogic, ModelInfo, ModelPrice
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,127}")
+_NAMED = re.compile(r"(?!ft:)[A-Za-z0-9@][A-Za-z0-9._:/@+-]{0,125}[A-Za-z0-9]")  # no beginnings of names
 FREE = "free"
 _RATIO = 1_000_000  # of a markup
 _MARKUP = re.compile(r"(-?)([0-9]{1,4}(?:\.[0-9]{1,4})?)%")
@@ -92,7 +93,7 @@ class Library:
     def names(self, provider: str) -> list[str]:
         """Every name of a model of the provider that it has in full and can be asked for at a price."""
         named = self._named(provider)
-        return [name for name, model in named.items() if MODEL_NAME.fullmatch(name) and self._known(model)]
+        return [name for name, model in named.items() if _NAMED.fullmatch(name) and self._known(model)]
 
     def price(self, provider: str, name: str) -> Price | None:
         """What the model of that name costs, by its rules for names too; None where it does not know."""

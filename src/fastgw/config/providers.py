@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from .. import addresses, units
+from ..ai import operations, signing
 from ..model import Price, Provider, Rate, Secret, Upstream
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .catalogue import Entry, catalogue
@@ -32,10 +33,7 @@ from .upstreams import read_group
 
 PLACES = ("region", "resource", "account")
 DIALECTS = ("openai", "anthropic", "gemini", "bedrock")
-OPERATIONS = (
-    "responses", "completions", "embeddings", "moderations", "images", "image_edits", "speech", "transcriptions",
-    "translations", "count_tokens", "files",
-)  # fmt: skip
+OPERATIONS = tuple(name for name in operations.TABLE if name not in ("chat", "messages", "models", "model"))
 BOUNDS = ("max_tokens", "max_completion_tokens")
 KEYS_MAX = 1024
 _KEYS_FILE_MAX = 1 << 20
@@ -102,6 +100,9 @@ def _offer(report: Report, index: int, raw: Any, environ: Mapping[str, str], lib
     places = _places(fields, known, dialect, environ)
     url = _url(fields, known, places)
     keys = _keys(fields, known, environ)
+    signed = dialect == "bedrock" and any(":" in key.reveal() for key in keys)
+    if signed:
+        _refuse_unsigned(fields, keys, places)
     provider = Provider(
         name=name,
         dialect=dialect,
@@ -109,7 +110,7 @@ def _offer(report: Report, index: int, raw: Any, environ: Mapping[str, str], lib
         keys=keys,
         key_header=fields.take("key_header", _header_name, known.key_header),
         key_scheme=fields.take("key_scheme", _scheme, known.key_scheme),
-        region=places.get("region", "") if any(":" in key.reveal() for key in keys) else "",
+        region=places.get("region", "") if signed else "",
         headers=(*known.headers.items(), *headers(fields, "headers", environ)),
         operations=fields.each("operations", one_of(*OPERATIONS)) if "operations" in fields.raw else known.operations,
         stream_usage=fields.take("stream_usage", parse_boolean, known.stream_usage),
@@ -157,8 +158,9 @@ def _url(fields: Fields, known: Entry, places: Mapping[str, str]) -> Url:
         return fields.take("url", _parse_url, Url("", ""))
     if not known.url:
         if fields.is_table:
-            names = ", ".join(sorted(catalogue()))
-            fields.report.refuse((*fields.path, "url"), f"is missing: it is none of those that are known ({names})")
+            name = str(fields.raw.get("name", ""))
+            rule = f"is missing, or the name is no known provider's: {unknown(name, sorted(catalogue()))}"
+            fields.report.refuse((*fields.path, "url"), rule)
         return Url("", "")
     wanted = _PLACE.findall(known.url)
     for place in wanted:
@@ -280,6 +282,17 @@ def _lines(fields: Fields, file: str) -> list[tuple[int, str]]:
     if not found:
         fields.report.refuse((*fields.path, "keys_file"), "holds no key", fields.raw["keys_file"])
     return found
+
+
+def _refuse_unsigned(fields: Fields, keys: tuple[Secret, ...], places: Mapping[str, str]) -> None:
+    """What is missing to sign requests to AWS."""
+    path: Path = (*fields.path, "keys")
+    if not all(2 <= len(parts := key.reveal().split(":")) <= 3 and all(parts) for key in keys):
+        fields.report.refuse(path, "must be ID:SECRET or ID:SECRET:TOKEN, all of them, or keys of Bedrock's own")
+    if "region" not in places and "url" in fields.raw and "region" not in fields.raw:
+        fields.report.refuse((*fields.path, "region"), "is missing: requests are signed for one")
+    if not signing.available():
+        fields.report.refuse(path, "are of AWS, and signed with botocore: pip install 'fastgw[bedrock]'")
 
 
 def _header_name(value: Any) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from .. import addresses, identities, units
 from ..model import Account, Key, Model, Plan, Provider, Route, Secret, Upstream
+from ..refusals import DIALECTS
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .ai_routes import expanded, refuse_meaningless, refuse_unreached
 from .environment import headers
@@ -156,7 +157,7 @@ def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], envi
         auth=fields.take("auth", one_of("key", "none"), "key"),
         price_nanos=fields.take("price", units.parse_money_nanos, 0),
         rate=fields.rate(),
-        dialect=fields.take("dialect", one_of("problem", "openai"), "problem"),
+        dialect=fields.take("dialect", one_of(*DIALECTS), "problem"),
         forward_key=fields.take("forward_key", parse_boolean, False),
         preserve_host=fields.take("preserve_host", parse_boolean, False),
         set_headers=headers(fields, "set_headers", environ),

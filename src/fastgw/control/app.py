@@ -12,6 +12,7 @@ from .calls import Calls
 from .configuration import Configurations
 from .health import Health
 from .keys import Keys
+from .models import Models
 from .openapi import OpenApi
 from .problems import HANDLERS
 from .quoting import Quotes
@@ -21,7 +22,7 @@ from .state import States
 from .upstreams import Upstreams
 
 BODY_MAX = 64 << 10
-CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, Upstreams, States)
+CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, Upstreams, Models, States)
 DEPENDENCIES = ("services", "books", "registry", "scraper")
 
 

@@ -38,6 +38,13 @@ Note = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{0,256}"), descriptio
 Why = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{1,256}"), description="Why, for people")]
 Weight = Annotated[int, Meta(ge=0, le=1_000, description="Its share beside the others'; 0 for no new calls")]
 Period = Literal["", "day", "month"]
+CertificateName = Annotated[
+    str,
+    Meta(
+        pattern=whole("[!-~]{1,2000}"), examples=["billing.example.com"],
+        description='"sha256:" and its fingerprint in hexadecimal, or one of its alternative names',
+    ),
+]  # fmt: skip
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,7 +88,10 @@ class Adjustment(Body, frozen=True):
 
 
 class NewKey(Body, frozen=True):
-    """A key for an account, of the file or of the API. A `rate` is this key's own, a `budget` the most it may spend."""
+    """A key for an account, of the file or of the API. A `rate` is this key's own, a `budget` the most it may spend.
+
+    With a `certificate` it is a client certificate, and has no secret.
+    """
 
     account: AccountName
     name: Label = ""
@@ -90,6 +100,7 @@ class NewKey(Body, frozen=True):
     budget: PositiveAmount | None = None
     budget_period: Period = ""
     expires: Moment | None = None
+    certificate: CertificateName | None = None
 
 
 class KeyChange(Body, frozen=True):

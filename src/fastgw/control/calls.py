@@ -16,7 +16,10 @@ from .resources import Cursor
 from .written import AMOUNT, Money, money, nanos_of, nanoseconds_of, whole
 
 USAGE_S = 86_400
-CHARGED = 1  # bit of a call's flags
+CHARGED, ESTIMATED = 1, 2  # bits of a call's flags
+MODEL = "[!-~]{1,127}"
+TAG = "[A-Za-z0-9._:-]{1,64}"
+GROUP = f"({'|'.join(views.GROUPS)})"
 
 Since = Annotated[datetime | None, QueryParameter(description="Begun then or later; RFC 3339 with an offset")]
 Until = Annotated[datetime | None, QueryParameter(description="Begun before then; RFC 3339 with an offset")]
@@ -25,6 +28,8 @@ RouteFilter = Annotated[str | None, QueryParameter(pattern=ROUTE, description="O
 CodeFilter = Annotated[
     str | None, QueryParameter(pattern=whole("[a-z_]{1,40}"), description='"admitted", or the code of a refusal')
 ]  # fmt: skip
+ModelFilter = Annotated[str | None, QueryParameter(pattern=whole(MODEL), description='Served by this "provider/model"')]
+TagFilter = Annotated[str | None, QueryParameter(pattern=whole(TAG), description="That had this X-Fastgw-Tag")]
 StatusFilter = Annotated[int | None, QueryParameter(ge=100, le=599, description="Answered with this status")]
 PathFilter = Annotated[str | None, QueryParameter(pattern=whole("[!-~]{1,96}"), description="Of paths that begin so")]
 RequestFilter = Annotated[
@@ -39,8 +44,8 @@ CallCursor = Annotated[
 By = Annotated[
     str,
     QueryParameter(
-        pattern="^((account|key|route|code)(,(account|key|route|code)){0,3})?$",
-        description='One sum for each account, key, route or code, for each pair of "account,route", and so on',
+        pattern=f"^({GROUP}(,{GROUP}){{0,5}})?$",
+        description='One sum for each account, key, route, code, model or tag, or each "account,route", and so on',
     ),
 ]
 Every = Annotated[Literal["minute", "hour", "day", ""], QueryParameter(description="One sum for each interval of UTC")]
@@ -50,7 +55,8 @@ UsageLimit = Annotated[int, QueryParameter(ge=1, le=10_000, description="Most ro
 class Call(Struct, frozen=True):
     """A call that ended. `time` is when its first byte came; the stages are microseconds from there.
 
-    `verdict` is "admitted" or the code of the refusal; `cost` is what was charged.
+    `verdict` is "admitted" or the code of the refusal; `cost` is what was charged. `model` is the one that served;
+    `estimated` says that its provider did not tell the tokens.
     """
 
     position: int
@@ -60,14 +66,19 @@ class Call(Struct, frozen=True):
     key_id: str
     route: str
     target: str
+    model: str
+    tag: str
     method: str
     path: str
     status: int
     verdict: str
     cost: Money
     charged: bool
+    estimated: bool
     tokens_in: int
     tokens_out: int
+    tokens_cached: int
+    tokens_reasoning: int
     bytes_in: int
     bytes_out: int
     decided_us: int
@@ -88,9 +99,12 @@ class UsageRow(Struct, frozen=True, omit_defaults=True):
 
     calls: int
     charged: int
+    estimated: int
     cost: Money
     tokens_in: int
     tokens_out: int
+    tokens_cached: int
+    tokens_reasoning: int
     bytes_in: int
     bytes_out: int
     p50_us: int
@@ -100,6 +114,8 @@ class UsageRow(Struct, frozen=True, omit_defaults=True):
     key: str | UnsetType = UNSET
     route: str | UnsetType = UNSET
     code: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    tag: str | UnsetType = UNSET
 
 
 class UsageList(Struct, frozen=True):
@@ -123,6 +139,8 @@ class Calls(Controller):
         key_id: KeyFilter = None,
         route: RouteFilter = None,
         code: CodeFilter = None,
+        model: ModelFilter = None,
+        tag: TagFilter = None,
         status: StatusFilter = None,
         path: PathFilter = None,
         request_id: RequestFilter = None,
@@ -139,6 +157,8 @@ class Calls(Controller):
             key_id=key_id or "",
             route=route or "",
             code=code or "",
+            model=model or "",
+            tag=tag or "",
             status=status or 0,
             path_prefix=path or "",
             request_id=request_id or "",
@@ -164,6 +184,8 @@ class Calls(Controller):
         key_id: KeyFilter = None,
         route: RouteFilter = None,
         code: CodeFilter = None,
+        model: ModelFilter = None,
+        tag: TagFilter = None,
         since: Since = None,
         until: Until = None,
     ) -> UsageList:
@@ -177,6 +199,8 @@ class Calls(Controller):
             key_id=key_id or "",
             route=route or "",
             code=code or "",
+            model=model or "",
+            tag=tag or "",
         )
         rows = log.usage(",".join(groups), wanted=wanted, interval=every, limit=limit + 1)
         return UsageList([_usage(row, groups) for row in rows[:limit]], len(rows) <= limit)
@@ -206,14 +230,19 @@ def _call(view: views.Call) -> Call:
         key_id=view.key_id,
         route=view.route,
         target=view.target,
+        model=view.model,
+        tag=view.tag,
         method=view.method,
         path=view.path,
         status=view.status,
         verdict=view.verdict,
         cost=money(view.cost_nanos),
         charged=bool(view.flags & CHARGED),
+        estimated=bool(view.flags & ESTIMATED),
         tokens_in=view.tokens_in,
         tokens_out=view.tokens_out,
+        tokens_cached=view.tokens_cached,
+        tokens_reasoning=view.tokens_reasoning,
         bytes_in=view.bytes_in,
         bytes_out=view.bytes_out,
         decided_us=view.decided_us,
@@ -227,9 +256,12 @@ def _usage(row: views.Usage, groups: list[str]) -> UsageRow:
     return UsageRow(
         calls=row.calls,
         charged=row.charged,
+        estimated=row.estimated,
         cost=money(row.cost_nanos),
         tokens_in=row.tokens_in,
         tokens_out=row.tokens_out,
+        tokens_cached=row.tokens_cached,
+        tokens_reasoning=row.tokens_reasoning,
         bytes_in=row.bytes_in,
         bytes_out=row.bytes_out,
         p50_us=row.p50_us,

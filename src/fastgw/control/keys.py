@@ -6,6 +6,7 @@ from litestar import Controller, get, patch, post
 from litestar.params import JSONBody
 from msgspec import UNSET
 
+from ..identities import of_text
 from ..model import Rate
 from .bodies import KeyChange, NewKey, Rotation
 from .parameters import AccountFilter, Books, KeyCursor, KeyInPath, Limit, field, page
@@ -65,11 +66,11 @@ class Keys(Controller):
     @post(
         sync_to_thread=True,
         summary="Create a key",
-        responses=documented("not_found", "body_too_large", "unsupported_media_type", "invalid_value",
+        responses=documented("not_found", "conflict", "body_too_large", "unsupported_media_type", "invalid_value",
                              "ledger_unavailable"),
     )  # fmt: skip
     def create_key(self, books: Books, data: JSONBody[NewKey]) -> KeyWithSecret:
-        """The secret is in this answer and nowhere else: the gateway keeps a digest of it."""
+        """The secret is in this answer and nowhere else: the gateway keeps a digest of it. A certificate has none."""
         if data.budget_period and data.budget is None:
             raise invalid("body.budget_period", "needs a budget")
         view, secret = books.create_key(
@@ -79,6 +80,7 @@ class Keys(Controller):
             budget_nanos=0 if data.budget is None else field("budget", nanos_of, data.budget),
             budget_period=data.budget_period,
             expires_s=field("expires", seconds_of, data.expires),
+            identity="" if data.certificate is None else field("certificate", of_text, data.certificate),
         )
         return KeyWithSecret(secret, key(view))
 

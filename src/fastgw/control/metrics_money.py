@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from .metrics import SegmentCollector
+from .metrics_models import ModelCollector
 from .metrics_targets import TargetCollector
 from .metrics_tls import TlsCollector
 from .services import Services
@@ -16,6 +17,7 @@ def registry(services: Services) -> CollectorRegistry:
     """Everything that /metrics shows."""
     found = CollectorRegistry()
     found.register(SegmentCollector(services.segment))
+    found.register(ModelCollector(services.segment))
     found.register(MoneyCollector(services))
     found.register(TargetCollector(services))
     found.register(TlsCollector(services))

@@ -57,6 +57,7 @@ class Books(Protocol):
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        identity: str = "",
     ) -> tuple[KeyView, str]: ...
     def change_key(
         self,

@@ -131,7 +131,7 @@ class KeyPage(Struct, frozen=True):
 
 
 class KeyWithSecret(Struct, frozen=True):
-    """`secret` is what the caller presents. It is shown this once and kept nowhere."""
+    """`secret` is what the caller presents, "" of a client certificate. It is shown this once and kept nowhere."""
 
     secret: str
     key: Key

@@ -177,7 +177,7 @@ class Upstream(Group):
     def choose(self, exchange: Exchange) -> Lender:
         call = exchange
         if self.hashing and call.affinity == 0:
-            call.affinity = affinity(self.plane.gate, call.client.peer, self.header)
+            call.affinity = affinity(self.plane.gate, self.header)
         if self.only is not None:
             return self.only
         return self._pick(call)

@@ -1,7 +1,9 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport RequestHead, find_head_end
+from fastgw._wire cimport is_quiet
 from fastgw.dataplane.bounds cimport Bounds
+from fastgw.dataplane.completion cimport open_completion
 from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
@@ -12,7 +14,7 @@ from fastgw.dataplane.upgrade cimport Upgrade, asked_protocols, open_upgrade
 
 cimport cython
 
-cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST, PROBE_MS, PROBES
+cdef Py_ssize_t STASH_MAX, SKIP_MAX, LINGER_MS, LINE_REST, PROBE_MS, PROBE_SOON_MS, PROBES
 cdef bytes CONTINUE, NOTHING, RESET
 cdef int FRAMING_CLOSE
 
@@ -54,6 +56,7 @@ cdef class Connection(ClientEnd):
     cpdef bytes _void(self, Ticket ticket, int verdict, bint close)
     cpdef _refuse_unasked(self, int refusal)
     cpdef _watch(self)
+    @cython.locals(exchange=Exchange, probe=bytes)
     cpdef _probe(self)
     cpdef _linger(self, bint all_read)
     cpdef _next(self)

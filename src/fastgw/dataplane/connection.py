@@ -10,10 +10,12 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from .._http import FRAMING_CLOSE, find_head_end
+from .._wire import is_quiet
 from ..identities import of_session
 from ..refusals import Refusal
+from .completion import open_completion
 from .ends import ClientEnd
-from .exchange import Exchange
+from .exchange import CONTINUE, Exchange
 from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
 from .upgrade import asked_protocols, open_upgrade
@@ -29,8 +31,8 @@ LINE_REST = 64  # bytes of a request line besides the target
 SKIP_MAX = 262144  # bytes of a refused body that are read and dropped to keep the connection
 LINGER_MS = 2000  # to let a client read a refusal before the connection closes under it
 PROBE_MS = 500  # between looks at a client that has closed its side
+PROBE_SOON_MS = 200  # likewise, where an answer that nobody reads costs money
 PROBES = 20  # looks to one interim answer
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 NOTHING = b"\r\n\r\n"
 
@@ -141,7 +143,8 @@ class Connection(ClientEnd):
         if self.exchange is not None and self.exchange.request_open:
             self._await_body()
         elif self.half_closed:
-            self.plane.wheel.arm(self, PROBE_MS)
+            ai = self.exchange is not None and self.exchange.service.models is not None
+            self.plane.wheel.arm(self, PROBE_SOON_MS if ai else PROBE_MS)
         else:
             self.deadline = 0
 
@@ -157,14 +160,13 @@ class Connection(ClientEnd):
 
     def _probe(self) -> None:
         """Learn whether a client that has closed its side is still there, or has closed altogether: both look the same
-        until something is sent, which a client that is gone answers with a reset. An interim answer is harmless to one
-        that waits (RFC 9110 §15.2), and not known to HTTP/1.0."""
+        until something is sent, which a client that is gone answers with a reset."""
         exchange = self.exchange
         if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.broken()
             return
-        if exchange is not None and exchange.status == 0 and exchange.ticket.minor == 1 and self.probes % PROBES == 0:
-            self.send(CONTINUE)
+        if exchange is not None and self.probes % PROBES == 0 and (probe := exchange.probe()):
+            self.send(probe)
         self.probes += 1
         self._watch()
 
@@ -267,6 +269,8 @@ class Connection(ClientEnd):
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
+        if service.models is not None:
+            return self._begin(open_completion(self.plane, self, service), data, end) - shift
         if head.upgrade and (protocols := asked_protocols(head, service)):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
         if service.window_ms:
@@ -424,13 +428,14 @@ class Connection(ClientEnd):
                 self._probe()
         elif self.stash or self.skip:
             self._refuse_unasked(Refusal.REQUEST_TIMEOUT)
-        else:
-            self.closing = True
-            self.transport.close()
+        elif not self.drain() and not self.closing:
+            self.plane.wheel.arm(self, 0)
 
     def drain(self) -> bool:
-        """Close when nothing is in flight, and say if that was so; else it is closed after the answer."""
+        """Close when nothing is in flight, and say if that was so; else it is closed after the answer. A request that
+        has come and is not read yet, because the worker has not had its turn, is in flight."""
         idle = self.exchange is None and not self.stash and not self.skip and not self.closing
+        idle = idle and (self.half_closed or is_quiet(self.descriptor))
         if idle:
             self.closing = True
             self.transport.close()

@@ -1,7 +1,7 @@
 """Decides how connections come in by a listener, and whose they are: as they are, or behind a PROXY header.
 
 In each turn of the event loop a few are accepted, so that each of the workers on one socket gets its share; more where
-more are open, or newcomers would wait for many long turns; but not where turns take too long already.
+more are open, or newcomers would wait for many long turns; but few of them where turns take too long already.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from .proxy_protocol import HEADER_MAX, Malformed, Source, header_end, source
 from .tls_transport import TlsTransport
 
 ACCEPTS = 16  # connections taken in one turn of the event loop, at least
-GROWTH = 4  # a turn may add one for so many that are open,
-SLOW_S = 0.05  # if the one before took no longer
+GROWTH = 4  # a turn may add one for so many that are open
+SLOW_S = 0.05  # or, where the one before took longer,
+SLOW_GROWTH = 16
 PAUSE_S = 0.1  # without accepting, when there is no descriptor or memory for a connection
 SAY_S = 60.0  # between two lines about connections that were turned away
 SPARE = 16  # connections beyond those that may be open: whose header is awaited, or which are told so
@@ -96,8 +97,8 @@ class Acceptor:
 
     def accept(self) -> None:
         plane = self.door.plane
-        turn_s = self.loop.time() - self.left_at
-        for _ in range(max(ACCEPTS, len(plane.clients) // GROWTH) if turn_s < SLOW_S else ACCEPTS):
+        growth = GROWTH if self.loop.time() - self.left_at < SLOW_S else SLOW_GROWTH
+        for _ in range(max(ACCEPTS, len(plane.clients) // growth)):
             if len(plane.clients) >= plane.bounds.connections_max + SPARE:
                 self._rest()  # so many are just being told that there is no room
                 return

@@ -40,6 +40,7 @@ cdef class Exchange(Sending):
     @cython.locals(total_ms=cython.longlong)
     cpdef _go_on(self)
     cpdef answer_input(self, bint held)
+    cpdef bytes probe(self)
     cpdef _end(self, int verdict, int status, bint charge)
     cpdef _complete(self, bytes last)
     @cython.locals(keep=bint, out=bytes)

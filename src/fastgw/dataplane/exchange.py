@@ -23,6 +23,7 @@ from .sending import Sending
 from .stages import ENDED, STREAMING, WAITING
 
 ANSWER_HEAD_MAX = 65536
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Exchange(Sending):
@@ -254,6 +255,11 @@ class Exchange(Sending):
             self._await_client()
         else:
             self._await(self.bounds.stream_ms if self.stage == STREAMING else self.bounds.first_byte_ms)
+
+    def probe(self) -> bytes:
+        """What may be sent just to learn whether the client is there: an interim answer is harmless to one that waits
+        (RFC 9110 §15.2), and not known to HTTP/1.0."""
+        return CONTINUE if self.status == 0 and self.ticket.minor == 1 else b""
 
     # The end
 

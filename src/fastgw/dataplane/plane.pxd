@@ -23,6 +23,7 @@ cdef class Plane:
     cdef public object config
     cdef public object roster
     cdef public list services
+    cdef public object sources
     cdef public Idempotency calls
     cdef public Targets targets
     cdef public dict upstreams

@@ -21,7 +21,9 @@ from .admission import build_gate, reload_gate
 from .balancing import Upstream
 from .bounds import Bounds
 from .deadlines import Wheel
+from .ends import Group
 from .pressure import Level, Pressure
+from .providers import Sources
 from .service import Service
 from .tls import Contexts
 
@@ -31,16 +33,19 @@ if TYPE_CHECKING:
     from .idempotent import Nobody
     from .tls_transport import TlsTransport
 
+NOWHERE = Group()  # the upstream of what has none of its own
 QUIET_MS = 1000  # without a request, after which a connection is closed where memory is short
 
 
-def services(config: Config, upstreams: dict[str, Upstream]) -> list[Service]:
+def services(config: Config, upstreams: dict[str, Upstream], sources: Sources) -> list[Service]:
     """What each route leads to, in the routes' order; `upstreams` by name."""
-    priced = {name for plan in config.plans for name, price in plan.prices if price}
-    return [
-        Service(route, upstreams[route.upstream], priced=_has_price(route) or route.name in priced)
-        for route in config.routes
-    ]
+    plans = {name for plan in config.plans for name, price in plan.prices if price}
+    made = []
+    for route in config.routes:
+        models = sources.of(route)
+        priced = _has_price(route) or route.name in plans or models is not None
+        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models))
+    return made
 
 
 def _has_price(route: Route) -> bool:
@@ -73,7 +78,9 @@ class Plane:
         self.targets.forget()  # what was in flight here in another life of this worker is not any more
         self.upstreams: dict[str, Upstream] = {}
         self.upstreams = self._upstreams(config, self.roster, self._outgoing(config, self.roster))
-        self.services = services(config, self.upstreams)
+        self.sources = Sources()
+        self.sources.set(config, self.upstreams, self.segment)
+        self.services = services(config, self.upstreams, self.sources)
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
         self._remember(config)
         self._second = 0
@@ -157,7 +164,8 @@ class Plane:
         reload_gate(self.gate, self.segment, config)
         former = self.upstreams
         self.upstreams = self._upstreams(config, roster, outgoing)
-        self.services = services(config, self.upstreams)
+        self.sources.set(config, self.upstreams, self.segment)
+        self.services = services(config, self.upstreams, self.sources)
         self.contexts = contexts
         self.bounds = Bounds(config.server)
         self.proxies = Proxies(config.server.trusted_proxies)  # connections keep those that they came by

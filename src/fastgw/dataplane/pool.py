@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._wire import is_quiet
@@ -275,7 +276,7 @@ class Pool(Candidate):
         connection = UpstreamConnection(self, exchange)
         connection.connecting = task = self.plane.loop.create_task(self._connect(connection))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(partial(self._tried, connection))
         connection.expect(exchange.within(self.connect_ms))
 
     async def _connect(self, connection: UpstreamConnection) -> None:
@@ -288,6 +289,12 @@ class Pool(Candidate):
         except OSError as error:
             refusal = refusal_of(error)
         self.not_connected(connection, refusal)
+
+    def _tried(self, connection: UpstreamConnection, task: asyncio.Task[None]) -> None:
+        """The task is over. One that was cancelled before its first step has not said so: the loop had had no turn."""
+        self.tasks.discard(task)
+        if task.cancelled():
+            self.not_connected(connection, Refusal.UPSTREAM_CONNECT_TIMEOUT)
 
     def connected(self) -> None:
         """A connection has come about."""

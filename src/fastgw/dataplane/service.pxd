@@ -6,6 +6,7 @@ cdef int SERVED, SUCCEEDED, ALWAYS
 cdef class Service:
     cdef public bytes name
     cdef public Group upstream
+    cdef public object models
     cdef public bint preserve_host
     cdef public bint priced
     cdef public int rule

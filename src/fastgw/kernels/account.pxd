@@ -29,7 +29,7 @@ cdef struct account_t:          # 64 bytes
     int64_t granted             # nanos (calls, of a quota); the keeper's; of an account it only grows
     int64_t credit              # nanos below zero that are allowed; the keeper's
     int64_t committed           # nanos captured plus held
-    uint64_t status             # account_status_t
+    uint64_t status             # account_status_t, and account_flag_t in the high half
     uint64_t name[2]            # digest of the account's name
     uint64_t quotas             # meters of calendar day and month: account_day, account_month
     uint64_t terms              # the end and the plan: account_expires_s, account_plan
@@ -62,6 +62,12 @@ cdef inline bint account_hold(account_t* account, cell_t* cell, int64_t cost) no
         if committed + cost > load_i64(&account.granted) + load_i64(&account.credit):
             store_i64(&cell.released, cell.released + cost)
             return False
+
+
+cdef inline void account_overdraw(account_t* account, cell_t* cell, int64_t amount) noexcept nogil:
+    """Reserve `amount` > 0, whether it is there or not: of a meter, what has been used already."""
+    store_i64(&cell.reserved, cell.reserved + amount)
+    add_i64(&account.committed, amount)
 
 
 cdef inline void account_capture(account_t* account, cell_t* cell, uint8_t* dirty, int64_t held,

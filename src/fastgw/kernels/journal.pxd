@@ -12,7 +12,7 @@
 # `journal_settle` is journal_prepare, journal_capture and journal_publish, which are apart so that tests can stop
 # between them. Settling writes the whole record, then the intent, then captures, then publishes. The intent is where it
 # is decided: a worker killed before it has charged nothing, and one killed after it is finished by whoever recovers it
-# (`journal_finish`), because the record holds the values that the cells are about to have. Storing them twice is
+# (`journal_finish`), because the journal holds the values that the cells are about to have. Storing them twice is
 # harmless. So the call log and the ledger agree to the nano at every kill. What a call has come to cost before its end
 # is noted in a slot (opens.pxd), which the intent empties as well.
 #
@@ -20,27 +20,31 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastgw.kernels.account cimport account_capture, account_hold
+from fastgw.kernels.account cimport account_capture, account_hold, account_overdraw
 from fastgw.kernels.atomics cimport (
     fence_acquire, fence_release, load_u64, store_i64, store_u8, store_u64, unlikely,
 )
 from fastgw.kernels.layout cimport (
-    HOLDS, PATH_BYTES, RECORD_CHARGED, journal_t, layout_cell, layout_dirty, layout_journal, layout_open, record_t,
-    segment_t,
+    HOLDS, PATH_BYTES, RECORD_CHARGED, TAIL_BYTES, journal_t, layout_cell, layout_dirty, layout_journal, layout_open,
+    record_t, segment_t,
 )
 
 cdef enum:
     TOTAL_US_MAX = 0xffffffff
 
-cdef enum hold_kind_t:          # the order in which cells are captured from, and of record_t.after
+cdef enum hold_kind_t:          # the order in which cells are captured from; what most calls have comes first
     HOLD_ACCOUNT = 0
-    HOLD_BUDGET = 1
-    HOLD_DAY = 2
+    HOLD_BUDGET = 1             # of the key
+    HOLD_DAY = 2                # quotas in calls
     HOLD_MONTH = 3
+    HOLD_TAG = 4                # the budget of the tag
+    HOLD_DAY_TOKENS = 5         # quotas in tokens
+    HOLD_MONTH_TOKENS = 6
 
 cdef struct holds_t:            # what one call holds; zeroed: nothing
+    uint32_t kinds              # beyond them it holds nothing
     uint32_t place[HOLDS]       # index + 1 of the account or meter; 0: none
-    int64_t held[HOLDS]         # > 0: nanos of the account and the budget, calls of the quotas
+    int64_t held[HOLDS]         # > 0: nanos of the account and the budgets, calls or tokens of the quotas
     uint64_t open               # the slot where it is noted what it has come to cost, + 1; 0: none
 
 
@@ -48,6 +52,8 @@ cdef inline void holds_add(holds_t* h, hold_kind_t kind, uint64_t index, int64_t
     """Say that `amount` > 0 is to be held of the account or meter at `index`."""
     h.place[<int>kind] = <uint32_t>index + 1
     h.held[<int>kind] = amount
+    if h.kinds <= <uint32_t>kind:
+        h.kinds = <uint32_t>kind + 1
 
 
 cdef inline void _settle_one(const segment_t* s, int worker, uint64_t index, int64_t held,
@@ -59,7 +65,7 @@ cdef inline int holds_take(const segment_t* s, int worker, const holds_t* h) noe
     """Hold everything that `h` names, or nothing: -1, or the hold_kind_t that there was no room for."""
     cdef int kind, done
     cdef uint64_t index
-    for kind in range(HOLDS):
+    for kind in range(<int>h.kinds):
         if not h.place[kind]:
             continue
         index = h.place[kind] - 1
@@ -75,7 +81,7 @@ cdef inline int holds_take(const segment_t* s, int worker, const holds_t* h) noe
 cdef inline void holds_void(const segment_t* s, int worker, const holds_t* h) noexcept nogil:
     """Give everything back."""
     cdef int kind
-    for kind in range(HOLDS):
+    for kind in range(<int>h.kinds):
         if h.place[kind]:
             _settle_one(s, worker, h.place[kind] - 1, h.held[kind], 0)
 
@@ -89,11 +95,27 @@ cdef inline int holds_extend(const segment_t* s, int worker, holds_t* h, const h
     cdef int refused = holds_take(s, worker, more)
     cdef int kind
     if refused < 0:
-        for kind in range(HOLDS):
+        for kind in range(<int>more.kinds):
             if more.place[kind]:
-                h.place[kind] = more.place[kind]
-                h.held[kind] += more.held[kind]
+                holds_add(h, <hold_kind_t>kind, more.place[kind] - 1, h.held[kind] + more.held[kind])
     return refused
+
+
+cdef inline void holds_overdraw(const segment_t* s, int worker, holds_t* h, hold_kind_t kind,
+                                int64_t amount) noexcept nogil:
+    """Hold `amount` > 0 more of the meter that `h` holds of that kind, whether it has them or not: used already."""
+    cdef uint64_t index = h.place[<int>kind] - 1
+    account_overdraw(&s.accounts[index], layout_cell(s, worker, index), amount)
+    h.held[<int>kind] += amount
+
+
+cdef inline int64_t holds_tokens(const holds_t* h, int64_t used) noexcept nogil:
+    """Of the tokens that a call has used, those that it holds of every quota in tokens."""
+    if h.place[<int>HOLD_DAY_TOKENS] and used > h.held[<int>HOLD_DAY_TOKENS]:
+        used = h.held[<int>HOLD_DAY_TOKENS]
+    if h.place[<int>HOLD_MONTH_TOKENS] and used > h.held[<int>HOLD_MONTH_TOKENS]:
+        used = h.held[<int>HOLD_MONTH_TOKENS]
+    return used
 
 
 cdef inline record_t* journal_ring(journal_t* j) noexcept nogil:
@@ -111,13 +133,14 @@ cdef inline void record_end(record_t* record, int64_t us, int status, uint64_t b
 
 
 cdef inline void _write_body(const segment_t* s, journal_t* j, const record_t* record) noexcept nogil:
-    """Copy all but the number, which is 0 meanwhile, and `after`; of the path, no more than there is."""
+    """Copy all but the number, which is 0 meanwhile; of the path, no more than there is."""
     cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
-    cdef size_t fixed = sizeof(record_t) - PATH_BYTES - HOLDS * sizeof(int64_t) - 8
+    cdef size_t fixed = <size_t>(<const char*>&place.path[0] - <const char*>place) - 8
     store_u64(&place.number, 0)
     fence_release()
     memcpy(<char*>place + 8, <const char*>record + 8,
            fixed + (record.path_length if record.path_length < PATH_BYTES else PATH_BYTES))
+    memcpy(&place.tag, &record.tag, TAIL_BYTES)
 
 
 cdef inline void _publish(const segment_t* s, journal_t* j) noexcept nogil:
@@ -131,13 +154,9 @@ cdef inline void _publish(const segment_t* s, journal_t* j) noexcept nogil:
 cdef inline void journal_append(const segment_t* s, int worker, record_t* record) noexcept nogil:
     """Write the record of a call that held nothing, and cost nothing."""
     cdef journal_t* j = layout_journal(s, worker)
-    cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
-    cdef int kind
     record.cost = 0
     record.cost_sum = j.cost_sum
     _write_body(s, j, record)
-    for kind in range(HOLDS):
-        place.after[kind] = -1
     _publish(s, j)
 
 
@@ -149,21 +168,20 @@ cdef inline void journal_prepare(const segment_t* s, int worker, record_t* recor
     are made of them.
     """
     cdef journal_t* j = layout_journal(s, worker)
-    cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
     cdef uint64_t index
     cdef int kind
     record.cost = charges[<int>HOLD_ACCOUNT] if h.place[<int>HOLD_ACCOUNT] else 0
     record.cost_sum = j.cost_sum + record.cost
-    for kind in range(HOLDS):
+    for kind in range(<int>h.kinds):
         if h.place[kind] and charges[kind]:
             record.flags |= RECORD_CHARGED
     _write_body(s, j, record)
-    for kind in range(HOLDS):
+    j.kinds = h.kinds
+    for kind in range(<int>h.kinds):
         j.place[kind] = h.place[kind]
-        place.after[kind] = -1
         if h.place[kind]:
             index = h.place[kind] - 1
-            place.after[kind] = layout_cell(s, worker, index).captured + charges[kind]
+            j.after[kind] = layout_cell(s, worker, index).captured + charges[kind]
     j.open = h.open
     store_u64(&j.intent, j.written + 1)
 
@@ -172,7 +190,7 @@ cdef inline void journal_capture(const segment_t* s, int worker, const holds_t* 
                                  const int64_t* charges) noexcept nogil:
     """Make the captures that journal_prepare has announced, and give back the rest of every hold."""
     cdef int kind
-    for kind in range(HOLDS):
+    for kind in range(<int>h.kinds):
         if h.place[kind]:
             _settle_one(s, worker, h.place[kind] - 1, h.held[kind], charges[kind])
     if unlikely(h.open != 0):
@@ -198,15 +216,14 @@ cdef inline bint journal_finish(const segment_t* s, int worker) noexcept nogil:
     What else it held is charged as far as it is noted (`opens_finish`), and then given back (`account_claim_take`).
     """
     cdef journal_t* j = layout_journal(s, worker)
-    cdef record_t* place = journal_ring(j) + (j.written & (s.header.journal_records - 1))
     cdef uint64_t index
     cdef int kind
     if j.intent != j.written + 1:
         return False
-    for kind in range(HOLDS):
+    for kind in range(<int>j.kinds):
         if j.place[kind]:
             index = j.place[kind] - 1
-            store_i64(&layout_cell(s, worker, index).captured, place.after[kind])
+            store_i64(&layout_cell(s, worker, index).captured, j.after[kind])
             store_u8(layout_dirty(s, worker, index), 1)
     if j.open:
         store_i64(&layout_open(s, worker, j.open - 1).record.cost, 0)

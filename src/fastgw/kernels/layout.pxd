@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastgw.kernels.account cimport account_t, cell_t
 from fastgw.kernels.atomics cimport cas_u64, load_u64
 from fastgw.kernels.bucket cimport limit_t
+from fastgw.kernels.tokens cimport token_bucket_t
 
 cdef enum:
     LAYOUT_VERSION = 3
@@ -14,12 +15,15 @@ cdef enum:
     LATENCY_BUCKETS = 128   # 4 per octave of microseconds
     LIMITS_MAX = 65536      # different limits of keys
     PLANS_MAX = 1024
+    MODELS_MAX = 4096       # served models that ever had a number
     PATH_BYTES = 96
+    TAIL_BYTES = 32         # of a record, behind its path
     DIRTY_ACCOUNTS = 64     # accounts that share one dirty byte
     KEEPER = -1             # the row of cells that is the keeper's own, before worker 0's
-    HOLDS = 4               # what a call may hold: its account, its key's budget, the quotas of day and month
+    HOLDS = 7               # what a call may hold from: hold_kind_t of kernels/journal.pxd
     OPENS_MAX = 8192        # calls of one worker that can be open_t at once
     RECORD_CHARGED = 1      # record_t.flags: something was captured
+    RECORD_ESTIMATED = 2    # the tokens are the gateway's own count, not the provider's
 
 cdef enum worker_state_t:
     WORKER_ABSENT = 0
@@ -35,6 +39,9 @@ cdef enum account_status_t:
     ACCOUNT_ACTIVE = 1
     ACCOUNT_SUSPENDED = 2
     ACCOUNT_CLOSED = 3      # no longer declared
+
+cdef enum account_flag_t:           # in the high half of account_t.status
+    ACCOUNT_TAGS = 1        # a tag not known yet is made at its first use
 
 cdef struct header_t:               # one page
     uint64_t magic                  # written last: a file without it was never finished
@@ -53,6 +60,7 @@ cdef struct header_t:               # one page
     uint64_t key_changes            # grows whenever the index names another key
     uint64_t workers                # slots ever used: 1 + the highest index
     uint64_t plans
+    uint64_t models
     uint64_t money_stopped          # not 0: the ledger cannot write, so nothing may be charged
     uint64_t identity[2]            # random, of this very file
     uint8_t secret[32]              # of the keys' digests; given from outside
@@ -68,6 +76,28 @@ cdef struct key_t:                  # 64 bytes
 
 cdef struct name_t:                 # 64 bytes; a route keeps its slot, so its buckets and counters, as long as its name
     char name[64]
+
+cdef struct model_name_t:           # 128 bytes; a model keeps its number as long as its name
+    char name[128]
+
+cdef struct model_count_t:          # 64 bytes: what one worker has counted of one model, ever
+    uint64_t calls
+    uint64_t estimated              # calls of which the provider said nothing
+    uint64_t tokens_in
+    uint64_t tokens_out
+    uint64_t tokens_cached          # of those in
+    uint64_t tokens_reasoning       # of those out
+    uint64_t spare[2]
+
+cdef struct key_tokens_t:           # 32 bytes: the key's limit in tokens
+    uint64_t limit                  # 0: none, else index + 1
+    token_bucket_t bucket
+    uint64_t spare
+
+cdef struct account_tokens_t:       # 32 bytes
+    token_bucket_t bucket                   # of the plan's rate in tokens
+    uint64_t quotas                 # meters of a day's and a month's tokens, as account_t.quotas has those of calls
+    uint64_t spare
 
 cdef struct worker_t:               # 128 bytes
     uint64_t pid
@@ -87,14 +117,15 @@ cdef struct worker_t:               # 128 bytes
     uint64_t handshakes_failed      # refused by either side, cut, or not done in time
     int64_t held                    # nanos that the calls in flight hold
 
-cdef struct journal_t:              # 64 bytes, then the records
+cdef struct journal_t:              # 128 bytes, then the records
     uint64_t written                # records ever written; record n lies at n modulo the ring's size
     int64_t cost_sum                # nanos that those have cost
     uint64_t intent                 # written + 1: record `written` is whole, and its captures are being made
-    uint32_t place[HOLDS]           # what the intent captures from: index + 1; 0: nothing. The account first
+    uint32_t kinds                  # how many places the intent has
+    uint32_t place[HOLDS]           # what it captures from: index + 1; 0: nothing
+    int64_t after[HOLDS]            # and what the worker's cells have captured once that is done
     uint64_t open                   # the slot that it empties, + 1; 0: none
     uint64_t opens                  # slots that have ever been used
-    uint64_t spare[1]
 
 cdef struct record_t:               # 256 bytes: one finished call
     uint64_t number                 # n + 1, written last; a reader takes it before and after it copies
@@ -122,13 +153,20 @@ cdef struct record_t:               # 256 bytes: one finished call
     uint8_t spare[4]
     int64_t cost_sum                # nanos that this worker's calls have cost, this one included
     char path[96]
-    int64_t after[HOLDS]            # what the worker's cells have captured once this is settled; -1: nothing held
+    uint32_t tag                    # the key record that it is + 1; 0: none
+    uint16_t model                  # its number; 0: none
+    uint16_t unused
+    uint32_t tokens_cached          # of those in
+    uint32_t tokens_reasoning       # of those out
+    uint8_t rest[16]
 
 cdef struct open_t:                 # 320 bytes: a call in flight that is paid for as it goes
     record_t record                 # as it would be if it ended now; cost 0: the slot is empty
-    uint32_t place[HOLDS]           # what it holds from, as journal_t.place
+    uint32_t kinds                  # what it holds from, as in journal_t
+    uint32_t place[HOLDS]
+    int64_t tokens                  # that it has used of quotas
     uint64_t following              # the next empty slot, + 1; 0: none
-    uint64_t spare[5]
+    uint64_t spare[2]
 
 cdef struct segment_t:
     char* base
@@ -140,14 +178,18 @@ cdef struct segment_t:
     uint64_t* index                 # power of two slots: tag << 32 | key + 1
     uint64_t index_mask
     key_t* keys
+    key_tokens_t* key_tokens
     account_t* accounts
     uint64_t* account_tats          # buckets of the plans' rates
+    account_tokens_t* account_tokens
     cell_t* cells                   # [keeper, then worker][account]
     uint8_t* dirty                  # [worker][account // DIRTY_ACCOUNTS]: something was captured there
     uint64_t dirty_stride
     uint64_t* buckets               # [route][key]
     uint64_t* counters              # [worker][route][code]; route 0 is "no route"
     uint64_t* histograms            # [worker][stage][bucket]
+    model_name_t* models            # that of number n at n - 1
+    model_count_t* model_counts     # [worker][model number - 1]
     char* journals
     uint64_t journal_stride
     open_t* opens                   # [worker][OPENS_MAX]
@@ -180,10 +222,14 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     at += _page(slots * sizeof(uint64_t))
     s.keys = <key_t*>(base + at)
     at += _page(keys_max * sizeof(key_t))
+    s.key_tokens = <key_tokens_t*>(base + at)
+    at += _page(keys_max * sizeof(key_tokens_t))
     s.accounts = <account_t*>(base + at)
     at += _page(accounts_max * sizeof(account_t))
     s.account_tats = <uint64_t*>(base + at)
     at += _page(accounts_max * sizeof(uint64_t))
+    s.account_tokens = <account_tokens_t*>(base + at)
+    at += _page(accounts_max * sizeof(account_tokens_t))
     s.cells = <cell_t*>(base + at)
     at += _page((1 + WORKERS_MAX) * accounts_max * sizeof(cell_t))
     s.dirty = <uint8_t*>(base + at)
@@ -195,6 +241,10 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     at += _page(WORKERS_MAX * (routes_max + 1) * CODES_MAX * sizeof(uint64_t))
     s.histograms = <uint64_t*>(base + at)
     at += _page(WORKERS_MAX * STAGES * LATENCY_BUCKETS * sizeof(uint64_t))
+    s.models = <model_name_t*>(base + at)
+    at += _page(MODELS_MAX * sizeof(model_name_t))
+    s.model_counts = <model_count_t*>(base + at)
+    at += _page(WORKERS_MAX * MODELS_MAX * sizeof(model_count_t))
     s.journals = base + at
     s.journal_stride = _page(sizeof(journal_t) + journal_records * sizeof(record_t))
     at += WORKERS_MAX * s.journal_stride
@@ -210,6 +260,11 @@ cdef inline uint64_t* layout_counters(const segment_t* s, int worker, uint64_t r
 
 cdef inline uint64_t* layout_histogram(const segment_t* s, int worker, int stage) noexcept nogil:
     return s.histograms + (worker * STAGES + stage) * LATENCY_BUCKETS
+
+
+cdef inline model_count_t* layout_model(const segment_t* s, int worker, uint64_t number) noexcept nogil:
+    """What `worker` has counted of the model of that number ≥ 1."""
+    return s.model_counts + <uint64_t>worker * MODELS_MAX + number - 1
 
 
 cdef inline cell_t* layout_cell(const segment_t* s, int worker, uint64_t account) noexcept nogil:

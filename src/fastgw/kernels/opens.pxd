@@ -10,10 +10,13 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastgw.kernels.atomics cimport load_i64, load_u64, store_i64, store_u64
-from fastgw.kernels.journal cimport HOLD_ACCOUNT, HOLD_BUDGET, holds_t, journal_settle
+from fastgw.kernels.journal cimport (
+    HOLD_ACCOUNT, HOLD_DAY, HOLD_DAY_TOKENS, HOLD_MONTH, HOLD_MONTH_TOKENS, holds_t, holds_tokens, journal_settle,
+)
 from fastgw.kernels.layout cimport (
     HOLDS, OPENS_MAX, layout_counters, layout_journal, layout_open, open_t, record_t, segment_t,
 )
+from fastgw.kernels.served cimport served_count
 
 cdef enum:
     OPEN_WORKER_DIED = 36           # the number of refusals.py
@@ -37,8 +40,10 @@ cdef inline bint _open(const segment_t* s, int worker, opens_t* mine, record_t* 
     slot = layout_open(s, worker, number)
     store_i64(&slot.record.cost, 0)
     record.cost = 0
-    memcpy(&slot.record, record, sizeof(record_t) - sizeof(record.after))
+    memcpy(&slot.record, record, sizeof(record_t))
     memcpy(slot.place, h.place, sizeof(slot.place))
+    slot.kinds = h.kinds
+    slot.tokens = 0
     if layout_journal(s, worker).opens <= number:
         store_u64(&layout_journal(s, worker).opens, number + 1)
     h.open = number + 1
@@ -52,12 +57,14 @@ cdef inline void open_earn(const segment_t* s, int worker, opens_t* mine, record
     At most what it holds counts. Less than was noted before, or nothing, changes nothing; nor is it noted where all
     slots are taken.
     """
+    cdef open_t* slot
     cdef record_t* noted
     if cost > h.held[<int>HOLD_ACCOUNT]:
         cost = h.held[<int>HOLD_ACCOUNT]
     if cost <= 0 or (h.open == 0 and not _open(s, worker, mine, record, h)):
         return
-    noted = &layout_open(s, worker, h.open - 1).record
+    slot = layout_open(s, worker, h.open - 1)
+    noted = &slot.record
     if cost < noted.cost:
         return
     noted.bytes_in = record.bytes_in
@@ -66,8 +73,13 @@ cdef inline void open_earn(const segment_t* s, int worker, opens_t* mine, record
     noted.target = record.target
     noted.first_byte_us = record.first_byte_us
     noted.total_us = record.total_us
+    noted.flags = record.flags
+    noted.model = record.model
     noted.tokens_in = record.tokens_in
     noted.tokens_out = record.tokens_out
+    noted.tokens_cached = record.tokens_cached
+    noted.tokens_reasoning = record.tokens_reasoning
+    slot.tokens = holds_tokens(h, <int64_t>record.tokens_in + record.tokens_out)
     store_i64(&noted.cost, cost)
 
 
@@ -96,10 +108,17 @@ cdef inline void opens_finish(const segment_t* s, int worker) noexcept nogil:
         memset(&h, 0, sizeof(holds_t))
         memcpy(&record, &slot.record, sizeof(record_t))
         record.verdict = OPEN_WORKER_DIED
-        for kind in range(HOLDS):
-            charges[kind] = cost if kind == HOLD_ACCOUNT or kind == HOLD_BUDGET else 1
+        for kind in range(<int>slot.kinds):
+            charges[kind] = cost
+            if kind == HOLD_DAY or kind == HOLD_MONTH:
+                charges[kind] = 1
+            elif kind == HOLD_DAY_TOKENS or kind == HOLD_MONTH_TOKENS:
+                charges[kind] = slot.tokens
             h.place[kind] = slot.place[kind]
             h.held[kind] = charges[kind]
+        h.kinds = slot.kinds
         h.open = number + 1
+        if record.model:
+            served_count(s, worker, &record)
         journal_settle(s, worker, &record, &h, charges)
         layout_counters(s, worker, record.route)[<int>OPEN_WORKER_DIED] += 1

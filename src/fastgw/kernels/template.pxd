@@ -3,7 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastgw.kernels.claim cimport claim_t
-from fastgw.kernels.render cimport MONEY_BYTES, put_bytes, put_decimal, put_money, put_time
+from fastgw.kernels.render cimport put_bytes, put_decimal, put_hex64, put_money, put_time
 
 cdef enum number_t:                 # the numbers of refusals.py
     NUMBER_PRICE = 0
@@ -13,10 +13,11 @@ cdef enum number_t:                 # the numbers of refusals.py
     NUMBER_WINDOW = 4
     NUMBER_RESETS_AT = 5
     NUMBER_EXPIRED_AT = 6
+    NUMBER_REQUEST_ID = 7
 
 cdef enum:
-    NUMBERS_MAX = 4                 # in one body
-    TOKEN_BYTES = MONEY_BYTES + 3   # the longest token of JSON: an amount between quotes, rounded up
+    NUMBERS_MAX = 5                 # in one body
+    TOKEN_BYTES = 34                # the longest token of JSON: a request's id between quotes
     LINK_BYTES = 32                 # of what stands before, between and after numbers
 
 cdef struct template_t:
@@ -32,7 +33,7 @@ cdef struct template_t:
     uint32_t status
 
 
-cdef inline char* _put_token(char* to, uint32_t number, const claim_t* c) noexcept nogil:
+cdef inline char* _put_token(char* to, uint32_t number, const claim_t* c, const uint64_t* request) noexcept nogil:
     if number == NUMBER_LIMIT:
         return put_decimal(to, c.quota)
     if number == NUMBER_USED:
@@ -42,6 +43,8 @@ cdef inline char* _put_token(char* to, uint32_t number, const claim_t* c) noexce
     to[0] = 34
     if number <= NUMBER_AVAILABLE:
         to = put_money(to + 1, c.price if number == NUMBER_PRICE else c.available)
+    elif number == NUMBER_REQUEST_ID:
+        to = put_hex64(put_hex64(to + 1, request[0]), request[1])
     elif number == NUMBER_WINDOW:
         to = put_bytes(to + 1, b"month", 5) if c.monthly else put_bytes(to + 1, b"day", 3)
     else:
@@ -57,8 +60,10 @@ cdef inline char* template_length(char* to, const template_t* t) noexcept nogil:
     return put_bytes(to + t.digits, b"\r\n", 2)
 
 
-cdef inline char* template_body(char* to, const template_t* t, const claim_t* c, char* length_end) noexcept nogil:
-    """Write the body; and where it has numbers, its length into the line that ends at `length_end`."""
+cdef inline char* template_body(char* to, const template_t* t, const claim_t* c, const uint64_t* request,
+                                char* length_end) noexcept nogil:
+    """Write the body; and where it has numbers, its length into the line that ends at `length_end`. `request` is the
+    two words of the request's id."""
     cdef const char* start = to
     cdef uint64_t length
     cdef uint32_t i
@@ -66,7 +71,7 @@ cdef inline char* template_body(char* to, const template_t* t, const claim_t* c,
     if t.numbers == 0:
         return to
     for i in range(t.numbers):
-        to = _put_token(to, t.number[i], c)
+        to = _put_token(to, t.number[i], c, request)
         memcpy(to, t.link[i], LINK_BYTES)           # all of it, because that takes two instructions
         to += t.link_length[i]
     length = <uint64_t>(to - start)

@@ -278,9 +278,11 @@ class Books:
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        identity: str = "",
     ) -> tuple[KeyView, str]:
-        """A new key and its text, which is shown this once. Raises NotFound, Conflict, Invalid."""
-        terms = (account, name, rate, budget_nanos, budget_period, expires_s)
+        """A new key and its text, which is shown this once; or "" for a client certificate, which is the key by
+        `identity`, a text of `fastgw.identities`. Raises NotFound, Conflict, Invalid."""
+        terms = (account, name, rate, budget_nanos, budget_period, expires_s, identity)
         number, text = self._call(lambda turn: self.key_jobs.create(turn, *terms))
         return self.key(id_of(number)), text
 
@@ -319,6 +321,11 @@ class Books:
         """Of the account at an index of the segment, "" for none."""
         with self.writer.lock:
             return self.parts.roster.names.get(index)
+
+    def tag_name(self, index: int) -> str:
+        """Of the tag at an index of the segment's keys, "" for none."""
+        with self.writer.lock:
+            return self.parts.keys.names.get(index)
 
     def key_id(self, index: int) -> str:
         """Of the key at an index of the segment, "" for none."""

@@ -6,7 +6,7 @@ from typing import Any
 from ..model import Rate
 from .accounts import find
 from .errors import Conflict, Invalid, NotFound, ReadOnly
-from .key_table import HINT, SELECT, KeyRow, number_of, parse_id
+from .key_table import HINT, SELECT, KeyRow, id_of, number_of, parse_id
 from .parts import Parts
 from .rules import check_budget, check_expires, check_label, check_rate
 from .store import Store
@@ -29,9 +29,10 @@ class KeyJobs:
         self.parts = parts
 
     def create(
-        self, turn: Turn, account: str, name: str, rate: Rate | None, budget: int, period: str, expires_s: int
-    ) -> tuple[int, str]:
-        """A new key; (its number, its text)."""
+        self, turn: Turn, account: str, name: str, rate: Rate | None, budget: int, period: str, expires_s: int,
+        identity: str = "",
+    ) -> tuple[int, str]:  # fmt: skip
+        """A new key; (its number, its text). By `identity` it is a certificate, of which there is nothing to show."""
         check_label(name)
         check_rate(rate)
         check_budget(budget, period)
@@ -41,13 +42,16 @@ class KeyJobs:
             raise Conflict(f'account "{account}" is closed')
         limit = rate or NO_RATE
         terms = (limit.count, limit.period_ns, limit.burst, budget, period, 0, expires_s, "active", turn.now_s)
-        return self._insert(turn, KeyRow(0, b"", owner.id, name, "", *terms))
+        number, text = self._insert(turn, KeyRow(0, b"", owner.id, name, "", *terms), identity)
+        return number, "" if identity else text
 
-    def _insert(self, turn: Turn, row: KeyRow) -> tuple[int, str]:
+    def _insert(self, turn: Turn, row: KeyRow, identity: str = "") -> tuple[int, str]:
         """Add a key with a new text, and the budget of `row.meter`, or one of its own where that is 0."""
-        text = PREFIX + secrets.token_urlsafe(32)
+        text = identity or PREFIX + secrets.token_urlsafe(32)
         digest = self.parts.segment.digest(text.encode())
         number = number_of(digest)
+        if identity and (self.parts.keys.find(number) >= 0 or turn.store.row(f"{SELECT} WHERE number = ?", (number,))):
+            raise Conflict(f'the certificate is a key already: "{id_of(number)}"')
         row = row._replace(number=number, digest=digest, hint=text[-HINT:], meter=row.meter or number)
         turn.store.execute(INSERT, row)
         turn.then(self.parts.keys.prepare(turn.store, row, turn.now_s))

@@ -1,0 +1,263 @@
+"""Decides how a call to a model is made: what it asks for, what must be held for it, who is asked, and who next.
+
+Whoever is asked next gets the call as if it were the first: with a key of its own, and for money that is held before.
+That is only while nothing of an answer has been passed on. However many are asked, it is one call: one hold, one
+charge, one record, which names who served it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..ai import calls, errors, operations
+from ..ai.canonical import BodyError, Failure, UnsupportedError
+from ..refusals import Refusal
+from .delivery import Delivery
+from .metering import Meter
+from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, cause_of, seconds_of
+from .retries import RESET
+from .stages import UNREAD, WAITING
+
+if TYPE_CHECKING:
+    from .._call import Ticket
+    from ..ai.calls import Call
+    from ..ai.operations import Operation
+    from ..ai.relay import Sent
+    from .ends import ClientEnd
+    from .plane import Plane
+    from .providers import Models, Served
+    from .service import Service
+
+CAUSES = {RESET: CONNECT}
+AGENT = b"Accept-Encoding: identity\r\nUser-Agent: fastgw\r\n"
+
+
+def open_completion(plane: Plane, client: ClientEnd, service: Service) -> Completion:
+    """What becomes of the request that the gate has just admitted, on a route to models."""
+    return Completion(plane, client, plane.gate.ticket(), service)
+
+
+class Completion(Delivery):
+    """A call to one of the models of its service."""
+
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        super().__init__(plane, client, ticket, service)
+        head = plane.gate.head
+        models = service.models
+        assert models is not None
+        self.models: Models = models
+        self.dialect = models.dialect
+        self.sent_kind = head.value(b"content-type")
+        # what a caller may say to a provider that speaks its dialect, beside the body
+        if models.dialect == "anthropic":
+            self.said_lines = head.lines(b"anthropic-version") + head.lines(b"anthropic-beta")
+        else:
+            self.said_lines = head.lines(b"openai-beta")
+        self.names_version = head.value(b"anthropic-version") != b""
+        self.repeatable = True  # as far as `_repeats` lets it be
+        self.named = True
+        self.operation: Operation
+        self.call: Call
+        self.unsupported: UnsupportedError | None = None
+
+    # What it asks for
+
+    def _received(self, body: bytes) -> None:
+        path, _, query = self.target.partition(b"?")
+        rest = path[len(self.models.base) :].decode("latin-1").removeprefix("v1/")
+        method = "GET" if self.ticket.head_method else self.method.decode()
+        operation = operations.find(method, rest)
+        if operation is None:
+            self.unserved(Refusal.NO_ROUTE)
+            return
+        self.operation = operation
+        if operation.name in ("models", "model"):
+            self._list(rest.partition("/")[2])
+            return
+        self.dialect = operation.dialect
+        try:
+            call = calls.read(operation, rest, query.decode("latin-1"), self.sent_kind.decode("latin-1"), body)
+        except BodyError as error:
+            self._invalid(error)
+            return
+        self.call = call
+        asked = call.asked
+        self.streams = asked.stream
+        served = self.models.served.get(asked.model) if asked.model else self.models.first
+        if served is None or not served.offers:
+            self._unknown(asked.model)
+            return
+        self._admit(served)
+
+    def _admit(self, served: Served) -> None:
+        """Hold for the call, and make it."""
+        call, operation = self.call, self.operation
+        asked, one = call.asked, served.model
+        if one.limit_tokens and asked.max_tokens > one.limit_tokens:
+            self._invalid(BodyError(f"this model generates at most {one.limit_tokens} tokens a call", "max_tokens"))
+            return
+        offers = [offer for offer in served.offers if call.serves(offer.source.provider)]
+        if not offers:
+            self._unserved_here(asked.model)
+            return
+        most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
+        self.choices = Choices(served, offers)
+        self.meter = Meter(self.gate, self.ticket, asked, most)
+        if not self._ask_next(True):
+            self._nobody()
+
+    def _invalid(self, error: BodyError) -> None:
+        code = "unsupported_parameter" if isinstance(error, UnsupportedError) else "invalid_body"
+        verdict = Refusal.UNSUPPORTED_PARAMETER if isinstance(error, UnsupportedError) else Refusal.INVALID_BODY
+        self._say(verdict, Failure(400, errors.INVALID, str(error), code, error.parameter))
+
+    def _unknown(self, name: str) -> None:
+        message = f"There is no model {name[:128]!r} here, or your key may not use it."
+        self._say(Refusal.MODEL_NOT_FOUND, Failure(404, errors.NOT_FOUND, message, "model_not_found", "model"))
+
+    def _unserved_here(self, name: str) -> None:
+        """No provider of the model has this endpoint: what the gateway knows itself, or a refusal."""
+        body = self.call.counted()
+        if body is not None:
+            self._answer(0, 200, b"application/json", body, b"", False)
+            return
+        message = f"The model {name!r} has no {self.operation.name}; GET the list of models for others."
+        self._invalid(UnsupportedError(message, "model"))
+
+    def _say(self, verdict: int, failure: Failure, lines: bytes = b"") -> None:
+        """Answer with an error of our own, which costs nothing."""
+        self._answer(verdict, failure.status, b"application/json", errors.write(self.dialect, failure), lines, False)
+
+    def _list(self, name: str) -> None:
+        """The models that a caller can use, or one of them, in the form that it reads."""
+        dialect = "anthropic" if self.names_version else self.dialect
+        if not name:
+            body = calls.list_models(dialect, self.models.names)
+        elif name in self.models.served:
+            body = calls.show_model(dialect, name)
+        else:
+            self._unknown(name)
+            return
+        self._answer(0, 200, b"application/json", body, b"", False)
+
+    # Who is asked
+
+    def _ask_next(self, first: bool = False) -> bool:
+        """Make the next try; false where nobody is left who can be asked."""
+        choices, meter, call = self.choices, self.meter, self.call
+        while choices.next(self.plane.wheel.tick):
+            offer = choices.offer
+            meter.set(offer.candidate.price)
+            verdict = meter.hold(choices.served.model, self.streams)
+            if verdict:
+                if first:
+                    self.unserved(verdict)
+                    return True
+                choices.drop()
+                continue
+            try:
+                sent = call.prepare(offer.source.provider, offer.candidate, meter.cap)
+            except UnsupportedError as error:
+                self.unsupported = error
+                choices.drop()
+                continue
+            self._ask(sent)
+            return True
+        return False
+
+    def _ask(self, sent: Sent) -> None:
+        """Send it to the provider that was chosen, with the key that was."""
+        choices = self.choices
+        source = choices.offer.source
+        provider = source.provider
+        self.relay = sent.relay
+        self.group = source.group
+        self._choose()
+        method = b"POST" if self.operation.body == operations.JSON else self.method
+        kind = b"Content-Type: %b\r\n" % sent.content_type if sent.content_type else b""
+        length = b"Content-Length: %d\r\n\r\n" % len(sent.body) if sent.body or method == b"POST" else b"\r\n"
+        path = (provider.base_path + sent.path).encode()
+        credential = choices.credential
+        key = credential.line
+        if credential.signer is not None:
+            host = self.pool.host_line[6:-2].decode("latin-1")
+            key = credential.signer.fields(host, path.decode(), sent.body)
+        self.first = b"".join((
+            b"%b %b HTTP/1.1\r\n" % (method, path),
+            self.pool.host_line,
+            key,
+            source.lines,
+            self.said_lines if provider.dialect == self.dialect else b"",
+            sent.fields,
+            b"Accept: text/event-stream\r\n" if self.streams else b"Accept: */*\r\n",
+            AGENT,
+            kind,
+            length,
+            sent.body,
+        ))  # fmt: skip
+        self._take(False)
+
+    def _repeats(self, cause: int) -> bool:
+        return self._falls_back(CAUSES.get(cause, TIMEOUT))
+
+    def _falls_back(self, cause: str) -> bool:
+        choices = self.choices
+        if self.stage != WAITING or self.bytes_out or not cause:
+            return False
+        choices.go_on(cause)
+        self.reading = UNREAD
+        self.partial = b""
+        self.parts = []
+        self.size = 0
+        self.chunks = None
+        self.tries = 0
+        self.tried = None
+        self.renewed = False
+        self.waited = True
+        self._leave_upstream(False)
+        return self._ask_next()
+
+    def refused(self, refusal: int) -> None:
+        if not self._falls_back(CONNECT):
+            Delivery.refused(self, refusal)
+
+    def _nobody(self) -> None:
+        """Not one could be asked."""
+        choices = self.choices
+        if self.unsupported is not None:
+            self._invalid(self.unsupported)
+            return
+        wheel = self.plane.wheel
+        rest_s = choices.rest_s(wheel.tick, wheel.tick_ms)
+        if rest_s:
+            self._busy(rest_s, "The providers of this model ask for a pause; try again after it.")
+        else:
+            self.unserved(Refusal.MODEL_UNAVAILABLE)
+
+    def _busy(self, seconds: int, message: str) -> None:
+        lines = b"Retry-After: %d\r\n" % seconds
+        self._say(Refusal.ADMITTED, Failure(429, errors.RATE_LIMIT, message, "rate_limit_exceeded"), lines)
+
+    # What they answer instead of serving it
+
+    def _refused(self, body: bytes) -> None:
+        choices = self.choices
+        failure, out = self.relay.failed(self.said, body)
+        cause = cause_of(self.said, failure.kind)
+        seconds = seconds_of(self.retry_ms, self.retry_after, time.time())
+        wheel = self.plane.wheel
+        if failure.kind == errors.QUOTA or self.said in (401, 402):
+            choices.credential.refuse(wheel.tick, wheel.tick_ms)
+        elif cause == BUSY:
+            choices.credential.rest(wheel.tick, seconds, wheel.tick_ms)
+        said = self.said
+        lines = choices.offer.line + self._id_lines()
+        if self._falls_back(cause):
+            return
+        if cause == REFUSED or failure.kind == errors.QUOTA:
+            self.unserved(Refusal.PROVIDER_REFUSED)
+            return
+        if seconds and (cause == BUSY or said >= 500):
+            lines += b"Retry-After: %d\r\n" % seconds
+        self._answer(0, failure.status, b"application/json", out, lines, False)

@@ -1,0 +1,18 @@
+from fastgw._http cimport ChunkedBody, RequestHead
+from fastgw.dataplane.exchange cimport Exchange
+
+cimport cython
+
+cdef int WAITING
+
+
+cdef class Intake(Exchange):
+    cdef public bytes method
+    cdef public bytes target
+    cdef public list parts
+
+    @cython.locals(head=RequestHead, stop=Py_ssize_t)
+    cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
+    @cython.locals(taken=Py_ssize_t, part=bytes, body=bytes)
+    cpdef Py_ssize_t request_data(self, bytes data)
+    cpdef _received(self, bytes body)

@@ -1,0 +1,78 @@
+"""Decides how the body of a call is taken in that must be whole before anything is done: bounded, and not too slow.
+
+How large a body may be, and how slowly it may come, is as for every other. It is kept as it comes, without the framing
+of chunks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._http import ChunkedBody
+from .exchange import Exchange
+from .idempotent import Nowhere
+from .stages import WAITING
+
+if TYPE_CHECKING:
+    from .._call import Ticket
+    from .ends import ClientEnd
+    from .plane import Plane
+    from .service import Service
+
+
+class Intake(Exchange):
+    """A call to whose body `_received` answers."""
+
+    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        super().__init__(plane, client, ticket, service)
+        head = plane.gate.head
+        self.method = head.method
+        self.target = head.target
+        self.parts: list[bytes] = []
+
+    def start(self, data: bytes, end: int) -> int:
+        head = self.gate.head
+        stop = end
+        self.bytes_in = head.length
+        self.gate.count(0, 0, 1)
+        if head.content_length > 0:
+            self.request_left = head.content_length
+            self.request_open = True
+        elif head.chunked:
+            self.request_chunks = ChunkedBody()
+            self.request_open = True
+        if not self.request_open:
+            self._received(b"")
+            return stop
+        if end < len(data):
+            stop += self.request_data(data[end:])
+        if self.request_open and self.stage == WAITING:
+            self.upstream = Nowhere(self.plane, self)
+            self._await_client()
+        return stop
+
+    def request_data(self, data: bytes) -> int:
+        taken = len(data)
+        if self.request_chunks is not None:
+            part = self.request_chunks.feed(data, 0, False)
+            taken = self.request_chunks.taken
+            self.bytes_in += taken
+            if not self._chunks_fine():
+                return taken
+        else:
+            taken = min(taken, self.request_left)
+            part = data if taken == len(data) else data[:taken]
+            self.request_left -= taken
+            self.request_open = self.request_left > 0
+            self.bytes_in += taken
+        self.parts.append(part)
+        if not self.request_open:
+            self._leave_upstream(False)
+            body = part if len(self.parts) == 1 else b"".join(self.parts)
+            self.parts = []
+            self._received(body)
+        return taken
+
+    def _received(self, body: bytes) -> None:
+        """All of the request has come."""
+        raise NotImplementedError

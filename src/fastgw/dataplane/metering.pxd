@@ -1,0 +1,41 @@
+from fastgw._call cimport Ticket
+from fastgw._core cimport Gate
+
+cimport cython
+
+cdef long long STEP, ATTEMPTS
+
+
+cpdef long long with_slack(long long tokens)
+
+
+cdef class Meter:
+    cdef public Gate gate
+    cdef public Ticket ticket
+    cdef public object asked
+    cdef public object price
+    cdef public long long base
+    cdef public long long held
+    cdef public long long most
+    cdef public long long cap
+    cdef public bint shrunk
+    cdef public long long reach
+    cdef public long long passed
+    cdef public long long step
+    # of a price that may be anything, times a million: no word of 64 bits need hold them
+    cdef public object start
+    cdef public object each
+    cpdef set(self, object price)
+    cpdef object _price_of(self, object tokens)
+    cpdef long long _tokens_for(self, object nanos) except -1
+    @cython.locals(verdict=int)
+    cpdef int _hold_for(self, long long tokens) except -1
+    @cython.locals(ahead=cython.longlong, verdict=int)
+    cpdef int hold(self, object one, bint stream) except -1
+    cpdef long long _affordable(self) except -1
+    @cython.locals(tokens=cython.longlong, verdict=int)
+    cpdef int _hold_less(self, long long least, long long most) except -1
+    @cython.locals(total=cython.longlong, ahead=cython.longlong, verdict=int)
+    cpdef int cover(self, long long tokens) except -1
+    cpdef long long capture(self, object usage) except -1
+    cpdef uncovered(self, long long nanos)

@@ -1,0 +1,148 @@
+"""Decides what a call to a model holds, how far that reaches, and what the call costs in the end.
+
+What is held is for the route's price, for the input as it is estimated, and for tokens of output that the provider is
+told not to exceed. A streamed answer may begin with less, where there is no more, and holds more as it goes: a portion
+is paid for before it is sent. What the call costs is what the provider has counted; where it has not, what was relayed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..ai.usage import MILLION, cost_nanos, millionths, tier
+from ..refusals import Refusal
+
+if TYPE_CHECKING:
+    from .. import model
+    from .._call import Ticket
+    from .._core import Gate
+    from ..ai.relay import Asked
+    from ..ai.usage import Usage
+
+STEP = 16  # tokens of output that a stream holds at least, and beyond what it needs as it goes
+ATTEMPTS = 4  # to hold what is left, while others hold from the same account
+
+# There is not as much money as was asked for; there may be less.
+SHORT = frozenset((Refusal.INSUFFICIENT_BALANCE, Refusal.BALANCE_HELD, Refusal.BUDGET_EXHAUSTED))
+
+
+def with_slack(tokens: int) -> int:
+    """A bound of the provider's own tokens, in estimated ones: these are not as exact."""
+    return tokens + max(tokens // 8, 4)
+
+
+class Meter:
+    """The money of one call. `most` is how many tokens of output it may generate, `cap` how many the provider is told,
+    `reach` for how many it holds, `passed` how many have been relayed, as they are estimated."""
+
+    def __init__(self, gate: Gate, ticket: Ticket, asked: Asked, most: int) -> None:
+        self.gate = gate
+        self.ticket = ticket
+        self.asked = asked
+        self.base = ticket.held_nanos  # the route's price
+        self.held = self.base
+        self.most = most
+        self.cap = most
+        self.shrunk = False  # `most` is less than was asked for
+        self.reach = 0
+        self.passed = 0
+        self.step = STEP
+        self.start = 0  # millionths of a nano, of all but the output
+        self.each = 0  # of a token of output, at the dearest
+
+    # What is held
+
+    def set(self, price: model.Price) -> None:
+        """The call goes to a candidate with that price."""
+        self.price = price
+        usage = self.asked.most(0)
+        self.start = millionths(price, usage)
+        price = tier(price, usage.input)
+        self.each = max(price.output, price.reasoning)
+        self.reach = self._tokens_for(self.held)
+
+    def _price_of(self, tokens: int) -> int:
+        """Nanos for all of the call, with so many tokens of output."""
+        return self.base - (-(self.start + tokens * self.each) // MILLION)
+
+    def _tokens_for(self, nanos: int) -> int:
+        """How many tokens of output so many nanos pay for; all there may be, where they cost nothing."""
+        rest = (nanos - self.base) * MILLION - self.start
+        if rest < 0:
+            return 0
+        return min(rest // self.each, self.most) if self.each else self.most
+
+    def _hold_for(self, tokens: int) -> int:
+        """Hold for so many tokens of output in all: 0, or the refusal."""
+        more = self._price_of(tokens) - self.held
+        if more > 0:
+            verdict = self.gate.extend(self.ticket, more)
+            if verdict:
+                return verdict
+            self.held += more
+        self.reach = with_slack(tokens) if tokens == self.most else tokens
+        return 0
+
+    def hold(self, one: model.Model, stream: bool) -> int:
+        """Hold for the call before it is sent: 0, or the refusal.
+
+        A stream that holds for less than it may generate is capped at what there is money for: what a model thinks is
+        paid for though it is not relayed. Where the model lets it be, a call that is not streamed is cut down to that.
+        """
+        ahead = min(self.most, one.hold_step) if stream and one.hold_step else self.most
+        self.step = max(one.hold_step, STEP)
+        self.cap = self.most
+        verdict = self._hold_for(ahead)
+        if verdict in SHORT and self.most and (stream or one.shrink):
+            verdict = self._hold_less(min(ahead, STEP if stream else 1), ahead)
+            if verdict == 0 and not stream:
+                self.shrunk = True
+                self.most = self.cap = self.reach
+        if verdict == 0 and stream and self.reach < self.most:
+            self.cap = min(self.most, with_slack(self._affordable()))
+        return verdict
+
+    def _affordable(self) -> int:
+        """How many tokens of output there is money for now."""
+        return self._tokens_for(self.held + self.ticket.balance_nanos)
+
+    def _hold_less(self, least: int, most: int) -> int:
+        """Hold for as many tokens as there is money for: 0, or the refusal of the least of them."""
+        for _ in range(ATTEMPTS):
+            tokens = min(self._affordable(), most)
+            if tokens < least:
+                break
+            verdict = self._hold_for(tokens)
+            if verdict not in SHORT:
+                return verdict
+        return self._hold_for(least)
+
+    def cover(self, tokens: int) -> int:
+        """Count so many tokens more as relayed, and see that they are held for: 0, or the refusal, and nothing is
+        counted."""
+        total = self.passed + tokens
+        if total > self.reach:
+            ahead = total + self.step
+            verdict = self._hold_for(ahead if total > self.most else min(ahead, self.most))
+            if verdict in SHORT:
+                verdict = self._hold_for(total)
+            if verdict:
+                return verdict
+        self.passed = total
+        return 0
+
+    # What it costs
+
+    def capture(self, usage: Usage) -> int:
+        """Nanos to charge for what was used; where that is more than is held, it is held too, if there is as much."""
+        cost = self.base + cost_nanos(self.price, usage)
+        if cost > self.held:
+            more = cost - self.held
+            if self.gate.extend(self.ticket, more):
+                self.uncovered(more)
+                return self.held
+            self.held = cost
+        return cost
+
+    def uncovered(self, nanos: int) -> None:
+        """So much has been used that there was no money for."""

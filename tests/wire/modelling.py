@@ -1,0 +1,256 @@
+"""Decides what calls to models are tested with: a plane on a segment of its own, and providers that do as told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastgw._segment import Segment
+from fastgw.config.load import load
+from fastgw.model import Candidate, Config, Model, Price, Provider, Route, Secret
+from fastgw.refusals import Refusal
+
+from .client import Answer, Client
+from .oracle import Oracle, Script, Talk
+from .rig import RECORD_BYTES, STATUS, Host, eventually, free_port
+from .tunnelling import BYTES_IN, BYTES_OUT, COST, SLOTS, VERDICT, Account
+
+MILLION = 1_000_000
+CALL = 500  # nanos of a call to /v1/
+INPUT, CACHED, OUTPUT, REASONING = 10, 1, 1_000, 1_500  # nanos of a token of each kind
+PRICE = Price(
+    input=INPUT * MILLION, cached=CACHED * MILLION, output=OUTPUT * MILLION, reasoning=OUTPUT * MILLION,
+)  # fmt: skip
+DEAR = Price(input=2 * INPUT * MILLION, output=2 * OUTPUT * MILLION, reasoning=2 * OUTPUT * MILLION)
+DONE = b"data: [DONE]\n\n"
+
+
+def _models() -> tuple[Model, ...]:
+    main = Candidate("main", "main-1", PRICE)
+    spare = Candidate("spare", "spare-1", PRICE, rank=1)
+    return (
+        Model("plain", (main,), max_tokens=1_000),
+        Model("stepping", (main,), max_tokens=1_000, hold_step=50),
+        Model("shrinking", (main,), max_tokens=1_000, shrink=True),
+        Model("bounded", (main,), max_tokens=100, limit_tokens=200),
+        Model("either", (main, spare), max_tokens=100, fallback_on=("connect", "timeout", "401", "429", "5xx")),
+        Model("only-busy", (main, spare), max_tokens=100, fallback_on=("429",)),
+        Model("dearer", (main, Candidate("spare", "spare-dear", DEAR, rank=1)), max_tokens=100),
+        Model("dead-first", (Candidate("dead", "dead-1", PRICE), spare), max_tokens=100),
+        Model("dead", (Candidate("dead", "dead-1", PRICE),), max_tokens=100),
+        Model("keyed", (Candidate("many", "many-1", PRICE),), max_tokens=100),
+        Model("claude", (Candidate("claude", "claude-1", PRICE),), max_tokens=100),
+        Model("free", (Candidate("main", "free-1", Price()),), max_tokens=100),
+    )
+
+
+def _provider(name: str, dialect: str = "openai", keys: int = 1, **more: Any) -> Provider:
+    secrets = tuple(Secret(f"pk-{name}-{number}") for number in range(keys))
+    return Provider(name, dialect, f"/{name}/v1", secrets, **more)
+
+
+def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
+    fields: dict[str, Any] = {
+        "hosts": (), "methods": (), "upstream": "", "auth": "key", "price_nanos": 0, "rate": None, "forward_key": False,
+        "preserve_host": False, "set_headers": (), "models": ("*",),
+    }  # fmt: skip
+    return Route(name, path, dialect=dialect, **(fields | more))
+
+
+def config(main: int, dead: int, server: str = "") -> Config:
+    """Models by what is tried with them; every provider but the dead one is the oracle, told apart by its path."""
+    ports = {"main": main, "spare": main, "many": main, "claude": main, "dead": dead}
+    text = f"[server]\n{server}\n" + "".join(
+        f'[[upstreams]]\nname = "{name}"\ntargets = ["http://127.0.0.1:{port}"]\n' for name, port in ports.items()
+    )
+    text += '[[routes]]\nname = "plain"\npath = "/main/"\nupstream = "main"\n'
+    path = Path("/dev/shm") / f"fastgw-wire-models-{main}.toml"
+    path.write_text(text)
+    base = load(str(path), {}, {})
+    path.unlink()
+    return msgspec.structs.replace(
+        base,
+        routes=(
+            *base.routes,
+            _route("ai", "/v1/", "openai", price_nanos=CALL),
+            _route("ai", "/v1/messages", "openai", price_nanos=CALL),
+            _route("always", "/always/", "openai", price_nanos=CALL, charge="always"),
+            _route("once", "/once/", "openai", price_nanos=CALL, idempotency_window_ms=60_000),
+            _route("few", "/few/", "openai", models=("plain",)),
+        ),
+        providers=(
+            _provider("main", operations=("embeddings", "speech", "files")), _provider("spare"),
+            _provider("many", keys=3), _provider("claude", "anthropic", key_header="x-api-key", key_scheme=""),
+            _provider("dead"),
+        ),
+        models=_models(),
+    )  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A record of the journal, as far as it is about a call to a model."""
+
+    status: int
+    verdict: Refusal
+    cost: int
+    bytes_in: int
+    bytes_out: int
+
+
+class Stand:
+    """A plane, its segment, and the providers behind it."""
+
+    def __init__(self, segment: Segment, oracle: Oracle, where: tuple[Path, Path | None], server: str = "") -> None:
+        self.segment = segment
+        self.oracle = oracle
+        self.slot = SLOTS[0]
+        self.dead = free_port()
+        owner: Any = SimpleNamespace(segment=segment)
+        self.host = Host(owner, config(oracle.port, self.dead, server), *where, self.slot)
+
+    def account(self, tokens: int = 10**9, input_tokens: int = 0) -> Account:
+        """A new one with the money for a call with so many tokens of output, and a key."""
+        owner: Any = self
+        return Account(owner, CALL + input_tokens * INPUT + tokens * OUTPUT)
+
+    @contextmanager
+    def serving(self, **scripts: Script) -> Iterator[None]:
+        """What each provider does, by its name, in this block."""
+        self.oracle.scripts.update(scripts)
+        try:
+            yield
+        finally:
+            for name in scripts:
+                del self.oracle.scripts[name]
+
+    def connect(self, receive_buffer: int = 0) -> Client:
+        return self.host.connect(receive_buffer)
+
+    @property
+    def written(self) -> int:
+        return self.segment.journal_written(self.slot)
+
+    def gauges(self) -> tuple[int, int]:
+        """Calls and connections of clients that are open."""
+        worker = self.segment.worker(self.slot)
+        return worker["exchanges"], worker["clients"]
+
+    @contextmanager
+    def row(self) -> Iterator[list[Row]]:
+        """What the one call that ends in this block leaves in the journal."""
+        first = self.written
+        found: list[Row] = []
+        yield found
+        assert eventually(lambda: self.written > first)
+        data, _, _ = self.segment.journal(self.slot, first)
+        for at in range(0, len(data), RECORD_BYTES):
+            record = data[at : at + RECORD_BYTES]
+            found.append(
+                Row(
+                    int.from_bytes(record[STATUS], "little"), Refusal(record[VERDICT]),
+                    *(int.from_bytes(record[part], "little") for part in (COST, BYTES_IN, BYTES_OUT)),
+                )
+            )  # fmt: skip
+        assert len(found) == 1, found
+
+
+def body(model: str = "plain", **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}], **more}).encode()
+
+
+def ask(account: Account, data: bytes, *lines: str, path: str = "/v1/chat/completions", method: str = "POST") -> bytes:
+    """A request with that body."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: wire\r\nAuthorization: Bearer {account.key}\r\n"
+    head += "".join(f"{line}\r\n" for line in lines)
+    if data:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    return head.encode() + b"\r\n" + data
+
+
+def whole(tokens_in: int = 7, tokens_out: int = 20, cached: int = 0, *fields: str, status: int = 200) -> Script:
+    """A script that answers with so many tokens."""
+    answer = {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "main-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        },
+    }  # fmt: skip
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        talk.answer(status, json.dumps(answer).encode(), "Content-Type: application/json", *fields)
+
+    return script
+
+
+def event(text: str = "tok ", **more: Any) -> bytes:
+    """One token of a streamed answer."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "main-1",
+        "choices": [choice],
+    }
+    return b"data: " + json.dumps(chunk | more).encode() + b"\n\n"
+
+
+def usage(tokens_in: int, tokens_out: int) -> bytes:
+    """The event that tells it."""
+    told = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    return event(choices=[], usage=told)
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def stream(count: int = 10, tokens_in: int = 7, told: bool = True) -> Script:
+    """A script that streams so many tokens, one in a write, and then what it has used."""
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        talk.send(STREAM)
+        for _ in range(count):
+            talk.send(chunk(event()))
+        talk.send(chunk((usage(tokens_in, count) if told else b"") + DONE))
+        talk.send(b"0\r\n\r\n")
+
+    return script
+
+
+def tokens_of(answer: Answer | bytes) -> int:
+    data = answer if isinstance(answer, bytes) else answer.body
+    return data.count(b'"tok "')
+
+
+def told(answer: Answer | bytes) -> dict[str, str]:
+    """What the comment at a stream's end says."""
+    data = answer if isinstance(answer, bytes) else answer.body
+    [line] = [line for line in data.split(b"\n") if line.startswith(b": fastgw ")]
+    return dict(pair.split("=") for pair in line.decode()[9:].split())
+
+
+@contextmanager
+def stand(directory: Path, package: Path | None, memory: Path, server: str = "") -> Iterator[Stand]:
+    with ExitStack() as stack:
+        segment = Segment.create(
+            str(memory / "segment"), secret=bytes(32), keys_max=1024, accounts_max=1024, routes_max=16,
+            journal_records=1 << 12,
+        )  # fmt: skip
+        oracle = stack.enter_context(Oracle())
+        started = Stand(segment, oracle, (directory, package), server)
+        with started.host:
+            yield started
