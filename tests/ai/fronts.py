@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +26,14 @@ class Front:
     url: str  # without a path
     key: str
     model: str
+
+    def spare(self, model: str) -> Front:
+        """The same door to a model that is not missed when its provider is left in peace; the provider has but one."""
+        return self if self.direct else replace(self, model=model)
+
+    @property
+    def direct(self) -> bool:
+        return self.key.startswith("sk-prov")
 
     def openai(self, key: str = "", **settings: Any) -> OpenAI:
         from openai import OpenAI
@@ -69,13 +77,14 @@ def through(gateway: Gateway, model: str) -> Front:
 
 # Nanos a token, of each kind; what a provider counts and a ledger holds are compared at these.
 PRICES: dict[str, int] = {"input": 1_000, "cached": 100, "written": 1_250, "output": 4_000, "thoughts": 5_000}
-BASES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": "", "flaky": "/v1"}
+BASES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": ""}
+# Of OpenAI's dialect, each for what makes a gateway leave a provider in peace.
+SPARE = ("flaky", "limited", "paused")
 UPSTREAM_MODELS = {
     "openai": "gpt-4o-mini",
     "anthropic": "claude-haiku-4-5",
     "gemini": "gemini-2.5-flash",
     "bedrock": "anthropic.claude-haiku-4-5-20251001-v1:0",
-    "flaky": "gpt-4o-mini",
 }
 
 
@@ -94,9 +103,10 @@ def configuration(url: str, prices: Mapping[str, int]) -> str:
     names = {"thoughts": "reasoning"}
     price = toml({names.get(name, name): per_million(nanos) for name, nanos in prices.items()})
     text = "[server]\n"
-    for name, base in BASES.items():
-        kind = {"flaky": "openai"}.get(name, name)
+    for name in (*BASES, *SPARE):
+        kind = "openai" if name in SPARE else name
+        base, model = BASES[kind], UPSTREAM_MODELS[kind]
         text += f'\n[[providers]]\nname = "{name}"\ntype = "{kind}"\nurl = "{url}{base}"\n'
         text += f'keys = ["sk-prov-{name}-0001"]\nmodels = []\n'
-        text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{UPSTREAM_MODELS[name]}"]\nprice = {price}\n'
+        text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{model}"]\nprice = {price}\n'
     return text + '\n[[routes]]\nname = "models"\npath = "/v1/"\nmodels = ["*"]\nprice = "0"\n'

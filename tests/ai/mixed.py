@@ -91,19 +91,19 @@ def likely_tokens(caller: str, body: bytes) -> int:
     return found
 
 
-def draw(seed: int, count: int, rich: list[str], poor: list[str]) -> Iterator[Call]:
-    """`count` calls of these accounts; the rich ones can pay for all of theirs."""
+def draw(seed: int, count: int, rich: list[str], poor: list[str], prefix: str = "") -> Iterator[Call]:
+    """`count` calls of these accounts; the rich ones can pay for all of theirs. Ids have `prefix` in them."""
     chance = random.Random(seed)
     for n in range(count):
         caller = chance.choice(tuple(CALLERS))
         model = chance.choice(PROVIDERS)
         if chance.random() < POOR:
             account, say = chance.choice(poor), chance.randint(5, 60)
-            order = Order(id=f"{account}/{n}", say=say, pace_s=0.001)
+            order = Order(id=f"{account}/{prefix}{n}", say=say, pace_s=0.001)
             yield Call(order.id, account, caller, model, chance.random() < 0.8, order, cap=say + 10)
             continue
         account = chance.choice(rich)
-        yield _rich(chance, f"{account}/{n}", account, caller, model)
+        yield _rich(chance, f"{account}/{prefix}{n}", account, caller, model)
 
 
 def _rich(chance: random.Random, name: str, account: str, caller: str, model: str) -> Call:

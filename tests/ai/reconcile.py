@@ -177,7 +177,7 @@ class Run:
                 (self.chance.choice(RICH), self.chance.choice(["chat", "messages"]), self.chance.choice(PROVIDERS))
             ]
         ]
-        moving = list(draw(self.outcome.seed + 1_000 + number, standing, WILD, WILD))
+        moving = list(draw(self.outcome.seed + 1_000 + number, standing, WILD, WILD, f"k{number}."))
         for call in moving:
             call.aborted = None
         uvloop.run(self._kill_among(victim, still, moving))
@@ -260,11 +260,14 @@ class Run:
     def due(self, call: Call, bills: list[Bill]) -> tuple[int, int]:
         """What a call is to be charged, in nanos: at least and at most, which are the same where both sides know."""
         counted = sum(bill.cost(PRICES) for bill in bills if bill.status == 200)
-        stopped = call.account in POOR and not call.whole and bills
+        stopped = call.account in POOR and (call.code or not call.whole)
         if call.account not in WILD and not stopped:
             return counted, counted
         read = bills[-1].input * PRICES["input"] + call.tokens * PRICES["output"] if bills and call.tokens else 0
-        return (read, read) if stopped and call.status == 200 else (min(read, counted), counted)
+        if stopped:
+            # One that counts as it goes has counted some that were not relayed any more.
+            return read, counted if call.model == "gemini" else read
+        return min(read, counted), counted
 
     def captured(self, name: str) -> int:
         """Nanos in the ledger; the balance is what is left, and no less than nothing."""

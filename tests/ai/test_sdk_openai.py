@@ -232,9 +232,9 @@ def test_a_connection_that_breaks_is_an_error(front: Front, stream: bool) -> Non
 
 def test_the_sdk_repeats_what_may_be_repeated(front: Front, provider: Provider) -> None:
     client = front.openai(max_retries=2)
-    for error in ("rate_limit", "server", "unavailable"):
+    for error, door in (("rate_limit", front.spare("paused")), ("server", front), ("unavailable", front)):
         said = user(order(id=error, say=2, error=error, times=1, fields=[["retry-after-ms", "5"]]))
-        assert client.chat.completions.create(model=front.model, messages=said).choices[0].message.content == "w0 w1 "
+        assert client.chat.completions.create(model=door.model, messages=said).choices[0].message.content == "w0 w1 "
         assert provider.books.tries[error] == 2
 
 

@@ -109,7 +109,8 @@ def test_a_stream_ends_in_dialect_when_the_money_does(shop: Gateway, provider: P
     tokens = len(words.split())
     bill = provider.books.one(pair)
     left = 600_000 - bill.input * PRICES["input"]
-    assert left // WORD - 16 <= tokens <= left // WORD, f"{tokens} tokens for {left} nanos"
+    # While it goes on, money is held for an input that errs upwards.
+    assert 85 <= tokens <= left // WORD, f"{tokens} tokens for {left} nanos"
     assert shop.money(f"some-{pair}")["committed"] <= 600_000
 
 

@@ -21,7 +21,7 @@ def asked(model: str, body: dict[str, Any], stream: bool) -> Asked:
     found = Asked("gemini", "generateContent", model, stream=stream, body=body)
     system = body.get("systemInstruction", body.get("system_instruction")) or {}
     everything = [_text(system.get("parts", ()))]
-    contents = body["contents"]
+    contents = body["contents"]  # a list, or the only one
     for content in contents if isinstance(contents, list) else [contents]:
         parts = content["parts"]
         words = _text(parts)

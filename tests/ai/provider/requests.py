@@ -118,7 +118,7 @@ def _gemini(model: str, verb: str, query: str, body: dict[str, Any]) -> Speaker 
             raise ValueError("the array that streams without alt=sse is for nobody")
         return Speaker(asked, lined(gemini.answer), gemini.events, kind=kind, stream_kind="text/event-stream")
     if verb == "countTokens":
-        asked = gemini.asked(model, body, False)
+        asked = gemini.asked(model, body.get("generateContentRequest", body), False)
         asked.endpoint = verb
         return Speaker(asked, lambda _, reply: indented({"totalTokens": reply.input}), kind=kind)
     requests = [body] if verb == "embedContent" else body.get("requests", [])
