@@ -78,6 +78,10 @@ def through(gateway: Gateway, model: str) -> Front:
 # Nanos a token, of each kind; what a provider counts and a ledger holds are compared at these.
 PRICES: dict[str, int] = {"input": 1_000, "cached": 100, "written": 1_250, "output": 4_000, "thoughts": 5_000}
 BASES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": ""}
+# What OpenAI has by itself, and files, whose keeping nobody is charged for.
+OPERATIONS = [
+    "responses", "completions", "embeddings", "moderations", "images", "speech", "transcriptions", "files",
+]  # fmt: skip
 # Of OpenAI's dialect, each for what makes a gateway leave a provider in peace.
 SPARE = ("flaky", "limited", "paused")
 UPSTREAM_MODELS = {
@@ -108,5 +112,7 @@ def configuration(url: str, prices: Mapping[str, int]) -> str:
         base, model = BASES[kind], UPSTREAM_MODELS[kind]
         text += f'\n[[providers]]\nname = "{name}"\ntype = "{kind}"\nurl = "{url}{base}"\n'
         text += f'keys = ["sk-prov-{name}-0001"]\nmodels = []\n'
+        if name == "openai":
+            text += f"operations = {json.dumps(OPERATIONS)}\n"
         text += f'\n[[models]]\nname = "{name}"\ntargets = ["{name}/{model}"]\nprice = {price}\n'
     return text + '\n[[routes]]\nname = "models"\npath = "/v1/"\nmodels = ["*"]\nprice = "0"\n'

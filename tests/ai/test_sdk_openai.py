@@ -230,6 +230,7 @@ def test_a_connection_that_breaks_is_an_error(front: Front, stream: bool) -> Non
         list(answer)
 
 
+@pytest.mark.slow
 def test_the_sdk_repeats_what_may_be_repeated(front: Front, provider: Provider) -> None:
     client = front.openai(max_retries=2)
     for error, door in (("rate_limit", front.spare("paused")), ("server", front), ("unavailable", front)):
