@@ -138,7 +138,7 @@ class Run:
                 self.outcome.readings = seen["readings"]
                 self.outcome.wrong += [f"more was committed than there was: {row}" for row in seen["broken"]]
                 self.reconcile()
-                if gateway.stop() != 0:
+                if gateway.stop(60) != 0:
                     self.wrong("it did not end with 0")
             finally:
                 self.upstream.close()
@@ -265,8 +265,8 @@ class Run:
             return counted, counted
         read = bills[-1].input * PRICES["input"] + call.tokens * PRICES["output"] if bills and call.tokens else 0
         if stopped:
-            # One that counts as it goes has counted some that were not relayed any more.
-            return read, counted if call.model == "gemini" else read
+            # What a provider has told in the same breath as what could not be relayed any more is charged too.
+            return read, counted
         return min(read, counted), counted
 
     def captured(self, name: str) -> int:
