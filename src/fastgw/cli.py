@@ -131,7 +131,8 @@ def _demo(listen: str) -> int:
 _ADMIN_COMMANDS = {
     "account": "accounts:COMMAND", "key": "keys:COMMAND", "topup": "money:TOPUP", "adjust": "money:ADJUST",
     "balance": "money:BALANCE", "entries": "money:ENTRIES", "usage": "calls:USAGE", "logs": "calls:LOGS",
-    "models": "models:MODELS", "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
+    "models": "models:MODELS", "prompt": "prompts:COMMAND",
+    "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
     "quote": "gateway:QUOTE", "audit": "gateway:AUDIT", "reload": "gateway:RELOAD",
 }  # fmt: skip
 
