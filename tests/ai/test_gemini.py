@@ -255,7 +255,7 @@ PIECES: list[Piece] = [
     Used(Usage(input=30, output=15, reasoning=14)),
     TextPiece("é "),
     ToolBegin(0, "call_abc-_1_0", "f", "c2ln"),
-    ToolPiece(0, '{"a": 1}'),
+    ToolPiece(0, '{"a":1}'),
     ToolBegin(1, "own", "g"),
     ToolPiece(1, "{}"),
     Used(LAST),

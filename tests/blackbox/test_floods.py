@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 KEY = "sk-acme-0001"
 LONG = "FASTGW_LONG" in os.environ
 CONNECTIONS, PER_S = (4_000, 1_000) if LONG else (1_000, 400)  # of each kind, all at once
-SECONDS = 30 if LONG else 8
+SECONDS, WITHIN_S = (30, 20) if LONG else (8, 3)
 KINDS = {
     "slow heads": ["-H", "-i", "1", "-x", "20"],
     "slow bodies": ["-B", "-i", "1", "-s", "8192", "-x", "10"],
@@ -27,27 +27,20 @@ KINDS = {
 
 
 def flood(program: str, port: int, options: list[str], directory: Path) -> "subprocess.Popen[bytes]":
-    argv = [
-        program,
-        "-c",
-        str(CONNECTIONS),
-        "-r",
-        str(PER_S),
-        "-l",
-        str(SECONDS),
-        "-p",
-        "3",
-        "-u",
-        f"http://127.0.0.1:{port}/v1/x",
-    ]
+    url = f"http://127.0.0.1:{port}/v1/x"
+    argv = ["nice", "-n", "19", program]  # in earnest it has processors of its own
+    argv += ["-c", str(CONNECTIONS), "-r", str(PER_S), "-l", str(SECONDS), "-p", "3", "-u", url]
     return subprocess.Popen([*argv, *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=directory)
 
 
-def test_thousands_of_slow_clients_of_every_kind_leave_the_others_alone(gateway: Gateway, upstream: Upstream) -> None:
+@pytest.mark.parametrize("kinds", [[kind] for kind in KINDS] if LONG else [list(KINDS)], ids=" and ".join)
+def test_thousands_of_slow_clients_leave_the_others_alone(
+    gateway: Gateway, upstream: Upstream, kinds: list[str]
+) -> None:
     program = shutil.which("slowhttptest")
     if program is None:
         pytest.skip("slowhttptest is not installed")
-    short = {"head_timeout": "2s", "body_timeout": "2s", "idle_timeout": "3s", "write_timeout": "3s"}
+    short = dict.fromkeys(("head_timeout", "body_timeout", "idle_timeout", "write_timeout"), f"{WITHIN_S}s")
     gateway.write(account(balance="1000"), key(KEY), price="0.001", server=short)
     gateway.start()
     segment = gateway.segment()
@@ -57,7 +50,7 @@ def test_thousands_of_slow_clients_of_every_kind_leave_the_others_alone(gateway:
 
     quiet = hammer(gateway.port, request(KEY), connections=4, seconds=3)
     took_s: list[float] = []
-    floods = [flood(program, gateway.port, options, tmp) for options in KINDS.values() if (tmp := gateway.directory)]
+    floods = [flood(program, gateway.port, KINDS[kind], gateway.directory) for kind in kinds]
     try:
         most = 0
         started = time.monotonic()
@@ -75,10 +68,11 @@ def test_thousands_of_slow_clients_of_every_kind_leave_the_others_alone(gateway:
             process.wait(10)
     assert most > CONNECTIONS / 2, "there was a flood"
     flooded = Tally(took_s=took_s)
-    print(f"{most} slow clients; p99 {quiet.p99_s() * 1000:.1f} ms before, {flooded.p99_s() * 1000:.1f} ms beside them")
+    before_ms, beside_ms = quiet.p99_s() * 1000, flooded.p99_s() * 1000
+    print(f"{', '.join(kinds)}: {most} clients at once; p99 {before_ms:.2f} ms before, {beside_ms:.2f} ms beside them")
     if LONG:  # on a machine that is otherwise quiet
-        assert flooded.p99_s() < 2 * quiet.p99_s()
-    eventually(lambda: clients() == 0, 8, "all have gone, or were cut at their deadlines")
+        assert beside_ms < 2 * before_ms
+    eventually(lambda: clients() == 0, 3 * WITHIN_S, "all have gone, or were cut at their deadlines")
     assert upstream.calls == served
     assert gateway.money() | {"held": 0, "captured": served * 1_000_000} == gateway.money()
     assert "Traceback" not in gateway.log()

@@ -1,7 +1,10 @@
 """What a model costs: exactly what genai-prices says, what a file says, and never nothing by not knowing."""
 
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from genai_prices.data_snapshot import get_snapshot
@@ -96,6 +99,19 @@ def test_where_a_price_changes_by_the_hour_the_dearest_hour_holds() -> None:
     assert hours[0].input == NANOS_PER_UNIT * max(
         model.get_prices(moment).calc_price(usage)["total_price"] for moment in moments
     )
+
+
+def test_who_has_no_models_does_not_load_the_library(tmp_path: Path) -> None:
+    file = tmp_path / "fastgw.toml"
+    file.write_text('[[upstreams]]\nname = "u"\ntargets = ["http://127.0.0.1:1"]\n'
+                    '[[routes]]\nname = "r"\npath = "/"\nupstream = "u"\n')  # fmt: skip
+    code = (
+        "import sys; from fastgw.cli import main; import fastgw.worker\n"
+        f"assert main(['check', '-c', {str(file)!r}]) == main(['--help']) == 0\n"
+        "assert not {'genai_prices', 'pydantic'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tiers_hold_for_all_of_a_longer_input() -> None:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ntls = true\n'  # a test's host has the socket from elsewhere
+
 
 class Identity:
     """A certificate and its key, as PEM files in a directory."""
@@ -28,6 +30,7 @@ class Identity:
         self.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         self.key.write_bytes(issued.private_key_pem.bytes())
         self.key.chmod(0o600)
+        self.entry = f'[[certificates]]\ncertificate = "{self.certificate}"\nkey = "{self.key}"\n'  # of a configuration
 
 
 class Authority:

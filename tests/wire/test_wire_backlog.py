@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from fastgw.dataplane import backlog as backlog_module
-from fastgw.dataplane.backlog import LEAST, Backlog
+from fastgw.dataplane.backlog import Backlog
 from fastgw.dataplane.doors import Acceptor
 from fastgw.instance import BACKLOG
+
+LEAST = 32
 
 
 @contextmanager
@@ -45,6 +47,7 @@ def test_where_more_come_than_are_served_few_may_wait_and_many_again_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(backlog_module, "LATE_S", 0.02)
+    monkeypatch.setattr(backlog_module, "LEAST", LEAST)
 
     async def look(listening: socket.socket) -> None:
         backlog = Backlog(asyncio.get_running_loop(), listening)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .certificates import Authority, Identity
+from .certificates import LISTENER, Authority, Identity
 from .client import Client
 from .configs import KEY, PRICE
 from .conftest import NewHost
@@ -17,7 +17,6 @@ from .test_wire_tls import CONFIG
 from .tls_socket import TlsSocket
 
 GET = b"GET /v1/x HTTP/1.1\r\nHost: wire\r\n%b\r\n"
-LISTENER = '[[listeners]]\naddress = "127.0.0.1:1"\ntls = true\nclient_certificates = "{kind}"\n'
 Connect = Callable[[str, Identity | None], Client]
 
 
@@ -38,7 +37,7 @@ def connect(authority: Authority, terms: Gateway, new_host: NewHost, oracle: Ora
             text = text.replace("tls_certificate", 'listen = "off"\n# ').replace("tls_key", "# ")
             text = text.replace("[server]\n", f'[server]\nclient_ca = "{authority.file}"\n')
             text += '[[routes]]\nname = "free"\npath = "/free/"\nupstream = "oracle"\nauth = "none"\n'
-            hosts[kind] = new_host(text + LISTENER.format(kind=kind), 1 + len(hosts))
+            hosts[kind] = new_host(f'{text}{LISTENER}client_certificates = "{kind}"\n', 1 + len(hosts))
         return hosts[kind].connect(context=authority.client(identity))
 
     yield make

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from fastgw.dataplane.providers import Models, Served
+from fastgw.model import Model
+
 from .client import Client
 from .modelling import (
     CACHED,
@@ -250,3 +253,10 @@ def test_a_body_that_is_too_large_is_refused_in_the_caller_s_dialect(models: Sta
         client.send(head)
         answer = client.read()
     assert (answer.status, json.loads(answer.body)["error"]["code"]) == (413, "body_too_large")
+
+
+def test_a_longer_name_of_a_model_is_not_listed_beside_its_shorter_one() -> None:
+    whole = Served(Model("one/m", (), listed=False), [])
+    bare = Served(Model("m", ()), [])
+    assert Models(b"/v1/", "openai", {"one/m": whole, "m": bare}).names == ["m"]
+    assert Models(b"/v1/", "openai", {"one/m": whole}).names == ["one/m"]

@@ -220,7 +220,7 @@ def test_a_handshake_follows_the_header(oracle: Oracle, new_host: NewHost, tmp_p
     authority = Authority(tmp_path)
     mine = authority.issue("a.example")
     text = config(oracle).replace("proxy_protocol = true\n", "proxy_protocol = true\ntls = true\n")
-    host = new_host(f'{text}[[certificates]]\ncertificate = "{mine.certificate}"\nkey = "{mine.key}"\n')
+    host = new_host(text + mine.entry)
     header = v2_tcp("203.0.113.7", 4711)
     for first, second in ((header, b""), (header[:20], header[20:])):
         with host.connect() as client:

@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from .certificates import Authority
+from .certificates import LISTENER, Authority
 from .rig import Host, eventually
 from .tls_socket import TlsSocket
 from .tunnelling import SLOTS, Account, EchoService, Stand, resident_bytes
@@ -30,8 +30,7 @@ HELLO = b"\x81\x82\x00\x00\x00\x00hi"  # a text of a client, masked with zeros (
 def config(authority: Authority, port: int) -> str:
     ours = authority.issue("127.0.0.1")
     return (
-        '[server]\nlisten = "off"\n[[listeners]]\naddress = "127.0.0.1:1"\ntls = true\n'
-        f'[[certificates]]\ncertificate = "{ours.certificate}"\nkey = "{ours.key}"\n'
+        f'[server]\nlisten = "off"\n{LISTENER}{ours.entry}'
         f'[[upstreams]]\nname = "secure"\ntargets = ["https://127.0.0.1:{port}"]\ntls = {{ ca = "{authority.file}" }}\n'
         '[[routes]]\nname = "free"\npath = "/"\nupstream = "secure"\n'
     )

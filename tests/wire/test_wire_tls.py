@@ -27,10 +27,7 @@ tls_certificate = "{first.certificate}"
 tls_key = "{first.key}"
 head_timeout = "400ms"
 {server}
-[[certificates]]
-certificate = "{second.certificate}"
-key = "{second.key}"
-[[upstreams]]
+{second.entry}[[upstreams]]
 name = "oracle"
 targets = ["http://127.0.0.1:{oracle}"]
 [[routes]]

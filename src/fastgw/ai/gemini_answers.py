@@ -57,7 +57,7 @@ class _Call(Struct):
 
     @property
     def arguments(self) -> str:
-        text = bytes(self.args).decode()
+        text = msgspec.json.format(self.args, indent=-1).decode()
         return "{}" if text == "null" else text
 
 

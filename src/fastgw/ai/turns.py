@@ -27,6 +27,7 @@ from .canonical import (
 
 Spoken = TypeVar("Spoken", Part, Text | Media)
 
+GREETING = "Hello."
 SAY_JSON = "Answer with one JSON object and nothing else: no fence, no word before or after it."
 SAY_SCHEMA = SAY_JSON + " It fits this JSON Schema: "
 
@@ -34,7 +35,7 @@ SAY_SCHEMA = SAY_JSON + " It fits this JSON Schema: "
 @dataclass
 class Turns:
     system: list[Text]
-    turns: list[Message]  # of USER and ASSISTANT in turn; no text is blank, which providers refuse
+    turns: list[Message]  # of USER and ASSISTANT in turn, USER first; no text is blank, which providers refuse
 
 
 def of(request: Request, *, say_form: bool = False) -> Turns:
@@ -49,6 +50,8 @@ def of(request: Request, *, say_form: bool = False) -> Turns:
             _join(turns, USER if message.role == TOOL else message.role, parts)
     if not turns and system:  # a prompt of instructions alone is said by the user
         turns, system = [Message(USER, list(system))], []
+    if turns and turns[0].role != USER:  # an assistant that greets first
+        turns.insert(0, Message(USER, [Text(GREETING)]))
     if say_form:
         system += _form(request)
     return Turns(system, turns)

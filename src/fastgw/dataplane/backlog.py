@@ -13,7 +13,7 @@ import struct
 from ..instance import BACKLOG
 
 LATE_S = 0.25
-LEAST = 512
+LEAST = 1_024  # that a burst of so many is no matter
 
 _WAITING = struct.Struct("=24xI")  # tcpi_unacked: of a socket that listens, who waits (tcp(7))
 

@@ -219,7 +219,8 @@ class Models:
         self.base = base  # of the paths of its endpoints
         self.dialect = dialect
         self.served = served
-        self.names = list(served)
+        # In lists, a model has its shorter name alone.
+        self.names = [name for name, one in served.items() if one.model.listed or name.partition("/")[2] not in served]
         self.first = next(iter(served.values()), None)
 
 
