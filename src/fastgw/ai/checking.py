@@ -6,7 +6,6 @@ Patterns are matched in linear time, and nothing is ever fetched: neither the sc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
@@ -28,7 +27,8 @@ class Checker:
 
     def __init__(self, schema: Any) -> None:
         # Late: it takes 8 MiB and a tenth of a second, of those who publish prompts alone.
-        library = import_module("jsonschema_rs")
+        import jsonschema_rs as library
+
         try:
             self._validator = library.validator_for(
                 schema, validate_formats=True, offline=True, pattern_options=library.RegexOptions(), mask="the value"

@@ -1,7 +1,6 @@
 """Decides how prompts are described for programs: an OpenAPI document with a path for each version of each.
 
-It says what a caller must know: inputs, answer, price and errors. What the prompts say, and who serves them, is nobody
-else's business.
+It says what a caller must know: inputs, answer, price and errors; not what the prompts say.
 """
 
 from __future__ import annotations

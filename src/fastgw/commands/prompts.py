@@ -46,13 +46,13 @@ class _Command(click.Command):
 
 
 def _find(config: Config, name: str, version: str | None) -> Prompt:
-    """The version that is named, or the current one."""
+    """The version that is named, or the current one, or, where none is, the first."""
     named = [prompt for prompt in config.prompts if prompt.name == name]
     if not named:
         known = ", ".join(dict.fromkeys(prompt.name for prompt in config.prompts))
         raise Refused(f'there is no prompt "{name}"; there is {known or "none"}')
-    for prompt in named:
-        if prompt.current if version is None else prompt.version == version:
+    for prompt in sorted(named, key=lambda prompt: prompt.current, reverse=True):
+        if version in (None, prompt.version):
             return prompt
     raise Refused(f'{name} has no version "{version}"; there is {", ".join(prompt.version for prompt in named)}')
 
@@ -133,7 +133,7 @@ _JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
 COMMAND = click.Group(
     "prompt",
     short_help="List prompts, and try them.",
-    help="Prompts are called like any other service: inputs in, an answer out. They are written in the file, [[prompts]].",
+    help="Prompts are called like any other service: inputs in, an answer out. They are [[prompts]] of the file.",
     commands=[
         _Command(
             "list",
@@ -162,9 +162,9 @@ COMMAND = click.Group(
             "try",
             callback=_try,
             short_help="Try a prompt.",
-            help="Ask the prompt's model, as a call would: at its provider itself, with the key of the file, or through "
-            "a gateway that runs, with a caller's key. The answer comes as it is written; then, on stderr, what it has "
-            "used and what a call like it costs.",
+            help="Ask the prompt's model, as a call would: at its provider itself, with the key of the file, or "
+            "through a gateway that runs, with a caller's key. The answer comes as it is written; then, on stderr, "
+            "what it has used and what a call like it costs.",
             params=[
                 _NAME,
                 _VERSION,

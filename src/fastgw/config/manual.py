@@ -294,8 +294,7 @@ PROMPTS = Table("prompts", "A prompt that is called like any other service: inpu
                 "one name are its versions. [Prompts](prompts.md) says more.", (
     Row("name", "In the path, and as a route's name in logs, metrics, plans and quotes.", example='"summarize"'),
     Row("version", "Which one of several; it is called at `PATH@VERSION`.", '"1"', '"2026-11"'),
-    Row("current", "Whether it is called at the path itself.", "(the last one of the name)", "true",
-        form="`true` or `false`"),
+    Row("current", "Whether it is called at the path itself.", "(the last version is)", "false"),
     Row("path", "Where it is called.", "(`/prompts/NAME`)", '"/v1/summaries"'),
     Row("hosts", "Only for these values of Host.", "(any)", '["api.example.com"]',
         form="an array of host names without port"),

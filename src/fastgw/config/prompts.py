@@ -7,7 +7,7 @@ has, a parameter that would make the answer something else than the prompt promi
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,8 @@ from .fields import (
 )
 from .manual import PROMPTS
 from .toml_lines import Path
+
+T = TypeVar("T")
 
 DOCUMENT_PATH = "/prompts/openapi.json"
 DOCUMENT_ROUTE = "prompts.openapi"
@@ -153,19 +155,19 @@ def _messages(fields: Fields) -> list[Any]:
         for name in ("template", "system"):
             if name in raw:
                 report.refuse((*path, name), "is a short form of messages, which are there too")
-        messages = fields.take("messages", _parse_messages, [])
+        messages: list[Any] = fields.take("messages", _parse_messages, [])
         for index, message in enumerate(messages):
             _refuse_no_variables(report, (*path, "messages", index), message)
         return messages
     if "template" not in raw and fields.is_table:
         report.refuse((*path, "messages"), "is missing; or write template, which is the message of a user")
-    messages = []
+    short = []
     for name, role in (("system", "system"), ("template", "user")):
         text = fields.take(name, _text, "")
         _refuse_no_variables(report, (*path, name), text)
         if text:
-            messages.append({"role": role, "content": text})
-    return messages
+            short.append({"role": role, "content": text})
+    return short
 
 
 def _text(value: Any) -> str:
@@ -189,7 +191,7 @@ def _parse_messages(value: Any) -> list[Any]:
     return _of_json(value)
 
 
-def _of_json(value: Any) -> Any:
+def _of_json(value: T) -> T:
     """A value of TOML's that JSON has too."""
     try:
         json.dumps(value, allow_nan=False)
@@ -205,10 +207,9 @@ def _refuse_no_variables(report: Report, path: Path, node: Any) -> None:
 
 def _parameters(fields: Fields, model: Model | None) -> dict[str, Any]:
     def convert(value: Any) -> dict[str, Any]:
-        found: dict[str, Any] = _of_json(parse_table(value))
-        return found
+        return _of_json(parse_table(value))
 
-    parameters = fields.take("parameters", convert, {})
+    parameters: dict[str, Any] = fields.take("parameters", convert, {})
     path = (*fields.path, "parameters")
     for name, value in parameters.items():
         if name in _OWN:
@@ -247,8 +248,7 @@ def _schema(fields: Fields, name: str) -> dict[str, Any] | None:
     report, which = fields.report, f"{name}_file"
     if name in fields.raw and which in fields.raw:
         report.refuse((*fields.path, which), f"{name} is there too")
-        return None
-    if which in fields.raw:
+    elif which in fields.raw:
         file = fields.file(which)
         return _taken(fields, which, _read_schema(file)) if file else None
     return fields.take(name, _parse_schema, None)
@@ -279,7 +279,7 @@ def _parse_schema(value: Any) -> dict[str, Any]:
     rule = 'must be a JSON Schema of an object, like { type = "object", properties = { … } }'
     if not isinstance(value, dict):
         raise ValueError(rule)
-    schema: dict[str, Any] = _of_json(value)
+    schema = _of_json(value)
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     if schema.get("type") != "object":
@@ -310,12 +310,10 @@ def _refuse_unlike(report: Report, versions: Sequence[Read]) -> None:
             report.refuse((*path, "path"), rule, prompt.path)
 
 
-def _current(report: Report, versions: Sequence[Read]) -> Read:
+def _current(report: Report, versions: Sequence[Read]) -> Read | None:
     """The version that is called where none is named: what says so, or the last one that does not say otherwise."""
     said = [each for each in versions if each.said_current]
     for each in said[1:]:
         report.refuse(("prompts", each.index, "current"), "another version is current; only one can be", value=True)
-    if said:
-        return said[0]
-    open_to_it = [each for each in versions if each.said_current is None]
-    return (open_to_it or list(versions))[-1]
+    silent = [each for each in reversed(versions) if each.said_current is None]
+    return next(iter(said or silent), None)
