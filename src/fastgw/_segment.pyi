@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from typing_extensions import disjoint_base
-
 from ._drain import RECORD_BYTES
 from ._mapping import SegmentError, boot_number
 from ._tables import Tables
@@ -12,7 +10,6 @@ __all__ = ["RECORD_BYTES", "WORKERS", "Segment", "SegmentError", "account_digest
 
 WORKERS: int
 
-@disjoint_base
 class Segment(Tables):
     def digest(self, key: bytes) -> bytes: ...
     def account_numbers(self) -> dict[bytes, int]: ...

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Upstream
-from gateway import Gateway, account, eventually, key
+from gateway import Gateway, account, eventually, key, table
 from load import Tally, hammer, request
 
 pytestmark = pytest.mark.slow
@@ -27,21 +26,21 @@ KINDS = {
 
 
 def flood(program: str, port: int, options: list[str], directory: Path) -> "subprocess.Popen[bytes]":
-    url = f"http://127.0.0.1:{port}/v1/x"
+    url = f"http://127.0.0.1:{port}/open/x"  # where no key is asked for: without one, no body is waited for
     argv = ["nice", "-n", "19", program]  # in earnest it has processors of its own
     argv += ["-c", str(CONNECTIONS), "-r", str(PER_S), "-l", str(SECONDS), "-p", "3", "-u", url]
     return subprocess.Popen([*argv, *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=directory)
 
 
 @pytest.mark.parametrize("kinds", [[kind] for kind in KINDS] if LONG else [list(KINDS)], ids=" and ".join)
-def test_thousands_of_slow_clients_leave_the_others_alone(
-    gateway: Gateway, upstream: Upstream, kinds: list[str]
-) -> None:
+def test_thousands_of_slow_clients_leave_the_others_alone(gateway: Gateway, kinds: list[str]) -> None:
     program = shutil.which("slowhttptest")
     if program is None:
         pytest.skip("slowhttptest is not installed")
     short = dict.fromkeys(("head_timeout", "body_timeout", "idle_timeout", "write_timeout"), f"{WITHIN_S}s")
-    gateway.write(account(balance="1000"), key(KEY), price="0.001", server=short)
+    anybody = table("routes", name="open", path="/open/", upstream="service", auth="none")
+    limits = {**short, "upstream_connections_max": 2 * CONNECTIONS}
+    gateway.write(account(balance="1000"), key(KEY), anybody, price="0.001", server=limits)
     gateway.start()
     segment = gateway.segment()
 
@@ -66,14 +65,13 @@ def test_thousands_of_slow_clients_leave_the_others_alone(
         for process in floods:
             process.terminate()
             process.wait(10)
-    assert most > CONNECTIONS / 2, "there was a flood"
+    assert most > CONNECTIONS / 2 or kinds == ["ranges"], "there was a flood"  # of such, each is answered at once
     flooded = Tally(took_s=took_s)
     before_ms, beside_ms = quiet.p99_s() * 1000, flooded.p99_s() * 1000
     print(f"{', '.join(kinds)}: {most} clients at once; p99 {before_ms:.2f} ms before, {beside_ms:.2f} ms beside them")
     if LONG:  # on a machine that is otherwise quiet
         assert beside_ms < 2 * before_ms
     eventually(lambda: clients() == 0, 3 * WITHIN_S, "all have gone, or were cut at their deadlines")
-    assert upstream.calls == served
     assert gateway.money() | {"held": 0, "captured": served * 1_000_000} == gateway.money()
     assert "Traceback" not in gateway.log()
     assert "starting another" not in gateway.log()

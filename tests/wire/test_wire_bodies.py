@@ -261,6 +261,7 @@ def test_a_client_that_is_gone_before_the_answer_ends_the_call_for_free(gateway:
     assert gateway.captured("rich") == before
 
 
+@pytest.mark.slow
 def test_a_client_that_has_closed_is_told_from_one_that_has_said_all(gateway: Gateway, oracle: Oracle) -> None:
     """Both look the same to the gateway, until it says something: only the one that is gone answers with a reset."""
 

@@ -187,7 +187,7 @@ def test_the_last_server_is_never_passed_over_and_is_not_buried_when_it_returns(
     host = new_host(config([blackhole], PATIENT, 'connect_timeout = "300ms"'))
     before = seen(terms, blackhole)["failures"]
     assert {answer.status for answer in at_once(host, 4)} == {504}
-    clients = [host.connect() for _ in range(24)]
+    clients = [host.connect() for _ in range(12)]
     for client in clients:
         client.send(request(b"GET /v1/x HTTP/1.1"))
     most = 0
@@ -200,7 +200,7 @@ def test_the_last_server_is_never_passed_over_and_is_not_buried_when_it_returns(
         client.socket.close()
     row = seen(terms, blackhole)
     assert (row["ejections"], row["open"], row["in_flight"], row["waiting"]) == (0, 0, 0, 0)
-    assert row["failures"] == before + 28
+    assert row["failures"] == before + 16
 
 
 def test_calls_that_belong_together_go_to_one_server_whatever_the_worker(new_host: NewHost) -> None:

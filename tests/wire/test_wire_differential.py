@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 import httptools
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from fastgw._http import PLAIN, ChunkedBody, RequestHead, ResponseHead
 
-BOUNDED = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None)
+MANY = 400 * int(os.environ.get("FASTGW_LONG", "1"))
+BOUNDED = settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None)
 FEW = settings(max_examples=300, deadline=None, database=None)
 
 TOKEN_BYTES = b"!#$%&'*+-.^_`|~09azAZ"

@@ -67,6 +67,7 @@ def settled(host: Host) -> int:
     return now
 
 
+@pytest.mark.slow
 def test_clients_that_read_nothing_cost_a_bounded_amount_each_and_are_cut(
     terms: Gateway, oracle: Oracle, new_host: NewHost
 ) -> None:

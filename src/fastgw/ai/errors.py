@@ -57,6 +57,10 @@ _KINDS = {word: kind for kind, word in _ANTHROPIC.items()} | {
     "insufficient_quota": QUOTA,
     "rate_limit_exceeded": RATE_LIMIT,
     "invalid_request_error": INVALID,
+    "context_length_exceeded": INVALID,
+    "model_not_found": NOT_FOUND,
+    "overloaded": OVERLOADED,
+    "engine_overloaded": OVERLOADED,
 }
 
 
@@ -117,7 +121,7 @@ def told_failure(status: int, told: Any) -> Failure:
         kind = kind_of(status)
     else:
         number = error.get("code")
-        kind = _KINDS.get(word) or (kind_of(number) if isinstance(number, int) else SERVER)
+        kind = _KINDS.get(code) or _KINDS.get(word) or (kind_of(number) if isinstance(number, int) else SERVER)
     return Failure(status or _STATUS_OF[kind], kind, message, code or word, _text(error, "param"))
 
 

@@ -8,6 +8,7 @@ cdef class Service:
     cdef public Group upstream
     cdef public object models
     cdef public object prompt
+    cdef public bint paid
     cdef public bint preserve_host
     cdef public bint priced
     cdef public int rule
