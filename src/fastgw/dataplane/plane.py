@@ -45,16 +45,11 @@ def services(config: Config, upstreams: dict[str, Upstream], sources: Sources) -
     made = []
     for route in config.routes:
         models = sources.of(route)
-<<<<<<< HEAD
         prompt = prompts[route.prompt] if route.prompt else None
         if models is not None and prompt is not None:
             models = prompt.terms(models)
-        priced = _has_price(route) or route.name in plans or models is not None
-        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models, prompt))
-=======
         priced = _has_price(route) or route.name in plans or (models is not None and route.auth == "key")
-        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models))
->>>>>>> main
+        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models, prompt))
     return made
 
 
