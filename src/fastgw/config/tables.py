@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from .. import identities, units
-from ..model import Account, Key, Model, Plan, Prompt, Provider, Route, Secret, Upstream
+from ..model import Account, Key, Model, Plan, Prompt, Provider, Route, Secret, Tag, Upstream
 from ..refusals import DIALECTS
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .ai_routes import expanded, refuse_meaningless, refuse_unreached
@@ -40,10 +40,11 @@ from .plans import read_plans
 from .prices import Library
 from .prompts import read_prompts
 from .providers import Offer, parse_pattern, read_providers
+from .tags import given_to_tags, read_tags
 from .toml_lines import Path
 from .upstreams import read_upstream
 
-ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models", "prompts")
+ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models", "tags", "prompts")
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _HTTP_AGAIN = re.compile(r"(?:h2c?|h3|https?|tls)(?:/.*)?")
@@ -65,7 +66,8 @@ class Tables(Struct, frozen=True):
     plans: tuple[Plan, ...]
     providers: tuple[Provider, ...]
     models: tuple[Model, ...]
-    prompts: tuple[Prompt, ...]
+    tags: tuple[Tag, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 def read_tables(
@@ -102,11 +104,13 @@ def read_tables(
         for index, raw in enumerate(tables["keys"])
     )
     _refuse_twins(report, keys)
+    tags = read_tags(report, tables["tags"], None if accounts_elsewhere else account_names)
     if not report.problems:
         _refuse_costs_without_hold(report, read, plans)
     upstreams += tuple(offer.upstream for offer in offers.values())
     providers = tuple(offer.provider for offer in offers.values())
-    return Tables(upstreams, tuple(route for _, route in routes), accounts, keys, plans, providers, models, prompts)
+    served = tuple(route for _, route in routes)
+    return Tables(upstreams, served, accounts, keys, plans, providers, models, tags, prompts)
 
 
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
@@ -256,6 +260,7 @@ def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Acc
         plan=fields.take("plan", existing("plan", plans), ""),
         expires_s=fields.take("expires", parse_expires_s, 0),
         suspended=fields.take("suspended", parse_boolean, False),
+        **given_to_tags(fields),
     )
     try:
         check_account(account)
@@ -296,6 +301,7 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
         revoked=fields.take("revoked", parse_boolean, False),
         budget_nanos=fields.take("budget", parse_amount, 0),
         budget_period=fields.take("budget_period", parse_period, ""),
+        token_rate=fields.token_rate(),
     )
 
 
