@@ -67,6 +67,7 @@ class Refusal(IntEnum):
     TAG_BUDGET_EXHAUSTED = 45
     ANSWER_TOO_LARGE = 46
     TOO_MANY_TOKENS = 47
+    ANSWER_INVALID = 48
 
 
 class Number(IntEnum):
@@ -299,6 +300,13 @@ TABLE: dict[Refusal, Row] = {
         502,
         "Answer too large",
         "The provider's answer is larger than this gateway can take in; it was charged, ask for less.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
+    ),
+    Refusal.ANSWER_INVALID: Row(
+        502,
+        "Answer invalid",
+        "The model's answer is not of the form that this prompt promises; it was charged.",
         _UPSTREAM,
         fields=_NO_RETRY,
     ),
