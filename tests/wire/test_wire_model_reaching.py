@@ -69,7 +69,9 @@ def test_calls_that_belong_together_go_to_one_server_however_late_their_body_com
             ask(accounts[n if by == "key" else 0], body("spread"), f"X-Session: {n}") for n in range(len(accounts))
         ]
         at_once = [arrived(data, False, b"") for data in calls]
-        late = [arrived(data, True, calls[at_once.index(not there)]) for data, there in zip(calls, at_once, strict=True)]
+        late = [
+            arrived(data, True, calls[at_once.index(not there)]) for data, there in zip(calls, at_once, strict=True)
+        ]
     twin.close()
     assert set(at_once) == {True, False}
     assert late == at_once
