@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
 import msgspec
 import pytest
@@ -209,23 +210,25 @@ def test_an_answer_that_is_too_large_to_be_taken_in_is_refused_and_paid(models: 
 
 
 def test_short_of_memory_a_call_is_refused_in_its_caller_s_dialect(models: Stand) -> None:
+    """On a connection that is there; one that comes is refused before it has said what it wants."""
     account = models.account()
     base = config(models.oracle.port, models.dead)
     server = msgspec.structs.replace(base.server, memory_max_bytes=1 << 20)
-    models.host.reconfigure(msgspec.structs.replace(base, server=server))
-    try:
+    expected = {"/v1/chat/completions": "api_error", "/v1/messages": "overloaded_error"}
+    with ExitStack() as stack:
+        clients = {path: stack.enter_context(models.connect()) for path in expected}
+        models.host.reconfigure(msgspec.structs.replace(base, server=server))
+        stack.callback(models.host.reconfigure, base)
         assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 2)
-        for path, kind in (("/v1/chat/completions", "server_error"), ("/v1/messages", "overloaded_error")):
-            with models.row() as rows, models.connect() as client:
+        for path, client in clients.items():
+            with models.row() as rows:
                 client.send(ask(account, body(), path=path))
                 answer = client.read()
             error = json.loads(answer.body)["error"]
-            assert (answer.status, error["type"], error["code"]) == (503, kind, "overloaded")
+            assert (answer.status, error["type"], error["code"]) == (503, expected[path], "overloaded")
             assert rows[0].verdict.name == "OVERLOADED"
         assert models.oracle.arrivals == []
-    finally:
-        models.host.reconfigure(base)
-        assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 0)
+    assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 0)
     assert account.captured() == 0
 
 

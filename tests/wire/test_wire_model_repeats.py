@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from .client import Client
-from .keyed import code, new_key, replayed, stuck
+from .keyed import arrived, code, new_key, replayed, stuck
 from .modelling import CALL, DONE, INPUT, OUTPUT, STREAM, Stand, ask, body, chunk, event, stream, tokens_of, told, usage
 from .oracle import Script, Talk
 from .rig import eventually
@@ -75,7 +75,7 @@ def test_a_repetition_meanwhile_is_told_so_and_who_has_no_money_left_gets_the_an
     script = stuck(go, stream(20) if streams else counting())
     with models.serving(main=script), models.connect() as client, models.connect() as other:
         client.send(asked)
-        models.oracle.wait_for("main")
+        assert arrived(models.oracle, "main")
         other.send(asked)
         busy = other.read()
         assert (busy.status, code(busy)) == (409, "idempotency_in_flight")
@@ -105,7 +105,7 @@ def test_it_goes_on_without_its_client(models: Stand, streams: bool) -> None:
             client.send(asked)
             if streams:
                 client.until(b"tok ")
-            models.oracle.wait_for("main")
+            assert arrived(models.oracle, "main")
         assert eventually(lambda: models.gauges()[1] == 0)
         go.set()
     assert (rows[0].status, rows[0].verdict.name) == (499, "CLIENT_GONE")
