@@ -119,6 +119,8 @@ _QUOTA = "insufficient_quota"
 
 # `x-should-retry: false` stops the SDKs of this field from sending again a call that may have been served.
 _NO_RETRY = (("X-Should-Retry", "false"),)
+# And `true` has them send one again that they would not for its status.
+_RETRY = (("X-Should-Retry", "true"),)
 
 TABLE: dict[Refusal, Row] = {
     Refusal.BAD_REQUEST: Row(
@@ -161,6 +163,7 @@ TABLE: dict[Refusal, Row] = {
         _QUOTA,
         retryable=True,
         retry_after_s=1,
+        fields=_RETRY,
         numbers=(Number.PRICE, Number.AVAILABLE),
     ),
     Refusal.BUDGET_EXHAUSTED: Row(
