@@ -90,10 +90,10 @@ class Line:
             writer.write(head + body)
             async with asyncio.timeout(TIMEOUT_S):
                 await self._answer(reader, call, paused)
-        except (asyncio.IncompleteReadError, ConnectionError, OSError):
-            self.close()
         except TimeoutError:
             call.trouble.append(f"nothing more came within {TIMEOUT_S} s")
+            self.close()
+        except (asyncio.IncompleteReadError, OSError):
             self.close()
 
     async def _answer(

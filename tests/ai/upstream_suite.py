@@ -41,7 +41,7 @@ MEANT = (
     "Say which model is to answer",  # the model is what has a price
     "must be between 1 and",  # no call is for no tokens
     "This gateway has no price for",
-    "No route takes this method",  # models are the configuration's
+    "No route takes this method",  # DELETE of a model, which is the configuration's; /responses/compact
 )
 
 
