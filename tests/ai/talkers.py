@@ -91,7 +91,9 @@ class Line:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._answer(reader, call, paused)
         except TimeoutError:
-            call.trouble.append(f"nothing more came within {TIMEOUT_S} s")
+            call.trouble.append(
+                f"nothing more came within {TIMEOUT_S} s, after status {call.status} and {call.tokens} tokens"
+            )
             self.close()
         except (asyncio.IncompleteReadError, OSError):
             self.close()
