@@ -63,6 +63,7 @@ FORWARD = """
     server {{
         listen 127.0.0.1:{port}{options};
         location / {{
+            {fields}
             proxy_set_header Connection "";
             proxy_pass http://service;
         }}
@@ -139,6 +140,7 @@ class NginxStatic(Peer):
     checks = "nothing; `return` and plain `proxy_pass`"
     modes = frozenset({"402", "429", "401", "proxy"})
     install = "apt-get install nginx-light"
+    fields = ""
 
     def program(self) -> Path | None:
         return on_path("nginx")
@@ -148,7 +150,7 @@ class NginxStatic(Peer):
 
     def prepare(self, site: Site) -> Launch:
         ports = {mode: free_port() for mode in (*REFUSALS, "proxy")}
-        body = FORWARD.format(port=ports["proxy"], options=_options(site))
+        body = FORWARD.format(port=ports["proxy"], options=_options(site), fields=self.fields)
         for mode, refusal in REFUSALS.items():
             fields = "\n".join(f"add_header {name} '{value}' always;" for name, value in refusal.headers)
             body += REFUSE.format(
@@ -160,6 +162,13 @@ class NginxStatic(Peer):
                 text=refusal.body.decode(),
             )
         return _launch(site, body, ports)
+
+
+class NginxUnbuffered(NginxStatic):
+    name = "nginx-unbuffered"
+    title = "nginx, buffering off"
+    checks = "nothing; `proxy_buffering off`"
+    fields = "proxy_buffering off;"
 
 
 class NginxLua(Peer):

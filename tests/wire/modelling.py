@@ -19,7 +19,7 @@ from fastgw.refusals import Refusal
 from .client import Answer, Client
 from .oracle import Oracle, Script, Talk
 from .rig import RECORD_BYTES, STATUS, Host, eventually, free_port
-from .tunnelling import BYTES_IN, BYTES_OUT, COST, SLOTS, VERDICT, Account
+from .tunnelling import BYTES_IN, BYTES_OUT, COST, SLOTS, VERDICT, Account, resident_bytes
 
 MILLION = 1_000_000
 CALL = 500  # nanos of a call to /v1/
@@ -31,8 +31,9 @@ DEAR = Price(input=2 * INPUT * MILLION, output=2 * OUTPUT * MILLION, reasoning=2
 DONE = b"data: [DONE]\n\n"
 
 
-def _models() -> tuple[Model, ...]:
-    main = Candidate("main", "main-1", PRICE)
+def _models(times: int) -> tuple[Model, ...]:
+    price = Price(**{name: value * times for name, value in msgspec.structs.asdict(PRICE).items() if value})
+    main = Candidate("main", "main-1", price)
     spare = Candidate("spare", "spare-1", PRICE, rank=1)
     return (
         Model("plain", (main,), max_tokens=1_000),
@@ -63,8 +64,9 @@ def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
     return Route(name, path, dialect=dialect, **(fields | more))
 
 
-def config(main: int, dead: int, server: str = "") -> Config:
-    """Models by what is tried with them; every provider but the dead one is the oracle, told apart by its path."""
+def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
+    """Models by what is tried with them, that cost so many times as much; every provider but the dead one is the
+    oracle, told apart by its path."""
     ports = {"main": main, "spare": main, "many": main, "claude": main, "dead": dead}
     text = f"[server]\n{server}\n" + "".join(
         f'[[upstreams]]\nname = "{name}"\ntargets = ["http://127.0.0.1:{port}"]\n' for name, port in ports.items()
@@ -79,17 +81,17 @@ def config(main: int, dead: int, server: str = "") -> Config:
         routes=(
             *base.routes,
             _route("ai", "/v1/", "openai", price_nanos=CALL),
-            _route("ai", "/v1/messages", "openai", price_nanos=CALL),
+            _route("ai", "/v1/messages", "anthropic", price_nanos=CALL),
             _route("always", "/always/", "openai", price_nanos=CALL, charge="always"),
-            _route("once", "/once/", "openai", price_nanos=CALL, idempotency_window_ms=60_000),
             _route("few", "/few/", "openai", models=("plain",)),
+            _route("open", "/open/", "openai", auth="none"),
         ),
         providers=(
             _provider("main", operations=("embeddings", "speech", "files")), _provider("spare"),
             _provider("many", keys=3), _provider("claude", "anthropic", key_header="x-api-key", key_scheme=""),
             _provider("dead"),
         ),
-        models=_models(),
+        models=_models(dearer),
     )  # fmt: skip
 
 
@@ -122,15 +124,18 @@ class Stand:
     @contextmanager
     def serving(self, **scripts: Script) -> Iterator[None]:
         """What each provider does, by its name, in this block."""
+        before = dict(self.oracle.scripts)
         self.oracle.scripts.update(scripts)
         try:
             yield
         finally:
-            for name in scripts:
-                del self.oracle.scripts[name]
+            self.oracle.scripts = before
 
     def connect(self, receive_buffer: int = 0) -> Client:
         return self.host.connect(receive_buffer)
+
+    def host_memory(self) -> int:
+        return resident_bytes(self.host.process.pid)
 
     @property
     def written(self) -> int:

@@ -255,6 +255,45 @@ def test_a_body_that_is_too_large_is_refused_in_the_caller_s_dialect(models: Sta
     assert (answer.status, json.loads(answer.body)["error"]["code"]) == (413, "body_too_large")
 
 
+def test_where_nobody_pays_nothing_is_held_and_nothing_charged(models: Stand) -> None:
+    account = models.account(0)
+    with models.serving(main=stream(5)), models.connect() as client:
+        client.send(ask(account, body(stream=True), path="/open/chat/completions"))
+        assert tokens_of(client.read()) == 5
+    assert account.captured() == 0
+
+
+def test_a_caller_of_anthropic_s_dialect_reaches_either_kind_of_provider(models: Stand) -> None:
+    account = models.account()
+    asked = {"max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    answer = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-1", "stop_reason": "end_turn",
+        "stop_sequence": None, "content": [{"type": "text", "text": "hello"}],
+        "usage": {"input_tokens": 7, "output_tokens": 20},
+    }  # fmt: skip
+
+    def claude(talk: Talk) -> None:
+        talk.read_body()
+        talk.answer(200, json.dumps(answer).encode(), "Content-Type: application/json", "request-id: req-1")
+
+    lines = ("anthropic-version: 2023-06-01", "anthropic-beta: a, b", "anthropic-dangerous-direct-browser-access: true")
+    with models.serving(claude=claude, main=whole(7, 20)), models.connect() as client:
+        for name in ("claude", "plain"):
+            data = json.dumps({"model": name, **asked}).encode()
+            client.send(ask(account, data, *lines, path="/v1/messages"))
+            found = client.read()
+            assert (found.status, json.loads(found.body)["content"][0]["text"]) == (200, "hello")
+            assert found.one("request-id") == found.one("x-request-id")
+        client.send(ask(account, json.dumps({"model": "none", **asked}).encode(), path="/v1/messages"))
+        refused = client.read()
+        [arrival] = models.oracle.named("claude")
+    assert json.loads(refused.body)["error"]["type"] == "not_found_error"
+    assert (arrival.target, arrival.one("x-api-key")) == ("/claude/v1/messages", "pk-claude-0")
+    assert (arrival.one("anthropic-version"), arrival.one("anthropic-beta")) == ("2023-06-01", "a, b")
+    assert not arrival.all("authorization")
+    assert account.captured() == 2 * (CALL + 7 * INPUT + 20 * OUTPUT)
+
+
 def test_a_longer_name_of_a_model_is_not_listed_beside_its_shorter_one() -> None:
     whole = Served(Model("one/m", (), listed=False), [])
     bare = Served(Model("m", ()), [])

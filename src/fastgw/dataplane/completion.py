@@ -103,7 +103,7 @@ class Completion(Delivery):
             return
         most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
         self.choices = Choices(served, offers)
-        self.meter = Meter(self.gate, self.ticket, asked, most)
+        self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
         if not self._ask_next(True):
             self._nobody()
 
@@ -177,6 +177,7 @@ class Completion(Delivery):
         method = b"POST" if self.operation.body == operations.JSON else self.method
         kind = b"Content-Type: %b\r\n" % sent.content_type if sent.content_type else b""
         length = b"Content-Length: %d\r\n\r\n" % len(sent.body) if sent.body or method == b"POST" else b"\r\n"
+        same = provider.dialect == self.dialect
         path = (provider.base_path + sent.path).encode()
         credential = choices.credential
         key = credential.line
@@ -188,7 +189,8 @@ class Completion(Delivery):
             self.pool.host_line,
             key,
             source.lines,
-            self.said_lines if provider.dialect == self.dialect else b"",
+            self.said_lines if same else b"",
+            b"" if same and self.names_version else source.version,
             sent.fields,
             b"Accept: text/event-stream\r\n" if self.streams else b"Accept: */*\r\n",
             AGENT,
@@ -245,7 +247,7 @@ class Completion(Delivery):
         choices = self.choices
         failure, out = self.relay.failed(self.said, body)
         cause = cause_of(self.said, failure.kind)
-        seconds = seconds_of(self.retry_ms, self.retry_after, time.time())
+        seconds = seconds_of(self.retry_ms, self.retry_after, time.time()) or failure.retry_after_s
         wheel = self.plane.wheel
         if failure.kind == errors.QUOTA or self.said in (401, 402):
             choices.credential.refuse(wheel.tick, wheel.tick_ms)

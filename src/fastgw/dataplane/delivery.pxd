@@ -52,6 +52,7 @@ cdef class Delivery(Intake):
     cpdef _answer(self, int verdict, int status, bytes kind, bytes body, bytes lines, bint charge)
     @cython.locals(meter=Meter, portions=list, parts=list, tokens=cython.longlong, verdict=int)
     cpdef _relay(self, bytes part, bint done)
+    @cython.locals(meter=Meter)
     cpdef _hand_out(self, bytes data)
     @cython.locals(chunked=bint, keep=bint)
     cpdef bytes _begin_stream(self, bytes data)

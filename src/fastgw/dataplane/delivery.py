@@ -278,6 +278,10 @@ class Delivery(Intake):
         elif self.stage == WAITING:
             data = self._begin_stream(data)
         self._send(data)
+        # What was relayed is charged also if this process is killed.
+        meter = self.meter
+        self.ticket.meter(meter.likely_tokens, meter.passed, self.choices.offer.number, True)
+        self.gate.earn(self.ticket, self.status, meter.earned(), self.bytes_in, self.bytes_out, self.pool.number)
 
     def _begin_stream(self, data: bytes) -> bytes:
         """The head of the stream, and what comes with it."""

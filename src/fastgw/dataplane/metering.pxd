@@ -14,6 +14,8 @@ cdef class Meter:
     cdef public Ticket ticket
     cdef public object asked
     cdef public object price
+    cdef public bint pays
+    cdef public long long likely_tokens
     cdef public long long base
     cdef public long long held
     cdef public long long most
@@ -25,6 +27,8 @@ cdef class Meter:
     # of a price that may be anything, times a million: no word of 64 bits need hold them
     cdef public object start
     cdef public object each
+    cdef public object likely
+    cdef public object plain
     cpdef set(self, object price)
     cpdef object _price_of(self, object tokens)
     cpdef long long _tokens_for(self, object nanos) except -1
@@ -37,5 +41,5 @@ cdef class Meter:
     cpdef int _hold_less(self, long long least, long long most) except -1
     @cython.locals(total=cython.longlong, ahead=cython.longlong, verdict=int)
     cpdef int cover(self, long long tokens) except -1
+    cpdef long long earned(self) except -1
     cpdef long long capture(self, object usage) except -1
-    cpdef uncovered(self, long long nanos)

@@ -33,12 +33,15 @@ def with_slack(tokens: int) -> int:
 
 class Meter:
     """The money of one call. `most` is how many tokens of output it may generate, `cap` how many the provider is told,
-    `reach` for how many it holds, `passed` how many have been relayed, as they are estimated."""
+    `reach` for how many it holds, `passed` how many have been relayed, as they are estimated. Where nobody `pays`, on a
+    route without keys, nothing is held and nothing charged."""
 
-    def __init__(self, gate: Gate, ticket: Ticket, asked: Asked, most: int) -> None:
+    def __init__(self, gate: Gate, ticket: Ticket, asked: Asked, most: int, pays: bool) -> None:
         self.gate = gate
         self.ticket = ticket
         self.asked = asked
+        self.pays = pays
+        self.likely_tokens = asked.likely_tokens
         self.base = ticket.held_nanos  # the route's price
         self.held = self.base
         self.most = most
@@ -49,16 +52,21 @@ class Meter:
         self.step = STEP
         self.start = 0  # millionths of a nano, of all but the output
         self.each = 0  # of a token of output, at the dearest
+        self.likely = 0  # the same of what the input comes to most likely
+        self.plain = 0  # and of a token of text
 
     # What is held
 
     def set(self, price: model.Price) -> None:
         """The call goes to a candidate with that price."""
         self.price = price
-        usage = self.asked.most(0)
-        self.start = millionths(price, usage)
-        price = tier(price, usage.input)
-        self.each = max(price.output, price.reasoning)
+        if self.pays:
+            usage = self.asked.most(0)
+            self.start = millionths(price, usage)
+            dear = tier(price, usage.input)
+            self.each = max(dear.output, dear.reasoning)
+            self.likely = millionths(price, self.asked.usage)
+            self.plain = tier(price, self.likely_tokens).output
         self.reach = self._tokens_for(self.held)
 
     def _price_of(self, tokens: int) -> int:
@@ -133,16 +141,17 @@ class Meter:
 
     # What it costs
 
+    def earned(self) -> int:
+        """Nanos that the call has come to cost by what has been relayed; at most what is held."""
+        return min(self.base - (-(self.likely + self.passed * self.plain) // MILLION), self.held)
+
     def capture(self, usage: Usage) -> int:
         """Nanos to charge for what was used; where that is more than is held, it is held too, if there is as much."""
+        if not self.pays:
+            return self.base
         cost = self.base + cost_nanos(self.price, usage)
         if cost > self.held:
-            more = cost - self.held
-            if self.gate.extend(self.ticket, more):
-                self.uncovered(more)
+            if self.gate.extend(self.ticket, cost - self.held):
                 return self.held
             self.held = cost
         return cost
-
-    def uncovered(self, nanos: int) -> None:
-        """So much has been used that there was no money for."""

@@ -43,7 +43,7 @@ def services(config: Config, upstreams: dict[str, Upstream], sources: Sources) -
     made = []
     for route in config.routes:
         models = sources.of(route)
-        priced = _has_price(route) or route.name in plans or models is not None
+        priced = _has_price(route) or route.name in plans or (models is not None and route.auth == "key")
         made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models))
     return made
 

@@ -19,6 +19,7 @@ cdef class Source:
     cdef public object provider
     cdef public Group group
     cdef public bytes lines
+    cdef public bytes version
     cdef public list credentials
     cdef public Py_ssize_t turn
     cpdef _equip(self, Credential credential)

@@ -72,6 +72,7 @@ class Credential:
         """Leave it in peace for so long, 0 for a time of our own."""
         own_s = REST_S << min(self.times, 10)
         self.times += 1
+        self.refused = False
         self.rests_until = tick + min(seconds or own_s, REST_MAX_S) * 1000 // tick_ms
 
     def refuse(self, tick: int, tick_ms: int) -> None:
@@ -100,8 +101,8 @@ class Source:
         self.group = group
         lines = "".join(f"{name}: {value}\r\n" for name, value in provider.headers)
         self.lines = lines.encode("latin-1")
-        if provider.dialect == "anthropic" and b"anthropic-version:" not in self.lines.lower():
-            self.lines += VERSION_LINE
+        versioned = provider.dialect != "anthropic" or b"anthropic-version:" in self.lines.lower()
+        self.version = b"" if versioned else VERSION_LINE  # where the caller names none
         secrets: tuple[model.Secret | None, ...] = provider.keys or (None,)
         self.credentials = [known.get(secret) or Credential(secret) for secret in secrets]
         for credential in self.credentials:

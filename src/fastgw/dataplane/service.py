@@ -20,15 +20,17 @@ class Service:
     """What a route leads to, and on which terms; a call keeps those that it began with.
 
     `cost_field` is the name, in lower case, of the field of the answer that says what the call has cost, or b"": as
-    money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money. For `window_ms`
-    a call with an Idempotency-Key is remembered, 0 for not at all. A tunnel to one of the protocols `upgrades` costs
-    `minute_price` and `mib_price` nanos beside the price. A route to `models` has no upstream of its own.
+    money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money, `paid` that
+    somebody pays for them. For `window_ms` a call with an Idempotency-Key is remembered, 0 for not at all. A tunnel to
+    one of the protocols `upgrades` costs `minute_price` and `mib_price` nanos beside the price. A route to `models` has
+    no upstream of its own.
     """
 
     def __init__(self, route: Route, upstream: Group, priced: bool, models: Models | None = None) -> None:
         self.name = route.name.encode()
         self.upstream: Group = upstream
         self.models = models
+        self.paid = route.auth == "key"
         self.preserve_host = route.preserve_host
         self.priced = priced
         self.rule = RULES[route.charge]
