@@ -19,6 +19,8 @@ _SUFFIXES = ("_nanos", "_ms", "_s")
 _WRITTEN = {
     "day_quota": "requests_per_day",
     "month_quota": "requests_per_month",
+    "day_tokens": "tokens_per_day",
+    "month_tokens": "tokens_per_month",
     "idempotency_window_ms": "idempotency",
     "candidates": "targets or prices",
 }
@@ -79,6 +81,7 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
         changes += _differences(noun, before, after, _NAME, _describe)
     changes += _differences("accounts", old.accounts, new.accounts, _NAME, None)
     changes += _differences("keys", old.keys, new.keys, _secret, None)
+    changes += _differences("tags", old.tags, new.tags, attrgetter("account", "name"), None)
     changes += _differences("certificates", old.certificates, new.certificates, attrgetter("certificate"), None)
     if old.client_ca != new.client_ca and old.server.client_ca == new.server.client_ca:
         changes.append("server.client_ca: the file has changed")

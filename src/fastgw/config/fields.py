@@ -135,6 +135,9 @@ class Fields:
             self.report.refuse(path, str(error), None if hidden else value)
             return stand_in
 
+    def token_rate(self) -> Rate | None:
+        return self.take("token_rate", parse_token_rate, None)
+
     def rate(self) -> Rate | None:
         """The bucket of `rate` and `burst`; where burst is not said it is what one period gives."""
         limit = self.take("rate", units.parse_rate, None)
@@ -149,6 +152,19 @@ class Fields:
             which = "rate" if burst is None else "burst"
             self.report.refuse((*self.path, which), str(error), self.raw[which])
             return None
+
+
+def token_bucket(limit: tuple[int, int]) -> Rate:
+    """A `Rate` in tokens of (count, period_ns), of which one period's are there at once; `ValueError` for too many."""
+    count, period_ns = limit
+    if count > units.BURST_MAX:
+        raise ValueError(f"must be at most {units.BURST_MAX} tokens in a period: say it of a shorter one")
+    return Rate(count, period_ns, count)
+
+
+def parse_token_rate(value: object) -> Rate:
+    """A rate of tokens, "200000/m"."""
+    return token_bucket(units.parse_rate(value))
 
 
 def bucket(limit: tuple[int, int], burst: int | None) -> Rate:

@@ -74,7 +74,7 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     found = read_tables(tables, report, environ, bool(values["accounts_file"]))
     config = Config(
         Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans,
-        front.listeners, front.certificates, front.client_ca, found.providers, found.models,
+        front.listeners, front.certificates, front.client_ca, found.providers, found.models, found.tags,
     )  # fmt: skip
     problems += report.problems
     if not problems:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from .. import addresses, identities, units
-from ..model import Account, Key, Model, Plan, Provider, Route, Secret, Upstream
+from ..model import Account, Key, Model, Plan, Provider, Route, Secret, Tag, Upstream
 from ..refusals import DIALECTS
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .ai_routes import expanded, refuse_meaningless, refuse_unreached
@@ -36,10 +36,11 @@ from .models import read_models
 from .plans import read_plans
 from .prices import Library
 from .providers import Offer, parse_pattern, read_providers
+from .tags import given_to_tags, read_tags
 from .toml_lines import Path
 from .upstreams import read_upstream
 
-ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models")
+ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models", "tags")
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
@@ -83,6 +84,7 @@ class Tables(Struct, frozen=True):
     plans: tuple[Plan, ...]
     providers: tuple[Provider, ...]
     models: tuple[Model, ...]
+    tags: tuple[Tag, ...] = ()
 
 
 def read_tables(
@@ -115,11 +117,12 @@ def read_tables(
         for index, raw in enumerate(tables["keys"])
     )
     _refuse_twins(report, keys)
+    tags = read_tags(report, tables["tags"], None if accounts_elsewhere else account_names)
     if not report.problems:
         _refuse_costs_without_hold(report, read, plans)
     upstreams += tuple(offer.upstream for offer in offers.values())
     providers = tuple(offer.provider for offer in offers.values())
-    return Tables(upstreams, tuple(route for _, route in routes), accounts, keys, plans, providers, models)
+    return Tables(upstreams, tuple(route for _, route in routes), accounts, keys, plans, providers, models, tags)
 
 
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
@@ -258,6 +261,7 @@ def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Acc
         plan=fields.take("plan", existing("plan", plans), ""),
         expires_s=fields.take("expires", parse_expires_s, 0),
         suspended=fields.take("suspended", parse_boolean, False),
+        **given_to_tags(fields),
     )
     try:
         check_account(account)
@@ -298,6 +302,7 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
         revoked=fields.take("revoked", parse_boolean, False),
         budget_nanos=fields.take("budget", parse_amount, 0),
         budget_period=fields.take("budget_period", parse_period, ""),
+        token_rate=fields.token_rate(),
     )
 
 

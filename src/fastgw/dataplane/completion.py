@@ -106,7 +106,10 @@ class Completion(Delivery):
         most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
         self.choices = Choices(served, offers, asked.input_tokens + most)
         self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
-        if not self._ask_next(True):
+        verdict = self.gate.reserve(self.ticket, asked.input_tokens + most)
+        if verdict:
+            self.unserved(verdict)
+        elif not self._ask_next(True):
             self._nobody()
 
     def _invalid(self, error: BodyError) -> None:
