@@ -18,7 +18,7 @@ from fastgw._segment cimport Segment
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, load_u64
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.credentials cimport (
-    CREDENTIALS_MAX, CREDENTIALS_PAGE, CREDENTIALS_SCALE, CREDENTIALS_VERSION, PAUSE_SHIFT, PAUSE_WHY, WHY_RESTS,
+    CREDENTIALS_MAX, CREDENTIALS_PAGE, CREDENTIALS_SCALE, CREDENTIALS_VERSION, PAUSE_SHIFT, PAUSE_WHY, WHY_RESTING,
     credential_exhaust, credential_free, credential_refuse, credential_rest, credential_see, credential_t,
     credential_take, credential_wait_ms, credential_worked, credentials_find, credentials_header_t,
 )
@@ -115,7 +115,7 @@ cdef class Credentials:
         told = load_u64(&cell.told)
         why = pause & PAUSE_WHY
         until = pause >> PAUSE_SHIFT
-        if why <= WHY_RESTS and until <= now_ms:
+        if why <= WHY_RESTING and until <= now_ms:
             return 0, 0, 0, cell.calls, told & 0xffffffff, told >> 32
         since = load_u64(&cell.seen) >> 32
         return (why, max(until, now_ms) - now_ms, max(now_ms // 1_000, since) - since, cell.calls, told & 0xffffffff,

@@ -1,4 +1,4 @@
-"""The keys of providers by themselves: one cell for each in all workers, pauses that all heed, limits that none exceed."""
+"""The keys of providers by themselves: one cell for each, pauses that all workers heed, limits that none exceeds."""
 
 import mmap
 import os
@@ -196,7 +196,9 @@ def test_no_window_admits_more_than_the_provider_does(segment: Segment) -> None:
 
     for pid in [forked(lambda worker=worker: work(worker)) for worker in range(4)]:  # type: ignore[misc]
         os.waitpid(pid, 0)
-    slots = (struct.unpack_from("<QQQ", log, (worker << 18) + at) for worker in range(4) for at in range(0, 1 << 17, 24))
+    slots = (
+        struct.unpack_from("<QQQ", log, (worker << 18) + at) for worker in range(4) for at in range(0, 1 << 17, 24)
+    )
     calls = sorted(call for call in slots if call[0])
     assert len(calls) > 300, len(calls)
     for first in range(0, len(calls), 5):

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?", re.ASCII)
 EACH_MS = (86_400_000, 3_600_000, 60_000, 1_000, 1)
+LONGEST_MS = 1 << 40
 EPOCH_S = 1_000_000_000  # a larger number is a time, not a duration
 
 # What is left of the provider's own limits, and when there is more
-_OPENAI = tuple((b"x-ratelimit-remaining-%b" % kind, b"x-ratelimit-reset-%b" % kind) for kind in (b"requests", b"tokens"))
+_OPENAI = tuple(
+    (b"x-ratelimit-remaining-%b" % kind, b"x-ratelimit-reset-%b" % kind) for kind in (b"requests", b"tokens")
+)
 _ANTHROPIC = tuple(
     (b"anthropic-ratelimit-%b-remaining" % kind, b"anthropic-ratelimit-%b-reset" % kind)
     for kind in (b"requests", b"tokens", b"input-tokens", b"output-tokens")
@@ -27,9 +30,9 @@ def asked_ms(retry_after_ms: bytes, retry_after: bytes, now_s: float) -> int:
     """What Retry-After says (RFC 9110 §10.2.3), or its form in milliseconds; 0 for nothing."""
     try:
         if retry_after_ms:
-            return max(-int(-float(retry_after_ms) // 1), 0)
+            return min(max(-int(-float(retry_after_ms) // 1), 0), LONGEST_MS)
         if retry_after[:1].isdigit():
-            return -int(-float(retry_after) * 1000 // 1)
+            return min(-int(-float(retry_after) * 1000 // 1), LONGEST_MS)
         if retry_after:
             return max(int((parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - now_s) * 1000), 0)
     except (ValueError, OverflowError):
@@ -52,9 +55,10 @@ def reset_ms(text: str, now_s: float) -> int:
 
 
 def exhausted_ms(answer: ResponseHead, dialect: str, now_s: float) -> int:
-    """How long the provider will serve no more with this key, as it says itself; 0: it says no such thing."""
+    """For how long, at most `LONGEST_MS`, the provider will not serve with this key, as it says itself; 0: it does not
+    say so."""
     longest = 0
     for left, reset in LEFT.get(dialect, ()):
         if answer.value(left) == b"0":
             longest = max(longest, reset_ms(answer.value(reset).decode("latin-1"), now_s))
-    return longest
+    return min(longest, LONGEST_MS)

@@ -184,9 +184,7 @@ class Choices:
     def wait_s(self) -> int:
         """In how many seconds, rounded up, the first key of any of them may be used; 0: all are refused."""
         waits = [
-            credential.standing.wait_ms(self.tokens)
-            for offer in self.offers
-            for credential in offer.source.credentials
+            credential.standing.wait_ms(self.tokens) for offer in self.offers for credential in offer.source.credentials
         ]
         return max(-(-min((wait for wait in waits if wait >= 0), default=0) // 1000), int(max(waits) >= 0))
 

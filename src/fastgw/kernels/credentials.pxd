@@ -24,8 +24,8 @@ cdef enum:
     NAME_TAKEN = 1                  # of a cell that is being made over
 
 cdef enum why_t:
-    WHY_NOTHING = 0
-    WHY_RESTS = 1                   # the provider has asked for it, or has no more to give for now
+    WHY_OK = 0
+    WHY_RESTING = 1                 # the provider has asked for it, or has no more to give for now
     WHY_REFUSED = 2                 # the provider does not take it
     WHY_UNPAID = 3                  # its account there has no money
 
@@ -132,7 +132,7 @@ cdef inline void credential_rest(credential_t* cell, uint64_t now_ms, uint64_t f
         until = pause >> PAUSE_SHIFT
         times = pause & PAUSE_TIMES
         if _rests(pause, now_ms):
-            if pause & PAUSE_WHY != WHY_RESTS or until >= now_ms + for_ms:
+            if pause & PAUSE_WHY != WHY_RESTING or until >= now_ms + for_ms:
                 return
             until = now_ms + for_ms
         else:
@@ -142,7 +142,7 @@ cdef inline void credential_rest(credential_t* cell, uint64_t now_ms, uint64_t f
             until = now_ms + (for_ms if for_ms else until)
             if times < PAUSE_TIMES:
                 times += PAUSE_ONCE
-        if cas_u64(&cell.pause, &pause, until << PAUSE_SHIFT | times | <uint64_t>WHY_RESTS):
+        if cas_u64(&cell.pause, &pause, until << PAUSE_SHIFT | times | <uint64_t>WHY_RESTING):
             _pause(cell, pause, now_ms)
             return
 
@@ -151,8 +151,8 @@ cdef inline void credential_exhaust(credential_t* cell, uint64_t now_ms, uint64_
     """It has served, and has nothing more to give for so long."""
     cdef uint64_t pause = load_u64(&cell.pause)
     cdef uint64_t until = now_ms + (for_ms if for_ms < REST_MAX_MS else <uint64_t>REST_MAX_MS)
-    while pause & PAUSE_WHY <= WHY_RESTS and pause >> PAUSE_SHIFT < until:
-        if cas_u64(&cell.pause, &pause, until << PAUSE_SHIFT | pause & PAUSE_TIMES | <uint64_t>WHY_RESTS):
+    while pause & PAUSE_WHY <= WHY_RESTING and pause >> PAUSE_SHIFT < until:
+        if cas_u64(&cell.pause, &pause, until << PAUSE_SHIFT | pause & PAUSE_TIMES | <uint64_t>WHY_RESTING):
             _pause(cell, pause, now_ms)
             return
 
@@ -184,7 +184,7 @@ cdef inline int64_t credential_wait_ms(credential_t* cell, const limit_t* reques
     cdef uint64_t wait = 0
     cdef uint64_t other
     if pause >> PAUSE_SHIFT > now_ms:
-        if pause & PAUSE_WHY != WHY_RESTS:
+        if pause & PAUSE_WHY != WHY_RESTING:
             return -1
         wait = (pause >> PAUSE_SHIFT) * 1_000_000 - now_ns
     if requests.interval:
@@ -230,7 +230,7 @@ cdef inline bint credential_take(credential_t* cell, const limit_t* requests, co
     if requests.interval and bucket_take(&cell.requests, requests, now_ns, before, after):
         tokens_return(&cell.tokens, tokens, now_ns, d, d.tokens)
         return False
-    if pause & PAUSE_WHY > WHY_RESTS and not _try_again(cell, pause, now_ms):
+    if pause & PAUSE_WHY > WHY_RESTING and not _try_again(cell, pause, now_ms):
         credential_free(cell, tokens, now_ns, d, before[0], after[0])
         return False
     add_u64(&cell.calls, 1)
