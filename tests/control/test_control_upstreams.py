@@ -50,7 +50,7 @@ def test_models_are_shown_with_prices_and_the_state_of_who_serves_them(real: Ser
 
 
 def test_keys_of_providers_are_shown_by_their_place(real: Served) -> None:
-    table = Credentials(real.segment)
+    table = Credentials(real.parts.segment)
     keys = [table.standing("one", secret, None, None) for secret in ("sk-one-1", "sk-one-2")]
     assert keys[0].take(0) is not None
     keys[0].rest(30_000)

@@ -33,7 +33,7 @@ def pass_ms(segment: Segment, ms: int) -> None:
         file.seek(EPOCH)
         [epoch_ns] = struct.unpack("<Q", file.read(8))
         file.seek(EPOCH)
-        file.write(struct.pack("<Q", epoch_ns - ms * 1_000_000))
+        file.write(struct.pack("<Q", (epoch_ns - ms * 1_000_000) % 2**64))
 
 
 def key(

@@ -134,7 +134,7 @@ class Stand:
             file.seek(EPOCH)
             [epoch_ns] = struct.unpack("<Q", file.read(8))
             file.seek(EPOCH)
-            file.write(struct.pack("<Q", epoch_ns - ms * 1_000_000))
+            file.write(struct.pack("<Q", (epoch_ns - ms * 1_000_000) % 2**64))
 
     def account(self, tokens: int = 10**9, input_tokens: int = 0) -> Account:
         """A new one with the money for a call with so many tokens of output, and a key."""
