@@ -205,6 +205,40 @@ class Model(Struct, frozen=True):
     listed: bool = True
 
 
+class Prompt(Struct, frozen=True):
+    """A version of a prompt, which is called at `path`@`version`, and at `path` too where it is the `current` one.
+
+    `messages` (an array), `parameters`, `inputs` and `output` (objects) are JSON: the messages of a chat completion
+    with variables in them, its other members, the JSON Schema of a call's body, and that of its answer, "" for text. A
+    call costs its price and, unless they are `included`, what the tokens cost. One that is not `listed` is not in the
+    OpenAPI document.
+    """
+
+    name: str
+    version: str
+    path: str
+    model: str
+    messages: str
+    inputs: str
+    output: str = ""
+    parameters: str = "{}"
+    description: str = ""
+    hosts: tuple[str, ...] = ()
+    price_nanos: int = 0
+    included: bool = False
+    rate: Rate | None = None
+    current: bool = True
+    listed: bool = True
+
+    @property
+    def own_path(self) -> str:
+        return f"{self.path}@{self.version}"
+
+    @property
+    def whole_name(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
 class Route(Struct, frozen=True):
     """A path prefix, of any host and method where these are empty, and what a call to it needs and costs.
 
@@ -223,6 +257,8 @@ class Route(Struct, frozen=True):
     its price, which is then what the connection costs.
 
     A route with `models` has no upstream: it speaks the dialects of language models, and leads to these ("*": to all).
+    With `prompt` it is that of a prompt's version, by its `whole_name`, or, where that is "*", of the document that
+    describes all of them.
     """
 
     name: str
@@ -370,6 +406,7 @@ class Config(Struct, frozen=True):
     providers: tuple[Provider, ...] = ()
     models: tuple[Model, ...] = ()
     tags: tuple[Tag, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 class Problem(Struct, frozen=True):

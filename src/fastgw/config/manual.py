@@ -310,7 +310,37 @@ PRICE = Table("models.price", "What a model costs. Amounts are for a million tok
         ("input", "output", "above_tokens"), form="a table of these fields"),
 ), is_array=False)  # fmt: skip
 
+PROMPTS = Table("prompts", "A prompt that is called like any other service: inputs in, an answer out. Several of "
+                "one name are its versions. [Prompts](prompts.md) says more.", (
+    Row("name", "In the path, and as a route's name in logs, metrics, plans and quotes.", example='"summarize"'),
+    Row("version", "Which one of several; it is called at `PATH@VERSION`.", '"1"', '"2026-11"'),
+    Row("current", "Whether it is called at the path itself.", "(the last version is)", "false"),
+    Row("path", "Where it is called.", "(`/prompts/NAME`)", '"/v1/summaries"'),
+    Row("hosts", "Only for these values of Host.", "(any)", '["api.example.com"]',
+        form="an array of host names without port"),
+    Row("model", "Who answers: a name that callers could ask for.", example='"fast"', form="the name of a model"),
+    Row("template", "What the user says to it, with variables: `{{ name }}`.", "(none, with `messages`)",
+        '"Summarize: {{ text }}"'),
+    Row("system", "What is said before that.", "(nothing)", '"You write for a newspaper."', ("template",)),
+    Row("messages", "Instead of both, the messages of a chat completion.", "(none, with `template`)",
+        '[{ role = "user", content = "Summarize: {{ text }}" }]'),
+    Row("parameters", "Other members of a chat completion.", "{}", "{ temperature = 0.2, max_tokens = 500 }"),
+    Row("inputs", "The JSON Schema of a call's body.", "(each variable is a string)",
+        '{ type = "object", properties = { text = { type = "string", maxLength = 20_000 } }, required = ["text"] }'),
+    Row("inputs_file", "A file with it.", "(none)", '"inputs.json"', form="the path of a file"),
+    Row("output", "The JSON Schema of the answer, which the model is held to.", '(`{"text": "…"}`)',
+        '{ type = "object", properties = { title = { type = "string" } }, required = ["title"] }'),
+    Row("output_file", "A file with it.", "(none)", '"output.json"', form="the path of a file"),
+    Row("price", "What a call costs.", '"0"', '"0.01"'),
+    Row("tokens", "Whether what the model costs is charged beside the price, or is part of it.", '"charged"',
+        '"included"', ("price",)),
+    Row("rate", "How often each key may call it; a key's own and the plan's hold as well.", "(no limit)", '"10/s"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "20", ("rate",)),
+    Row("description", "For people who read the OpenAPI document.", "(name and version)", '"Summarizes a text."'),
+    Row("listed", "Whether it is in the OpenAPI document.", "true", "false"),
+))  # fmt: skip
+
 TABLES: tuple[Table, ...] = (
     LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS, TAGS, PROVIDERS,
-    MODELS, MODEL_TARGETS, PRICE,
+    MODELS, MODEL_TARGETS, PRICE, PROMPTS,
 )  # fmt: skip

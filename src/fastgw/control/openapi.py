@@ -21,7 +21,8 @@ token is in the file admin-token of the state directory. Money is a decimal stri
 Errors are problem details (RFC 9457): read `code`, show `detail`. Lists go on with `cursor` while `next` is not null.
 """
 _MODULES = (
-    accounts, bodies, calls, configuration, keys, models, price_list, problems, provider_keys, quoting, resources, state,
+    accounts, bodies, calls, configuration, keys, models, price_list, problems, provider_keys, quoting, resources,
+    state,
 )  # fmt: skip
 
 

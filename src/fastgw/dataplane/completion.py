@@ -37,6 +37,8 @@ AGENT = b"Accept-Encoding: identity\r\nUser-Agent: fastgw\r\n"
 
 def open_completion(plane: Plane, client: ClientEnd, service: Service) -> Completion:
     """What becomes of the request that the gate has just admitted, on a route to models."""
+    if service.prompt is not None:
+        return service.prompt.open(plane, client, plane.gate.ticket(), service)
     return Completion(plane, client, plane.gate.ticket(), service)
 
 
