@@ -36,7 +36,7 @@ GROUPS = {
     PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
-    KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading"},
+    KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading", "wishing"},
     DISCOVERY: {"discovery"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},

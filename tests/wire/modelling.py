@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastgw._segment import Segment
+from fastgw.config.fields import Report, dotted
 from fastgw.config.load import load
+from fastgw.config.prompts import read_prompts
 from fastgw.model import Candidate, Config, Model, Price, Provider, Route, Secret
 from fastgw.refusals import Refusal
 
@@ -64,6 +67,37 @@ def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
     return Route(name, path, dialect=dialect, **(fields | more))
 
 
+PROMPTS = """
+[[prompts]]
+name = "sum"
+model = "plain"
+template = "Sum: {{ text }}"
+parameters = { temperature = 0.5, max_tokens = 50 }
+price = "0.0000005"
+
+[[prompts]]
+name = "sum"
+version = "2"
+current = false
+model = "plain"
+template = "Child: {{ text }}"
+
+[[prompts]]
+name = "title"
+model = "plain"
+template = "{{ text }}"
+price = "0.0000005"
+output = { properties = { title = { type = "string" } }, required = ["title"], additionalProperties = false }
+
+[[prompts]]
+name = "flat"
+model = "plain"
+template = "{{ text }}"
+price = "0.0003"
+tokens = "included"
+"""
+
+
 def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
     """Models by what is tried with them, that cost so many times as much; every provider but the dead one is the
     oracle, told apart by its path."""
@@ -76,6 +110,8 @@ def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
     path.write_text(text)
     base = load(str(path), {}, {})
     path.unlink()
+    models = _models(dearer)
+    prompts, called = read_prompts(Report(dotted), tomllib.loads(PROMPTS)["prompts"], models)
     return msgspec.structs.replace(
         base,
         routes=(
@@ -85,13 +121,15 @@ def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
             _route("always", "/always/", "openai", price_nanos=CALL, charge="always"),
             _route("few", "/few/", "openai", models=("plain",)),
             _route("open", "/open/", "openai", auth="none"),
+            *(route for _, route in called),
         ),
         providers=(
             _provider("main", operations=("embeddings", "speech", "files")), _provider("spare"),
             _provider("many", keys=3), _provider("claude", "anthropic", key_header="x-api-key", key_scheme=""),
             _provider("dead"),
         ),
-        models=_models(dearer),
+        models=models,
+        prompts=prompts,
     )  # fmt: skip
 
 
