@@ -168,6 +168,7 @@ class Plane:
         contexts = Contexts(config, self.contexts)
         outgoing = self._outgoing(config, roster)
         self._remember(config)
+        self.sources.prepare(config, self.segment)
         reload_gate(self.gate, self.segment, config)
         former = self.upstreams
         self.upstreams = self._upstreams(config, roster, outgoing)
