@@ -1,0 +1,11 @@
+cdef class Body:
+    cdef public bytes raw
+    cdef public str content_type
+    cdef public object asked
+    cdef public dict fields
+    cdef public dict caps
+    cdef public object model_field
+
+
+cdef _read_json(object operation, Body body)
+cdef _number(dict fields, str name, long long least, long long most)
