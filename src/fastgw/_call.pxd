@@ -5,6 +5,7 @@ from fastgw.kernels.forwarded cimport NETWORKS_MAX, network_t
 from fastgw.kernels.head cimport head_t
 from fastgw.kernels.journal cimport holds_t
 from fastgw.kernels.layout cimport record_t, segment_t
+from fastgw.kernels.reserve cimport use_t
 
 
 cdef class Proxies:
@@ -45,6 +46,7 @@ cdef class Peer:
 cdef class Ticket:
     cdef record_t record
     cdef holds_t holds
+    cdef use_t use
     cdef RouteTable table               # which it was admitted by
     cdef int64_t started_ns
     cdef readonly int route

@@ -21,6 +21,7 @@ cdef class Gate(Flight):
     cdef int64_t started_ns
     cdef route_t* route
     cdef readonly int route_index
+    cdef readonly bint tag_wanted       # refused for a tag that its account would be given
     # this worker
     cdef uint64_t* no_route
     cdef uint64_t request_high
@@ -29,6 +30,7 @@ cdef class Gate(Flight):
 
     cdef int _authenticate(self, Peer peer) except -1
     cdef int _claim(self, uint64_t key) noexcept
+    cdef int _claim_tag(self) noexcept
     cpdef int begin(self, bytes data, Py_ssize_t start, Py_ssize_t end) except? -1
     cpdef void stranger(self, Peer peer) noexcept
     cpdef int decide(self, Peer peer) except -1

@@ -19,18 +19,19 @@ from fastgw._flight cimport Flight
 from fastgw._http cimport RequestHead
 from fastgw._routes cimport RouteTable, route_t
 from fastgw._segment cimport Segment
-from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64
+from fastgw.kernels.account cimport account_t
+from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ns, load_u64, store_u64, unlikely
 from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
-from fastgw.kernels.claim cimport claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_take
+from fastgw.kernels.claim cimport claim_holds, claim_key, claim_look, claim_nothing, claim_t, claim_tag, claim_take
 from fastgw.kernels.forwarded cimport HOST_MAX, put_host
 from fastgw.kernels.head cimport (
-    FLAG_CHUNKED, FLAG_EXPECT_OTHER, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
+    FLAG_CHUNKED, FLAG_EXPECT_OTHER, FLAG_TAG, KIND_AUTHORIZATION, KIND_HOST, KIND_OTHER,
     KIND_TRANSFER_ENCODING, METHOD_CONNECT, METHOD_TRACE, field_t, head_t, path_climbs,
 )
 from fastgw.kernels.journal cimport HOLD_ACCOUNT, journal_append
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
-from fastgw.kernels.layout cimport PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t
+from fastgw.kernels.layout cimport ACCOUNT_TAGS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t
 from fastgw.kernels.render cimport put_bytes, put_hex64
 from fastgw.refusals import Refusal
 
@@ -45,9 +46,12 @@ cdef int NO_ROUTE = Refusal.NO_ROUTE
 cdef int BODY_TOO_LARGE = Refusal.BODY_TOO_LARGE
 cdef int EXPECTATION_FAILED = Refusal.EXPECTATION_FAILED
 cdef int NOT_IMPLEMENTED = Refusal.NOT_IMPLEMENTED
+cdef int UNKNOWN_TAG = Refusal.UNKNOWN_TAG
 
 cdef enum:
     SCRATCH_BYTES = 65536
+    TAG_MARK = 2                    # of tags among what digests are made of, as fastgw._segment has it
+    TAG_BYTES = 1 + 16 + 64         # the mark, the digest of the account's name, the tag
 
 
 cdef class Gate(Flight):
@@ -104,6 +108,7 @@ cdef class Gate(Flight):
         self.request_count += 1
         self.route = NULL
         self.route_index = -1
+        self.tag_wanted = False
         r.time_ns = self.started_ns + self.realtime_offset
         r.request[0] = self.request_high
         r.request[1] = self.request_count * <uint64_t>0x9e3779b97f4a7c15     # odd, so no two are equal
@@ -196,10 +201,43 @@ cdef class Gate(Flight):
         self.now.account = <uint32_t>c.account + 1
         if verdict:
             return verdict
+        if unlikely(self.head.h.flags & FLAG_TAG != 0):
+            verdict = self._claim_tag()
+            if verdict:
+                return verdict
         while True:
             verdict = claim_look(self.s, &route.tariff, c)
             if verdict or claim_take(self.s, &route.tariff, c, self.worker):
                 return verdict
+
+    cdef int _claim_tag(self) noexcept:
+        """Which tag of its account the call names."""
+        cdef const char* text = NULL
+        cdef size_t length
+        cdef uint64_t digest[4]
+        cdef char named[TAG_BYTES]
+        cdef const account_t* account = &self.s.accounts[self.claim.account]
+        cdef int64_t index
+        if self.head.find_tag(&text, &length) != 1:
+            return UNKNOWN_TAG
+        named[0] = TAG_MARK
+        memcpy(named + 1, account.name, sizeof(account.name))
+        memcpy(named + 1 + sizeof(account.name), text, length)
+        blake2b_digest(self.start, named, 1 + sizeof(account.name) + length, digest)
+        index = keys_find(self.s, digest)
+        if index < 0:
+            self.tag_wanted = load_u64(&account.status) >> 32 & ACCOUNT_TAGS
+            return UNKNOWN_TAG
+        self.now.tag = <uint32_t>index + 1
+        return claim_tag(self.s, index, &self.claim)
+
+    def wanted_tag(self) -> tuple[int, str]:
+        """Of a request refused as UNKNOWN_TAG with `tag_wanted`: the account's index, and the tag that is not there."""
+        cdef const char* text = NULL
+        cdef size_t length
+        if self.head.find_tag(&text, &length) != 1:
+            raise ValueError("the request names no tag")
+        return self.claim.account, text[:length].decode()
 
     cpdef Ticket ticket(self):
         """Take the admitted request out of the gate, to be settled later."""

@@ -12,6 +12,7 @@ from fastgw.kernels.journal cimport (
 from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport CODE_CLASS, HOLDS, LATENCY_BUCKETS, record_t
 from fastgw.kernels.opens cimport open_close, open_earn
+from fastgw.kernels.reserve cimport reserve_correct, reserve_tokens
 from fastgw.kernels.served cimport served_count
 
 cdef int ADMITTED = 0
@@ -24,8 +25,8 @@ cdef class Flight:
     """One worker's calls in flight; `fastgw._core.Gate` is it, for those that it admits."""
 
     cpdef int extend(self, Ticket ticket, long long nanos) except -1:
-        """Let the hold of a call in flight grow by `nanos` ≥ 0, of its account and of its key's budget, all or none: 0,
-        or the refusal, and nothing has changed.
+        """Let the hold of a call in flight grow by `nanos` ≥ 0, of its account and of its key's and its tag's budgets,
+        all or none: 0, or the refusal, and nothing has changed.
 
         0 nanos only ask whether its key and its account may still be used. Whatever steps it grew in, the call has one
         hold: `settle` captures of all of it. A `fail` right after a refusal tells its numbers. ValueError for a call
@@ -43,11 +44,30 @@ cdef class Flight:
         c.day = 0
         c.month = 0
         c.price = nanos
-        verdict = claim_more(self.s, c, &ticket.holds, self.worker)
+        verdict = claim_more(self.s, c, &ticket.holds, ticket.record.tag, self.worker)
         if verdict == ADMITTED:
             self.me.held += nanos
             claim_nothing(c)
         return verdict
+
+    cpdef int reserve(self, Ticket ticket, long long tokens) except -1:
+        """Let a call in flight use `tokens` ≥ 0 more, by its key's limit, its plan's and the quotas, all or none: 0, or
+        the refusal, and nothing has changed.
+
+        As often as it goes on. What it has used in the end is what `Ticket.meter` notes: `settle` gives back the rest,
+        as far as it has not come back by itself in time, and takes what was used beyond, though it be owed. ValueError
+        for a call that is settled. Not between `begin` and what ends that request.
+        """
+        cdef claim_t* c = &self.claim
+        if ticket.settled or tokens < 0:
+            raise ValueError("tokens are reserved while a call is in flight")
+        if ticket.record.key == 0 or tokens == 0:
+            return ADMITTED
+        c.now_ns = <uint64_t>clock_ns(CLOCK_MONOTONIC) - self.s.header.epoch_ns
+        c.key = ticket.record.key - 1
+        c.account = ticket.record.account - 1
+        return reserve_tokens(self.s, &ticket.table.routes[ticket.route].tariff, c, &ticket.holds, &ticket.use, tokens,
+                              self.worker)
 
     cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
                     int target) noexcept:
@@ -94,6 +114,10 @@ cdef class Flight:
             cost = h.held[<int>HOLD_ACCOUNT]
         charges[<int>HOLD_ACCOUNT] = charges[<int>HOLD_BUDGET] = charges[<int>HOLD_TAG] = cost
         charges[<int>HOLD_DAY] = charges[<int>HOLD_MONTH] = charge
+        if unlikely(ticket.use.key_limit is not NULL or ticket.use.plan_limit is not NULL or h.kinds > HOLD_TAG + 1):
+            reserve_correct(self.s, r.key - 1, r.account - 1, <uint64_t>clock_ns(CLOCK_MONOTONIC)
+                            - self.s.header.epoch_ns, h, &ticket.use, <int64_t>r.tokens_in + r.tokens_out, self.worker,
+                            charges)
         if unlikely(r.model != 0):
             served_count(self.s, self.worker, r)
         journal_settle(self.s, self.worker, r, h, charges)

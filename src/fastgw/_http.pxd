@@ -20,6 +20,7 @@ cdef class RequestHead:
     cdef bytes key_header
     cpdef int scan(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     cdef int find_key(self, const char** found, size_t* size) noexcept
+    cdef int find_tag(self, const char** found, size_t* size) noexcept
     cpdef bytes host(self)
     cpdef bytes value(self, bytes name)
     cpdef bytes lines(self, bytes name)

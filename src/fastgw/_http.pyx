@@ -10,11 +10,15 @@ from fastgw.kernels.chunked cimport CHUNKED_BROKEN, CHUNKED_DONE, chunked_feed, 
 from fastgw.kernels.head cimport (
     FIELDS_MAX, FLAG_CHUNKED, FLAG_CLOSE, FLAG_DATE, FLAG_EXPECT_CONTINUE, FLAG_KEEP_ALIVE, FLAG_KEEP_FOR, FLAG_UPGRADE,
     KIND_AUTHORIZATION, KIND_CONTENT_LENGTH, KIND_KEEP_ALIVE, KIND_KEY_HEADER, KIND_NOMINATED, KIND_OTHER,
-    KIND_REQUEST_ID, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_PUT,
+    KIND_REQUEST_ID, KIND_TAG, KIND_TRANSFER_ENCODING, METHOD_DELETE, METHOD_GET, METHOD_HEAD, METHOD_OPTIONS,
+    METHOD_PUT,
     SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, keep_alive_s, path_climbs, request_scan, response_scan,
 )
 from fastgw.kernels.octets cimport same_lower
 from fastgw.kernels.render cimport MONEY_BYTES, put_bytes, put_hex, put_money
+
+cdef enum:
+    TAG_MAX = 64                # bytes
 
 PLAIN = SCAN_PLAIN
 ODD = SCAN_ODD
@@ -56,6 +60,11 @@ cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
     if last:
         put_bytes(at, b"0\r\n\r\n", 5)
     return out
+
+
+cdef inline bint _tag_byte(char byte) noexcept nogil:
+    """Letters, digits and . _ : -"""
+    return (48 <= byte <= 58 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte == 45 or byte == 46 or byte == 95)
 
 
 cdef field_t* find_field(head_t* h, const char* at, bytes name, uint32_t first) noexcept:
@@ -168,6 +177,26 @@ cdef class RequestHead:
         found[0] = key
         size[0] = length
         return key is not NULL
+
+    cdef int find_tag(self, const char** found, size_t* size) noexcept:
+        """The tag that the request names: 1 and where it lies, 0 for none, 2 for what is no name of a tag, or two."""
+        cdef head_t* h = &self.h
+        cdef field_t* f
+        cdef size_t j
+        cdef uint32_t i
+        size[0] = 0
+        for i in range(h.fields):
+            f = &h.field[i]
+            if f.kind != KIND_TAG:
+                continue
+            if size[0] or not 0 < f.end - f.value <= TAG_MAX:
+                return 2
+            found[0] = self.at + f.value
+            size[0] = f.end - f.value
+            for j in range(size[0]):
+                if not _tag_byte(found[0][j]):
+                    return 2
+        return size[0] != 0
 
     # What the hot path does not need as an object
 

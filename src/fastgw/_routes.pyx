@@ -72,6 +72,9 @@ cdef class RouteTable:
             set_limit(&plan.limit, row.rate)
             plan.day_quota = row.day_quota
             plan.month_quota = row.month_quota
+            set_limit(&plan.tokens, row.token_rate)
+            plan.day_tokens = row.day_tokens
+            plan.month_tokens = row.month_tokens
 
     cdef int _load_tariff(self, tariff_t* tariff, object row) except -1:
         cdef uint32_t slot

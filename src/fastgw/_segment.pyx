@@ -20,7 +20,7 @@ from fastgw.kernels.blake2b cimport blake2b_digest, blake2b_start
 from fastgw.kernels.journal cimport journal_finish
 from fastgw.kernels.keys cimport keys_add, keys_find
 from fastgw.kernels.layout cimport (
-    ACCOUNT_ACTIVE, ACCOUNT_CLOSED, KEEPER, KEY_REVOKED, WORKERS_MAX, account_day,
+    ACCOUNT_ACTIVE, ACCOUNT_CLOSED, ACCOUNT_TAGS, KEEPER, KEY_REVOKED, WORKERS_MAX, account_day,
     account_expires_s, account_month, account_plan, key_state, key_t, layout_cell, layout_claim, layout_dirty,
     worker_t,
 )
@@ -36,6 +36,8 @@ cdef int64_t NOT_SEEN = -0x7fffffffffffffff
 cdef uint64_t EXPIRES_MAX = (<uint64_t>1 << 40) - 1
 
 WORKERS = WORKERS_MAX
+
+TAG_MARK = b"\x02"              # of tags among what digests are made of; see kernels/claim.pxd
 
 __all__ = ["RECORD_BYTES", "WORKERS", "Segment", "SegmentError", "account_digest", "boot_number"]
 
@@ -104,14 +106,15 @@ cdef class Segment(Tables):
         store_i64(&self.s.accounts[<uint64_t>index].granted, value)
 
     def set_terms(self, index: int, *, credit: int = 0, status: int = ACCOUNT_ACTIVE, plan: int = 0,
-                  expires_s: int = 0, day: int = -1, month: int = -1) -> None:
+                  expires_s: int = 0, day: int = -1, month: int = -1, tags: bool = False) -> None:
         """Change everything but the money of an account: credit line (nanos), AccountStatus, plan (slot, 0: none),
-        Unix time of its end (0: never), meters of its quotas (index, -1: none). Of a meter, `expires_s` is the end of
-        its window.
+        Unix time of its end (0: never), meters of its quotas (index, -1: none), whether a tag that is not known yet is
+        made at its first use. Of a meter, `expires_s` is the end of its window.
 
         Raises ValueError for what makes no sense, IndexError for a plan or meter that is not there.
         """
         cdef account_t* account
+        cdef uint64_t state
         self._account(index)
         if credit < 0 or not ACCOUNT_ACTIVE <= status <= ACCOUNT_CLOSED or not 0 <= expires_s <= EXPIRES_MAX:
             raise ValueError("credit, status and expires_s must be within their bounds")
@@ -121,19 +124,29 @@ cdef class Segment(Tables):
             if meter != -1:
                 self._account(meter)
         account = &self.s.accounts[<uint64_t>index]
+        state = <uint64_t>(ACCOUNT_TAGS if tags else 0) << 32 | <uint64_t>status
         if status != ACCOUNT_ACTIVE:        # who is suspended is so first, and who is active again is so last
-            store_u64(&account.status, status)
+            store_u64(&account.status, state)
         store_i64(&account.credit, credit)
         store_u64(&account.quotas, <uint64_t>(month + 1) << 32 | <uint64_t>(day + 1))
         store_u64(&account.terms, <uint64_t>plan << 40 | <uint64_t>expires_s)
-        store_u64(&account.status, status)
+        store_u64(&account.status, state)
+
+    def set_quotas(self, index: int, *, day_tokens: int = -1, month_tokens: int = -1) -> None:
+        """The meters of an account's quotas in tokens (index, -1: none)."""
+        self._account(index)
+        for meter in (day_tokens, month_tokens):
+            if meter != -1:
+                self._account(meter)
+        store_u64(&self.s.account_tokens[<uint64_t>index].quotas,
+                  <uint64_t>(month_tokens + 1) << 32 | <uint64_t>(day_tokens + 1))
 
     def account(self, index: int) -> dict[str, int]:
         """Nanos: granted, credit, committed (what admission sees) and its parts: captured by workers, taken by the
-        keeper, held. Then status, plan, expires_s, day and month as `set_terms` has them."""
+        keeper, held. Then status, plan, expires_s, day and month as `set_terms` has them, those of `set_quotas`."""
         cdef account_t* a
         cdef int64_t captured, taken, committed
-        cdef uint64_t quotas, terms
+        cdef uint64_t quotas, tokens, terms
         self._account(index)
         a = &self.s.accounts[<uint64_t>index]
         captured = account_captured(layout_cell(&self.s, 0, index), self.s.header.accounts_max,
@@ -141,11 +154,14 @@ cdef class Segment(Tables):
         taken = load_i64(&layout_cell(&self.s, KEEPER, index).captured)
         committed = load_i64(&a.committed)
         quotas = load_u64(&a.quotas)
+        tokens = load_u64(&self.s.account_tokens[<uint64_t>index].quotas)
         terms = load_u64(&a.terms)
         return {"granted": load_i64(&a.granted), "credit": load_i64(&a.credit), "committed": committed,
                 "captured": captured, "taken": taken, "held": committed - captured - taken,
-                "status": load_u64(&a.status), "plan": account_plan(terms), "expires_s": account_expires_s(terms),
-                "day": <int64_t>account_day(quotas) - 1, "month": <int64_t>account_month(quotas) - 1}
+                "status": <uint32_t>load_u64(&a.status), "plan": account_plan(terms),
+                "expires_s": account_expires_s(terms),
+                "day": <int64_t>account_day(quotas) - 1, "month": <int64_t>account_month(quotas) - 1,
+                "day_tokens": <int64_t>account_day(tokens) - 1, "month_tokens": <int64_t>account_month(tokens) - 1}
 
     # What the keeper takes out: a hold and a capture of its own cell
 
@@ -181,6 +197,10 @@ cdef class Segment(Tables):
 
     # Keys
 
+    def tag_digest(self, account: str, tag: str) -> bytes:
+        """The digest (32 bytes) of the key record that a tag is: of what no request can present as a key."""
+        return self.digest(TAG_MARK + account_digest(account) + tag.encode())
+
     def find_key(self, digest: bytes) -> int:
         """The key's index, or -1."""
         if len(digest) != 32:
@@ -212,6 +232,12 @@ cdef class Segment(Tables):
         store_u64(<uint64_t*>&key.account, <uint64_t><uint32_t>limit << 32 | <uint32_t>account)
         store_u64(&key.state, key_state(status, budget + 1))
 
+    def set_key_tokens(self, index: int, limit: int) -> None:
+        """Limit a key in tokens (`limit`, 0 for none); in force for what is reserved next."""
+        self._key(index)
+        self._limit(limit)
+        store_u64(&self.s.key_tokens[<uint64_t>index].limit, limit)
+
     def revoke_key(self, index: int) -> None:
         """Refuse the key from now on, in every worker."""
         cdef key_t* key
@@ -220,7 +246,8 @@ cdef class Segment(Tables):
         store_u64(&key.state, key_state(KEY_REVOKED, <uint32_t>(key.state >> 32)))
 
     def key(self, index: int) -> dict[str, Any]:
-        """digest (32 bytes), account, limit (0: none), status, expires_s, budget (index of its meter, -1: none)."""
+        """digest (32 bytes), account, limit (0: none), status, expires_s, budget (index of its meter, -1: none),
+        tokens (number of its limit in tokens, 0: none)."""
         cdef key_t* key
         cdef uint64_t both, state
         self._key(index)
@@ -228,7 +255,8 @@ cdef class Segment(Tables):
         both = load_u64(<uint64_t*>&key.account)
         state = load_u64(&key.state)
         return {"digest": (<char*>key.digest)[:32], "account": <uint32_t>both, "limit": both >> 32,
-                "status": <uint32_t>state, "expires_s": load_i64(&key.expires_s), "budget": <int64_t>(state >> 32) - 1}
+                "status": <uint32_t>state, "expires_s": load_i64(&key.expires_s), "budget": <int64_t>(state >> 32) - 1,
+                "tokens": load_u64(&self.s.key_tokens[<uint64_t>index].limit)}
 
     cdef int _key_terms(self, object account, object limit, object budget) except -1:
         self._account(account)

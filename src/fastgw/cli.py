@@ -129,9 +129,11 @@ def _demo(listen: str) -> int:
 
 # Made when they are asked for: a gateway that serves imports neither an HTTP client nor tables.
 _ADMIN_COMMANDS = {
-    "account": "accounts:COMMAND", "key": "keys:COMMAND", "topup": "money:TOPUP", "adjust": "money:ADJUST",
+    "account": "accounts:COMMAND", "key": "keys:COMMAND", "tag": "tags:COMMAND",
+    "topup": "money:TOPUP", "adjust": "money:ADJUST",
     "balance": "money:BALANCE", "entries": "money:ENTRIES", "usage": "calls:USAGE", "logs": "calls:LOGS",
-    "models": "models:MODELS", "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
+    "models": "models:MODELS", "prompt": "prompts:COMMAND",
+    "upstreams": "upstreams:LIST", "upstream": "upstreams:COMMAND",
     "quote": "gateway:QUOTE", "audit": "gateway:AUDIT", "reload": "gateway:RELOAD",
 }  # fmt: skip
 

@@ -205,6 +205,40 @@ class Model(Struct, frozen=True):
     listed: bool = True
 
 
+class Prompt(Struct, frozen=True):
+    """A version of a prompt, which is called at `path`@`version`, and at `path` too where it is the `current` one.
+
+    `messages` (an array), `parameters`, `inputs` and `output` (objects) are JSON: the messages of a chat completion
+    with variables in them, its other members, the JSON Schema of a call's body, and that of its answer, "" for text. A
+    call costs its price and, unless they are `included`, what the tokens cost. One that is not `listed` is not in the
+    OpenAPI document.
+    """
+
+    name: str
+    version: str
+    path: str
+    model: str
+    messages: str
+    inputs: str
+    output: str = ""
+    parameters: str = "{}"
+    description: str = ""
+    hosts: tuple[str, ...] = ()
+    price_nanos: int = 0
+    included: bool = False
+    rate: Rate | None = None
+    current: bool = True
+    listed: bool = True
+
+    @property
+    def own_path(self) -> str:
+        return f"{self.path}@{self.version}"
+
+    @property
+    def whole_name(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
 class Route(Struct, frozen=True):
     """A path prefix, of any host and method where these are empty, and what a call to it needs and costs.
 
@@ -223,6 +257,8 @@ class Route(Struct, frozen=True):
     its price, which is then what the connection costs.
 
     A route with `models` has no upstream: it speaks the dialects of language models, and leads to these ("*": to all).
+    With `prompt` it is that of a prompt's version, by its `whole_name`, or, where that is "*", of the document that
+    describes all of them.
     """
 
     name: str
@@ -254,10 +290,15 @@ class Route(Struct, frozen=True):
         return f"Route({shown}, set_headers={tuple(name for name, _ in self.set_headers)!r})"
 
 
+TAGS_MAX = 1_000  # of an account that does not say how many
+
+
 class Account(Struct, frozen=True):
     """Who pays: a prepaid balance and a credit line, in nanos.
 
-    `plan` is a plan's name or "". `expires_s` is when the subscription ends, Unix time in seconds, 0 for never.
+    `plan` is a plan's name or "". `expires_s` is when the subscription ends, Unix time in seconds, 0 for never. A tag
+    that is not known yet is made at its first use, with `tag_budget_nanos` in each `tag_budget_period`, as long as the
+    account has no more than `tags_max`; where that budget is 0 it is refused.
     """
 
     name: str
@@ -266,13 +307,27 @@ class Account(Struct, frozen=True):
     plan: str = ""
     expires_s: int = 0
     suspended: bool = False
+    tag_budget_nanos: int = 0
+    tag_budget_period: str = ""
+    tags_max: int = TAGS_MAX
+
+
+class Tag(Struct, frozen=True):
+    """What calls of an account may be counted by (X-Fastgw-Tag), with a budget as a key's, 0 for none."""
+
+    account: str
+    name: str
+    budget_nanos: int = 0
+    budget_period: str = ""
+    expires_s: int = 0
 
 
 class Key(Struct, frozen=True):
     """What a caller presents. `expires_s` is Unix time in seconds, 0 for never; `name` a label or "".
 
     `budget_nanos` is the most it may spend of its account, 0 for no such limit: once where `budget_period` is "", or
-    in every calendar "day" or "month" of the time zone of the account's plan.
+    in every calendar "day" or "month" of the time zone of the account's plan. `token_rate` limits it
+    in tokens of models.
     """
 
     account: str
@@ -283,6 +338,7 @@ class Key(Struct, frozen=True):
     revoked: bool
     budget_nanos: int = 0
     budget_period: str = ""
+    token_rate: Rate | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -291,6 +347,7 @@ class Plan(Struct, frozen=True):
     `day_quota` and `month_quota` are calls in a calendar day and month of `timezone` (a name of the IANA database),
     0 for no limit. `allowance_nanos` is given at the start of every month and what is left of it taken at the end.
     `prices` has the price in nanos of a call by route name, for the routes that cost another than the route says.
+    `token_rate`, `day_tokens` and `month_tokens` are the same as rate and quotas, in tokens of models.
     """
 
     name: str
@@ -300,6 +357,9 @@ class Plan(Struct, frozen=True):
     timezone: str = "UTC"
     allowance_nanos: int = 0
     prices: tuple[tuple[str, int], ...] = ()
+    token_rate: Rate | None = None
+    day_tokens: int = 0
+    month_tokens: int = 0
 
 
 class Listener(Struct, frozen=True):
@@ -345,6 +405,8 @@ class Config(Struct, frozen=True):
     client_ca: str = ""
     providers: tuple[Provider, ...] = ()
     models: tuple[Model, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 class Problem(Struct, frozen=True):

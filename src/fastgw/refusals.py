@@ -67,6 +67,7 @@ class Refusal(IntEnum):
     TAG_BUDGET_EXHAUSTED = 45
     ANSWER_TOO_LARGE = 46
     TOO_MANY_TOKENS = 47
+    ANSWER_INVALID = 48
 
 
 class Number(IntEnum):
@@ -118,6 +119,8 @@ _QUOTA = "insufficient_quota"
 
 # `x-should-retry: false` stops the SDKs of this field from sending again a call that may have been served.
 _NO_RETRY = (("X-Should-Retry", "false"),)
+# And `true` has them send one again that they would not for its status.
+_RETRY = (("X-Should-Retry", "true"),)
 
 TABLE: dict[Refusal, Row] = {
     Refusal.BAD_REQUEST: Row(
@@ -160,6 +163,7 @@ TABLE: dict[Refusal, Row] = {
         _QUOTA,
         retryable=True,
         retry_after_s=1,
+        fields=_RETRY,
         numbers=(Number.PRICE, Number.AVAILABLE),
     ),
     Refusal.BUDGET_EXHAUSTED: Row(
@@ -296,6 +300,13 @@ TABLE: dict[Refusal, Row] = {
         502,
         "Answer too large",
         "The provider's answer is larger than this gateway can take in; it was charged, ask for less.",
+        _UPSTREAM,
+        fields=_NO_RETRY,
+    ),
+    Refusal.ANSWER_INVALID: Row(
+        502,
+        "Answer invalid",
+        "The model's answer is not of the form that this prompt promises; it was charged.",
         _UPSTREAM,
         fields=_NO_RETRY,
     ),

@@ -39,12 +39,16 @@ class RouteRow(NamedTuple):
 
 
 class PlanRow(NamedTuple):
-    """A plan: its place in the segment (1 or more), its rate for each account, its quotas in calls (0: none)."""
+    """A plan: its place in the segment (1 or more), its rate for each account, its quotas in calls (0: none), and the
+    same in tokens."""
 
     slot: int
     rate: Rate | None
     day_quota: int
     month_quota: int
+    token_rate: Rate | None = None
+    day_tokens: int = 0
+    month_tokens: int = 0
 
 
 def method_mask(methods: Sequence[str]) -> int:
@@ -73,7 +77,8 @@ def route_row(route: Route, slot: int, plan_prices: dict[int, int]) -> RouteRow:
 
 
 def plan_row(plan: Plan, slot: int) -> PlanRow:
-    return PlanRow(slot, plan.rate, plan.day_quota, plan.month_quota)
+    calls = (plan.rate, plan.day_quota, plan.month_quota)
+    return PlanRow(slot, *calls, plan.token_rate, plan.day_tokens, plan.month_tokens)
 
 
 def served_name(candidate: Candidate) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "blackbox")]
 
-from fronts import Front, direct  # noqa: E402
+from fronts import PRICES, Front, configuration, direct, through  # noqa: E402
+from gateway import Gateway, account, key  # noqa: E402
 from provider import Provider  # noqa: E402
 
 
@@ -38,8 +39,20 @@ def provider(session_provider: Provider) -> Iterator[Provider]:
     session_provider.service.rules.clear()
 
 
+@pytest.fixture(scope="session")
+def ai_gateway(session_provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway before the provider, with a rich account."""
+    with Gateway(tmp_path_factory.mktemp("ai"), session_provider.url) as gateway:
+        text = configuration(session_provider.url, PRICES)
+        gateway.file.write_text(text + account("acme", "1000") + key("sk-acme-0001", "acme"))
+        gateway.start()
+        yield gateway
+
+
 @pytest.fixture
 def front(request: pytest.FixtureRequest, provider: Provider) -> Front:
-    """A door to the provider: `direct`, until there is another."""
-    assert request.param == "direct"
-    return direct(provider)
+    """A door to the provider: `direct`, or through a gateway to a model of the dialect that the parameter names."""
+    if request.param == "direct":
+        return direct(provider)
+    gateway: Gateway = request.getfixturevalue("ai_gateway")
+    return through(gateway, request.param)

@@ -32,7 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("front", ["direct"], indirect=True)
+@pytest.mark.parametrize("front", ["direct", "openai", "anthropic", "gemini"], indirect=True)
 def test_the_npm_package_finds_what_it_expects(front: Front, installed: Path) -> None:
     orders: dict[str, Any] = {
         "ten": order(say=10),
@@ -40,6 +40,8 @@ def test_the_npm_package_finds_what_it_expects(front: Front, installed: Path) ->
         "tool": order(call=[{"name": "weather", "arguments": {"city": "Paris"}}]),
         "limited": order(error="rate_limit", retry_after="1"),
         "broken": order(say=9, error="overloaded", after=4),
+        "spare": front.spare("limited").model,
+        "without": ["embeddings"] if front.model in {"anthropic", "gemini"} else [],
     }
     done = subprocess.run(
         ["node", "check.mjs", f"{front.url}/v1", front.key, front.model, json.dumps(orders)],

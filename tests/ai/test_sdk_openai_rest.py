@@ -7,12 +7,12 @@ from typing import Any
 
 import openai
 import pytest
-from fronts import Front
+from fronts import Front, doors
 from openai.types.responses import FunctionToolParam
 from provider import Provider, order
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.parametrize("front", ["direct"], indirect=True)
+pytestmark = doors("openai")
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -180,9 +180,10 @@ def test_errors_are_the_sdks_own(
     front: Front, error: str, kind: type[openai.APIStatusError], code: str | None, stream: bool
 ) -> None:
     said = order(say=2, error=error, retry_after="7")
+    door = front.spare("limited") if error == "rate_limit" else front
     with pytest.raises(kind) as raised:
-        front.openai().chat.completions.create(
-            model=front.model, messages=[{"role": "user", "content": said}], stream=stream
+        door.openai().chat.completions.create(
+            model=door.model, messages=[{"role": "user", "content": said}], stream=stream
         )
     assert raised.value.code == code
     assert raised.value.message

@@ -129,11 +129,11 @@ def through(directory: Path, mock: str, models: list[str]) -> Gateway:
 
 
 def configuration(mock: str, models: list[str]) -> str:
-    price = {"input": "1", "output": "2"}
+    price = '\nprice = { input = "1", output = "2" }\n'
     return (
         "[server]\n"
-        + table("providers", name="mock", base_url=mock, kind="openai", keys=["sk-mock"])
-        + "".join(table("models", name=name, provider="mock", price=price) for name in models)
+        + table("providers", name="mock", type="openai", url=mock, keys=["sk-mock"], models=models).rstrip()
+        + price
         + table("routes", name="ai", path="/v1/", models=["*"], price="0")
         + account("suite", "1000000")
         + key(KEY, "suite")

@@ -23,7 +23,7 @@ def test_keys_are_listed_without_their_secrets(gateway: Gateway, run: Run) -> No
     assert lines[0].split("  ")[0] == "id"
     for words in (ID, "…wXyZ", "10/s burst 20", "1.5 of 5 a day"):
         assert words in lines[1]
-    assert rows(out)[2] == [ID, "acme", "-", "-", "active", "-", "-", "-", "api"]
+    assert rows(out)[2] == [ID, "acme", "-", "-", "active", "-", "-", "-", "-", "api"]
 
 
 def test_a_new_key_is_shown_once_and_alone_where_a_script_reads(gateway: Gateway, run: Run) -> None:

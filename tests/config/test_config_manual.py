@@ -16,6 +16,7 @@ from fastgw.config.manual import (
     MODEL_TARGETS,
     MODELS,
     PRICE,
+    PROMPTS,
     PROVIDERS,
     ROUTES,
     TABLES,
@@ -52,6 +53,9 @@ def written(table: Table, values: dict[str, str]) -> str:
         tables["providers"] = dict(OPENAI)
         tables["models"] = {"name": '"fast"', "targets": '["openai/gpt-4o"]'}
         tables["routes"] = {"name": '"ai"', "path": '"/v1/"', "models": '["*"]'}
+    if table is PROMPTS:
+        tables = {"providers": dict(OPENAI), "models": {"name": '"fast"', "targets": '["openai/gpt-4o"]'}}
+        inline = ({} if "messages" in inline else {"template": '"Say {{ text }}"'}) | inline
     if table is PRICE and not values:
         inline = {"image": '"1"'}
     if table is ROUTES and "models" in inline:
@@ -85,6 +89,8 @@ def files(tmp_path: Path) -> None:
         (tmp_path / certificate).write_bytes(ISSUED.cert_chain_pems[0].bytes())
         (tmp_path / key).write_bytes(ISSUED.private_key_pem.bytes())
     (tmp_path / "keys.txt").write_text("sk-2\n")
+    for name in ("inputs.json", "output.json"):
+        (tmp_path / name).write_text('{"type": "object", "properties": {"text": {}}}')
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)

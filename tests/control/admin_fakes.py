@@ -11,7 +11,16 @@ import msgspec
 from fastgw.calllog.views import Call, CallFilter, Interval, LogState, Usage
 from fastgw.control.ports import Costs
 from fastgw.ledger import errors
-from fastgw.ledger.views import AccountView, AuditReport, Difference, EntryView, KeyView, LedgerState, MeterView
+from fastgw.ledger.views import (
+    AccountView,
+    AuditReport,
+    Difference,
+    EntryView,
+    KeyView,
+    LedgerState,
+    MeterView,
+    TagView,
+)
 from fastgw.model import (
     Account,
     Candidate,
@@ -71,6 +80,7 @@ class Books:
         self.lines: list[EntryView] = []
         self.ring: dict[str, KeyView] = {}
         self.secrets: dict[str, str] = {}
+        self.labels: dict[tuple[str, str], TagView] = {}
         self.answers: dict[str, tuple[object, EntryView]] = {}
         self.down = False
         self.differences: list[Difference] = []
@@ -221,6 +231,7 @@ class Books:
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        token_rate: Rate | None = None,
         identity: str = "",
     ) -> tuple[KeyView, str]:
         with self.lock:
@@ -229,9 +240,33 @@ class Books:
             secret = identity or f"sk-made-{next(self.numbers):08d}"
             view = self.add_key(
                 account, "api", secret, name=name, rate=rate, budget_nanos=budget_nanos, budget_period=budget_period,
-                expires_s=expires_s,
+                expires_s=expires_s, token_rate=token_rate,
             )  # fmt: skip
             return view, "" if identity else secret
+
+    def tags(self, account: str, after: str = "", limit: int = 100) -> list[TagView]:
+        self.account(account)
+        return sorted((tag for (owner, name), tag in self.labels.items() if owner == account and name > after),
+                      key=lambda tag: tag.name)[:limit]  # fmt: skip
+
+    def create_tag(
+        self, account: str, name: str, *, budget_nanos: int = 0, budget_period: str = "", expires_s: int = 0
+    ) -> TagView:
+        with self.lock:
+            self._writable()
+            self.account(account)
+            if (account, name) in self.labels:
+                raise errors.Conflict(f"There is a tag {name} already.")
+            terms = (budget_nanos, budget_period, 0, 0, 0, expires_s, NOW_S)
+            self.labels[account, name] = TagView(account, name, "api", "active", *terms)
+            return self.labels[account, name]
+
+    def remove_tag(self, account: str, name: str) -> None:
+        with self.lock:
+            self._writable()
+            self.account(account)
+            if self.labels.pop((account, name), None) is None:
+                raise errors.NotFound(f"There is no tag {name}.")
 
     def _own(self, id: str) -> KeyView:
         self._writable()

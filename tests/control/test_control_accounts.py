@@ -26,6 +26,7 @@ def test_an_account_is_made_read_and_changed(served: Served) -> None:
     assert made.json() | {"quotas": [], "created": ""} == {
         "name": name, "origin": "api", "status": "suspended", "plan": "pro", "credit": "2.5",
         "expires": "2029-12-31T23:00:00Z", "balance": "0", "held": "0", "available": "2.5", "quotas": [], "created": "",
+        "tag_budget": None, "tag_budget_period": "", "tags_max": 0,
     }  # fmt: skip
     changed = served("PATCH", f"/v1/accounts/{name}", {"suspended": False, "expires": None, "credit": "0"})
     assert changed.status_code == 200
@@ -35,8 +36,31 @@ def test_an_account_is_made_read_and_changed(served: Served) -> None:
 
 def test_a_quota_says_its_window_and_when_it_resets(served: Served) -> None:
     assert served("GET", "/v1/accounts/filed").json()["quotas"] == [
-        {"window": "day", "limit": 1_000, "used": 7, "held": 1, "resets_at": "2026-09-21T15:13:20Z"}
+        {"window": "day", "unit": "calls", "limit": 1_000, "used": 7, "held": 1, "resets_at": "2026-09-21T15:13:20Z"}
     ]
+
+
+def test_a_tag_is_made_listed_and_removed(served: Served, name: str) -> None:
+    path = f"/v1/accounts/{name}/tags"
+    made = served("POST", path, {"name": "run-17", "budget": "5.00", "budget_period": "day"})
+    assert made.status_code == 201
+    assert made.json() | {"created": ""} == {
+        "account": name, "name": "run-17", "origin": "api", "status": "active", "budget": "5", "budget_period": "day",
+        "budget_used": "0", "left": "5", "budget_resets": None, "expires": None, "created": "",
+    }  # fmt: skip
+    assert served("POST", path, {"name": "run-17"}).status_code == 409
+    assert served("POST", path, {"name": "free"}).json()["left"] is None
+    first = served("GET", path, params={"limit": 1}).json()
+    assert ([tag["name"] for tag in first["items"]], first["next"]) == (["free"], "free")
+    assert [tag["name"] for tag in served("GET", path, params={"cursor": "free"}).json()["items"]] == ["run-17"]
+    assert served("DELETE", f"{path}/run-17").status_code == 204
+    assert served("DELETE", f"{path}/run-17").status_code == 404
+    for body, where in (
+        ({"name": "a b"}, "body.name"),
+        ({"name": "x" * 65}, "body.name"),
+        ({"name": "x", "budget_period": "day"}, "body.budget_period"),
+    ):
+        assert served("POST", path, body).json()["problems"][0]["where"] == where
 
 
 def test_a_name_is_taken_once(served: Served, name: str) -> None:

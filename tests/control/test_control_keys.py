@@ -16,7 +16,7 @@ def made(served: Served) -> dict[str, str]:
 def test_a_secret_is_shown_once(served: Served) -> None:
     body = {
         "account": "filed", "name": "ci", "rate": "10/s", "burst": 50, "budget": "5.00", "budget_period": "day",
-        "expires": "2030-01-01T00:00:00Z",
+        "expires": "2030-01-01T00:00:00Z", "token_rate": "200000/m",
     }  # fmt: skip
     answer = served("POST", "/v1/keys", body)
     assert answer.status_code == 201
@@ -24,7 +24,7 @@ def test_a_secret_is_shown_once(served: Served) -> None:
     assert key | {"id": "", "created": ""} == {
         "id": "", "account": "filed", "name": "ci", "hint": secret[-4:], "origin": "api", "status": "active",
         "rate": "10/s", "burst": 50, "budget": "5", "budget_period": "day", "budget_used": "0", "budget_resets": None,
-        "expires": "2030-01-01T00:00:00Z", "created": "",
+        "expires": "2030-01-01T00:00:00Z", "created": "", "token_rate": "200000/m",
     }  # fmt: skip
     assert answer.headers["cache-control"] == "no-store"
     for path in (f"/v1/keys/{key['id']}", "/v1/keys", "/v1/keys?account=filed", "/v1/config"):

@@ -27,6 +27,9 @@ OPERATIONS = [
     "POST /v1/keys",
     "GET /v1/keys/{id}",
     "PATCH /v1/keys/{id}",
+    "GET /v1/accounts/{name}/tags",
+    "POST /v1/accounts/{name}/tags",
+    "DELETE /v1/accounts/{name}/tags/{tag_name}",
     "POST /v1/keys/{id}/revoke",
     "POST /v1/keys/{id}/rotate",
     "GET /v1/plans",
@@ -91,7 +94,7 @@ def test_whatever_comes_is_answered_as_documented(
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_without_the_token_there_is_nothing(operation: str, real: Served) -> None:
     method, _, path = operation.partition(" ")
-    place = path.format(name="filed", id="key_0000000000000001", target="127.0.0.1:9001")
+    place = path.format(name="filed", id="key_0000000000000001", tag_name="run", target="127.0.0.1:9001")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {real.server.token}"}):
         answer = httpx.request(method, real.url + place, headers=headers)
         assert answer.status_code == 401

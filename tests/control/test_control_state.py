@@ -38,6 +38,7 @@ def test_plans_are_shown_as_they_are_written(served: Served) -> None:
     assert plans[:1] == [
         {
             "name": "pro", "rate": "5000/h", "burst": 5_000, "requests_per_day": 1_000, "requests_per_month": 0,
+            "token_rate": None, "tokens_per_day": 0, "tokens_per_month": 0,
             "timezone": "Europe/Madrid", "allowance": "1", "prices": {"api": "0.0005"},
         }
     ]  # fmt: skip

@@ -25,6 +25,9 @@ from fastgw.kernels.layout cimport (
     CODE_CLASS, CODES_MAX, KEEPER, LATENCY_BUCKETS, OPENS_MAX, PATH_BYTES, STAGES, layout_cell, layout_counters,
     layout_dirty, layout_rows, open_t, record_t,
 )
+from fastgw.kernels.tokens cimport (
+    drawn_t, token_bucket_t, tokens_owe, tokens_remaining, tokens_return, tokens_take,
+)
 from fastgw.kernels.render cimport MONEY_BYTES, TIME_BYTES, put_decimal, put_hex, put_hex64, put_money, put_time
 
 cdef extern from "<time.h>":
@@ -117,6 +120,48 @@ cdef class Bucket:
     @property
     def tat(self):
         return self.word
+
+
+cdef class Drawn:
+    """What one call has drawn from a bucket of tokens."""
+    cdef drawn_t d
+
+    @property
+    def tokens(self):
+        return self.d.tokens
+
+    @property
+    def back(self):
+        return self.d.back
+
+
+cdef class TokenBucket:
+    """One bucket of tokens, with the clock given by the caller in nanoseconds."""
+    cdef limit_t limit
+    cdef token_bucket_t bucket
+
+    def __init__(self, interval, tolerance, scale, burst):
+        self.limit.interval = interval
+        self.limit.tolerance = tolerance
+        self.limit.scale = scale
+        self.limit.burst = burst
+
+    def take(self, Drawn drawn, uint64_t now_ns, uint64_t count):
+        """0 when they were drawn, else the nanoseconds to wait."""
+        return tokens_take(&self.bucket, &self.limit, now_ns, count, &drawn.d)
+
+    def give_back(self, Drawn drawn, uint64_t now_ns, int64_t count):
+        tokens_return(&self.bucket, &self.limit, now_ns, &drawn.d, count)
+
+    def owe(self, uint64_t now_ns, uint64_t count):
+        tokens_owe(&self.bucket, &self.limit, now_ns, count)
+
+    def remaining(self, uint64_t now_ns):
+        return tokens_remaining(&self.limit, self.bucket.tat, now_ns)
+
+    @property
+    def tat(self):
+        return self.bucket.tat
 
 
 def limit_at(Segment segment, int number):

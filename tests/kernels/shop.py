@@ -37,7 +37,7 @@ class Shop:
     def gate(self, worker: int = 0) -> Gate:
         return make_gate(self.segment, worker, self.row, plans=self.plans)
 
-    def terms(self, **terms: int) -> None:
+    def terms(self, **terms: Any) -> None:
         self.segment.set_terms(ACME, **({"plan": self.plan} | terms))
 
     def spoil(self, **terms: int) -> None:

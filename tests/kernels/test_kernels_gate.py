@@ -236,13 +236,15 @@ def test_refusals_are_the_errors_that_an_sdk_of_the_anthropic_api_knows(accounts
 @pytest.mark.parametrize(
     ("refusal", "retry_after", "should_retry"),
     [
+        (Refusal.BALANCE_HELD, "1", "true"),  # nor do they repeat a 402 that they should
+        (Refusal.INSUFFICIENT_BALANCE, None, None),
         (Refusal.IDEMPOTENCY_KEY_INVALID, None, None),
         (Refusal.IDEMPOTENCY_IN_FLIGHT, "1", None),
         (Refusal.IDEMPOTENCY_NO_ANSWER, None, "false"),  # clients repeat a 409 unless they are told not to
         (Refusal.IDEMPOTENCY_MISMATCH, None, None),
     ],
 )
-def test_a_repeated_call_is_told_whether_to_come_again(
+def test_a_refused_call_is_told_whether_to_come_again(
     accounts: Segment, refusal: Refusal, retry_after: str | None, should_retry: str | None
 ) -> None:
     gate = make_gate(accounts, 0, {})

@@ -9,7 +9,7 @@ from typing import Any
 from fastgw._segment import Segment, account_digest
 from fastgw.ledger.books import Books
 from fastgw.ledger.views import AuditReport
-from fastgw.model import Account, Config, Key, Plan, Rate, Secret
+from fastgw.model import Account, Config, Key, Plan, Rate, Secret, Tag
 from fastgw.settings import defaults
 
 SECRET = bytes(range(32))
@@ -27,8 +27,10 @@ def a_key(text: str = "sk-acme-0001-abcdef", account: str = "acme", **fields: An
     return Key(account=account, key=Secret(text), **given)
 
 
-def a_config(accounts: Iterable[Account] = (), keys: Iterable[Key] = (), plans: Iterable[Plan] = ()) -> Config:
-    return Config(defaults({}), (), (), tuple(accounts), tuple(keys), tuple(plans))
+def a_config(
+    accounts: Iterable[Account] = (), keys: Iterable[Key] = (), plans: Iterable[Plan] = (), tags: Iterable[Tag] = ()
+) -> Config:
+    return Config(defaults({}), (), (), tuple(accounts), tuple(keys), tuple(plans), tags=tuple(tags))
 
 
 RATE = Rate(5, SECOND, 10)

@@ -9,7 +9,7 @@ import apsw
 import pytest
 from desk import Desk, an_account
 
-from fastgw.ledger.store import Store, StoreError
+from fastgw.ledger.store import Store, StoreError, migrations
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_ledger_of_a_later_version_is_left_alone(acme: Desk) -> None:
     with pytest.raises(StoreError, match=r"later version of fastgw \(schema 99\)"):
         Store(str(acme.state)).open()
     connection = apsw.Connection(str(acme.state / "ledger.sqlite"))
-    connection.execute("PRAGMA user_version = 1")
+    connection.execute(f"PRAGMA user_version = {migrations()[-1][0]}")
     connection.close()
     acme.start()
 

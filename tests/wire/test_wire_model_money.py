@@ -272,3 +272,17 @@ def test_a_stream_that_its_provider_does_not_end_is_ended_in_dialect_and_charged
     assert b'"error"' in data
     assert rows[0].verdict.name == "UPSTREAM_FAILED"
     assert CALL + 5 * OUTPUT < account.captured() <= CALL + 5 * OUTPUT + INPUT_MOST * INPUT
+
+
+def test_tokens_are_limited_as_they_are_used_and_not_as_they_are_asked_for(models: Stand) -> None:
+    account = models.account()
+    models.segment.set_key_tokens(account.key_index, models.segment.limit(600, 60 * 10**9, 600))
+    with models.serving(main=whole(7, 20)), models.connect() as client:
+        for _ in range(3):  # each may use 400 and more, and uses 27
+            assert refusal(client, ask(account, body(max_tokens=400))) == (200, "")
+        asked = ask(account, body(max_tokens=700))
+        assert refusal(client, asked) == (400, "too_many_tokens")
+    with models.serving(main=whole(7, 500)), models.connect() as client:
+        assert refusal(client, ask(account, body(max_tokens=450)))[0] == 200
+        asked = ask(account, body(max_tokens=300))
+        assert refusal(client, asked) == (429, "tokens_limited")

@@ -36,7 +36,13 @@ def facts_of(account: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     for quota in account.get("quotas") or ():
         in_flight = f", {quota['held']:,} in flight" if quota.get("held") else ""
         until = f"; resets {moment(quota['resets_at'])}" if quota.get("resets_at") else ""
-        yield f"calls a {quota['window']}", f"{quota['used']:,} of {quota['limit']:,}{in_flight}{until}"
+        yield (
+            f"{quota.get('unit', 'calls')} a {quota['window']}",
+            f"{quota['used']:,} of {quota['limit']:,}{in_flight}{until}",
+        )
+    if account.get("tag_budget"):
+        per = f" a {account['tag_budget_period']}" if account.get("tag_budget_period") else ""
+        yield "of each tag", f"{account['tag_budget']}{per}, at most {account.get('tags_max'):,} tags"
     yield "expires", moment(account.get("expires"))
     yield "origin", account.get("origin")
     yield "created", moment(account.get("created"))

@@ -77,6 +77,7 @@ _COLUMNS = (
     Column("ends in", lambda key: f"…{key['hint']}" if key.get("hint") else None),
     field("status"),
     Column("rate", _rate),
+    field("token_rate"),
     Column("budget", _budget),
     Column("expires", lambda key: moment(key.get("expires"))),
     field("origin"),
@@ -134,8 +135,8 @@ def _create(client: Client, as_json: bool, account: str, **fields: Any) -> int:
 def _change(client: Client, as_json: bool, key_id: str, **fields: Any) -> int:
     body = given(**fields)
     if not body:
-        raise click.UsageError("Nothing to change: give --name, --rate, --budget or --expires.")
-    for name in ("rate", "budget", "expires"):
+        raise click.UsageError("Nothing to change: give --name, --rate, --token-rate, --budget or --expires.")
+    for name in ("rate", "token_rate", "budget", "expires"):
         if body.get(name) in (_NONE, NEVER):
             body[name] = None
     if body.get("budget_period") == "once":
@@ -161,6 +162,8 @@ def _limits(change: bool) -> list[click.Parameter]:
                      help=f"Its own limit, e.g. 10/s, besides those of routes and plans.{removable}"),
         click.Option(["--burst"], type=click.IntRange(1), metavar="N",
                      help="Calls at once. [default: the N of --rate]"),
+        click.Option(["--token-rate"], type=OrWord(RATE, _NONE) if change else RATE, metavar="N/UNIT",
+                     help=f"Its limit in tokens of models, e.g. 200000/m.{removable}"),
         click.Option(["--budget"], type=OrWord(POSITIVE_MONEY, _NONE) if change else POSITIVE_MONEY,
                      metavar="AMOUNT", help=f"The most it may spend of its account.{removable}"),
         click.Option(["--budget-period"], type=click.Choice(periods),

@@ -14,11 +14,26 @@ from .fields import show
 
 NAMES_SHOWN = 10  # of routes, plans and upstreams; of accounts and keys, which may be millions, none
 # Credentials, or too long for a line.
-_HIDDEN = ("set_headers", "targets", "prices", "tls", "keys", "headers", "candidates", "models")
+_HIDDEN = (
+    "set_headers",
+    "targets",
+    "prices",
+    "tls",
+    "keys",
+    "headers",
+    "candidates",
+    "models",
+    "messages",
+    "parameters",
+    "inputs",
+    "output",
+)
 _SUFFIXES = ("_nanos", "_ms", "_s")
 _WRITTEN = {
     "day_quota": "requests_per_day",
     "month_quota": "requests_per_month",
+    "day_tokens": "tokens_per_day",
+    "month_tokens": "tokens_per_month",
     "idempotency_window_ms": "idempotency",
     "candidates": "targets or prices",
 }
@@ -71,14 +86,16 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
     _refuse_without_certificates(old, new)
     for noun, before, after in (
         ("upstreams", old.upstreams, new.upstreams),
-        ("routes", _named(old.routes), _named(new.routes)),
+        ("routes", _others(old.routes), _others(new.routes)),
         ("plans", old.plans, new.plans),
         ("providers", old.providers, new.providers),
         ("models", old.models, new.models),
     ):
         changes += _differences(noun, before, after, _NAME, _describe)
+    changes += _differences("prompts", old.prompts, new.prompts, attrgetter("whole_name"), _describe)
     changes += _differences("accounts", old.accounts, new.accounts, _NAME, None)
     changes += _differences("keys", old.keys, new.keys, _secret, None)
+    changes += _differences("tags", old.tags, new.tags, attrgetter("account", "name"), None)
     changes += _differences("certificates", old.certificates, new.certificates, attrgetter("certificate"), None)
     if old.client_ca != new.client_ca and old.server.client_ca == new.server.client_ca:
         changes.append("server.client_ca: the file has changed")
@@ -90,6 +107,11 @@ def reload_report(old: Config, new: Config) -> ReloadReport:
 def _named(routes: Sequence[Route]) -> list[Route]:
     """The first of each name: a route to models is served as several."""
     return list({route.name: route for route in reversed(routes)}.values())[::-1]
+
+
+def _others(routes: Sequence[Route]) -> list[Route]:
+    """Those of the file: what a prompt's route says is told of the prompt."""
+    return [route for route in _named(routes) if not route.prompt]
 
 
 def _besides(config: Config) -> list[Listener]:

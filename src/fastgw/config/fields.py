@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from .. import units
+from .. import addresses, units
 from ..model import Problem, Rate
 from .toml_lines import Path
 
@@ -18,6 +18,8 @@ Convert = Callable[[Any], T]
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
 _LABEL = re.compile(r"[ !#-\[\]-~]{1,63}")
+_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _NAMES_SHOWN = 20
 _KEY = re.compile(r"[!#-&(-+\--~]{8,256}")
 
@@ -135,6 +137,9 @@ class Fields:
             self.report.refuse(path, str(error), None if hidden else value)
             return stand_in
 
+    def token_rate(self) -> Rate | None:
+        return self.take("token_rate", parse_token_rate, None)
+
     def rate(self) -> Rate | None:
         """The bucket of `rate` and `burst`; where burst is not said it is what one period gives."""
         limit = self.take("rate", units.parse_rate, None)
@@ -149,6 +154,19 @@ class Fields:
             which = "rate" if burst is None else "burst"
             self.report.refuse((*self.path, which), str(error), self.raw[which])
             return None
+
+
+def token_bucket(limit: tuple[int, int]) -> Rate:
+    """A `Rate` in tokens of (count, period_ns), of which one period's are there at once; `ValueError` for too many."""
+    count, period_ns = limit
+    if count > units.BURST_MAX:
+        raise ValueError(f"must be at most {units.BURST_MAX} tokens in a period: say it of a shorter one")
+    return Rate(count, period_ns, count)
+
+
+def parse_token_rate(value: object) -> Rate:
+    """A rate of tokens, "200000/m"."""
+    return token_bucket(units.parse_rate(value))
 
 
 def bucket(limit: tuple[int, int], burst: int | None) -> Rate:
@@ -270,3 +288,23 @@ def check_expires_s(moment: datetime) -> int:
     if seconds < 1:
         raise ValueError("must be later than 1970")
     return seconds
+
+
+def parse_path(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError('must be a path that starts with "/"')
+    if _DOT_SEGMENT.search(value) or "%2e" in value.lower():
+        raise ValueError("must have no dot segments (/./ or /../) and no percent-encoded dots")
+    if "//" in value:
+        raise ValueError("must have no empty segments (//)")
+    if not _PATH.fullmatch(value) or len(value) > 1024:
+        raise ValueError("must be at most 1024 ASCII characters of a URL's path: no query, no fragment, no space")
+    return value
+
+
+def parse_host(value: Any) -> str:
+    text = value if isinstance(value, str) else ""
+    host = addresses.parse_host(text)
+    if host is None:
+        raise ValueError('must be an exact host name without port, like "api.example.com"')
+    return f"[{host}]" if text.startswith("[") else host

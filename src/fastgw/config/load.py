@@ -74,7 +74,8 @@ def read(path: str | None, flags: Mapping[str, object], environ: Mapping[str, st
     found = read_tables(tables, report, environ, bool(values["accounts_file"]))
     config = Config(
         Server(**values), found.upstreams, found.routes, found.accounts, found.keys, found.plans,
-        front.listeners, front.certificates, front.client_ca, found.providers, found.models,
+        front.listeners, front.certificates, front.client_ca, found.providers, found.models, found.tags,
+        found.prompts,
     )  # fmt: skip
     problems += report.problems
     if not problems:
@@ -185,7 +186,7 @@ def _refuse_mixture(
         return Problem(others[0].where, f"describes the route of --upstream, but the routes are in {path}")
     if not roots and others:
         return Problem(others[0].where, "describes the route of --upstream URL, which is missing")
-    if not roots and not document.get("routes"):
+    if not roots and not document.get("routes") and not document.get("prompts"):
         if path:
             return Problem(path, "has no [[routes]]: add one, or give --upstream URL")
         return Problem("--upstream", "is missing: give it, or --provider NAME, or -c FILE")

@@ -170,6 +170,21 @@ ACCOUNTS = Table("accounts", "Who pays. Those of the file live beside those made
     Row("plan", "The name of its plan.", "(none)", '"pro"', form="the name of one of `[[plans]]`"),
     Row("expires", "When its subscription ends.", "(never)", "2027-01-01T00:00:00Z"),
     Row("suspended", "Whether its calls are refused.", "false", "true"),
+    Row("tag_budget", "Given to a tag that is not known yet: it is made at its first use. Without it such a tag is "
+        "refused.", "(none)", '"5.00"'),
+    Row("tag_budget_period", "In each of these calendar windows, in the time zone of the plan.",
+        "(once and for all)", '"day"', ("tag_budget",)),
+    Row("tags_max", "How many tags it may have.", "1_000", "100"),
+))  # fmt: skip
+
+TAGS = Table("tags", "What calls are counted by besides: `X-Fastgw-Tag` names one of the account's, for a run or a "
+             "customer, on any route.", (
+    Row("account", "Whose it is.", example='"acme"', form="the name of an account"),
+    Row("name", "What calls name it by.", example='"run-17"'),
+    Row("budget", "Most that calls with it may spend of the account.", "(no limit)", '"5.00"'),
+    Row("budget_period", "In each of these calendar windows, in the time zone of the plan.",
+        "(once and for all)", '"month"', ("budget",)),
+    Row("expires", "When it ends.", "(never)", "2027-01-01T00:00:00Z"),
 ))  # fmt: skip
 
 KEYS = Table("keys", "What callers present. A key is hashed when it is read, and never kept or logged.", (
@@ -181,6 +196,7 @@ KEYS = Table("keys", "What callers present. A key is hashed when it is read, and
     Row("name", "What people call it.", "(none)", '"build server"'),
     Row("rate", "How often it may call.", "(no limit)", '"1000/s"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "50", ("rate",)),
+    Row("token_rate", "How many tokens of models it may use, and at once in one period.", "(no limit)", '"200000/m"'),
     Row("expires", "When it ends.", "(never)", "2027-01-01T00:00:00Z"),
     Row("revoked", "Whether its calls are refused.", "false", "true"),
     Row("budget", "Most that it may spend of its account.", "(no limit)", '"5.00"'),
@@ -194,6 +210,10 @@ PLANS = Table("plans", "What accounts have in common.", (
     Row("burst", "How many calls at once.", "(the number of `rate`)", "200", ("rate",)),
     Row("requests_per_day", "Calls of a calendar day.", "(no limit)", "50_000"),
     Row("requests_per_month", "Calls of a calendar month.", "(no limit)", "1_000_000"),
+    Row("token_rate", "How many tokens of models all keys of an account together may use, and at once in one period.",
+        "(no limit)", '"2000000/m"'),
+    Row("tokens_per_day", "Tokens of a calendar day.", "(no limit)", "10_000_000"),
+    Row("tokens_per_month", "Tokens of a calendar month.", "(no limit)", "200_000_000"),
     Row("timezone", "Where days and months begin.", '"UTC"', '"Europe/Madrid"'),
     Row("allowance", "Given at the start of each month; what is left of it ends with the month.", '"0"', '"20.00"'),
     Row("prices", "Of a call by the route's name, instead of the route's own.", "{}", '{ api = "0.0005" }',
@@ -290,7 +310,37 @@ PRICE = Table("models.price", "What a model costs. Amounts are for a million tok
         ("input", "output", "above_tokens"), form="a table of these fields"),
 ), is_array=False)  # fmt: skip
 
+PROMPTS = Table("prompts", "A prompt that is called like any other service: inputs in, an answer out. Several of "
+                "one name are its versions. [Prompts](prompts.md) says more.", (
+    Row("name", "In the path, and as a route's name in logs, metrics, plans and quotes.", example='"summarize"'),
+    Row("version", "Which one of several; it is called at `PATH@VERSION`.", '"1"', '"2026-11"'),
+    Row("current", "Whether it is called at the path itself.", "(the last version is)", "false"),
+    Row("path", "Where it is called.", "(`/prompts/NAME`)", '"/v1/summaries"'),
+    Row("hosts", "Only for these values of Host.", "(any)", '["api.example.com"]',
+        form="an array of host names without port"),
+    Row("model", "Who answers: a name that callers could ask for.", example='"fast"', form="the name of a model"),
+    Row("template", "What the user says to it, with variables: `{{ name }}`.", "(none, with `messages`)",
+        '"Summarize: {{ text }}"'),
+    Row("system", "What is said before that.", "(nothing)", '"You write for a newspaper."', ("template",)),
+    Row("messages", "Instead of both, the messages of a chat completion.", "(none, with `template`)",
+        '[{ role = "user", content = "Summarize: {{ text }}" }]'),
+    Row("parameters", "Other members of a chat completion.", "{}", "{ temperature = 0.2, max_tokens = 500 }"),
+    Row("inputs", "The JSON Schema of a call's body.", "(each variable is a string)",
+        '{ type = "object", properties = { text = { type = "string", maxLength = 20_000 } }, required = ["text"] }'),
+    Row("inputs_file", "A file with it.", "(none)", '"inputs.json"', form="the path of a file"),
+    Row("output", "The JSON Schema of the answer, which the model is held to.", '(`{"text": "…"}`)',
+        '{ type = "object", properties = { title = { type = "string" } }, required = ["title"] }'),
+    Row("output_file", "A file with it.", "(none)", '"output.json"', form="the path of a file"),
+    Row("price", "What a call costs.", '"0"', '"0.01"'),
+    Row("tokens", "Whether what the model costs is charged beside the price, or is part of it.", '"charged"',
+        '"included"', ("price",)),
+    Row("rate", "How often each key may call it; a key's own and the plan's hold as well.", "(no limit)", '"10/s"'),
+    Row("burst", "How many calls at once.", "(the number of `rate`)", "20", ("rate",)),
+    Row("description", "For people who read the OpenAPI document.", "(name and version)", '"Summarizes a text."'),
+    Row("listed", "Whether it is in the OpenAPI document.", "true", "false"),
+))  # fmt: skip
+
 TABLES: tuple[Table, ...] = (
-    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS, PROVIDERS,
-    MODELS, MODEL_TARGETS, PRICE,
+    LISTENERS, CERTIFICATES, UPSTREAMS, TARGETS, EJECTION, HEALTH, TLS, ROUTES, PLANS, ACCOUNTS, KEYS, TAGS, PROVIDERS,
+    MODELS, MODEL_TARGETS, PRICE, PROMPTS,
 )  # fmt: skip

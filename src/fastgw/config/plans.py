@@ -29,6 +29,9 @@ def _plan(report: Report, index: int, raw: Any, routes: Mapping[str, Route]) -> 
         rate=fields.rate(),
         day_quota=fields.take("requests_per_day", parse_quota, 0),
         month_quota=fields.take("requests_per_month", parse_quota, 0),
+        token_rate=fields.token_rate(),
+        day_tokens=fields.take("tokens_per_day", parse_quota, 0),
+        month_tokens=fields.take("tokens_per_month", parse_quota, 0),
         timezone=fields.take("timezone", parse_timezone, "UTC"),
         allowance_nanos=fields.take("allowance", units.parse_money_nanos, 0),
         prices=_prices(fields, routes),
@@ -52,7 +55,7 @@ def _prices(fields: Fields, routes: Mapping[str, Route]) -> tuple[tuple[str, int
 
 
 def parse_quota(value: object) -> int:
-    """Calls in a window, at least 1: who may not call at all has a suspended account."""
+    """Calls or tokens in a window, at least 1: who may not call at all has a suspended account."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= QUOTA_MAX:
         return value
     raise ValueError(f"must be an integer from 1 to {QUOTA_MAX}; leave it out for no quota")

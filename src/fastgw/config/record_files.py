@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .. import identities, units
-from ..model import Account, Config, ConfigError, Key, Problem, Secret
+from ..model import TAGS_MAX, Account, Config, ConfigError, Key, Problem, Secret
 from .fields import (
     bucket,
     check_expires_s,
@@ -22,8 +22,10 @@ from .fields import (
     parse_label,
     parse_period,
     parse_slug,
+    parse_token_rate,
 )
 from .tables import check_account
+from .tags import parse_tags_max
 from .toml_lines import Path
 
 PROBLEMS_MAX = 100  # of one check: a file of a million wrong lines is wrong in one way
@@ -44,6 +46,7 @@ class _KeyLine(Struct, forbid_unknown_fields=True):
     revoked: bool = False
     budget: str | int | float | None = None
     budget_period: str | None = None
+    token_rate: str | None = None
 
 
 class _AccountLine(Struct, forbid_unknown_fields=True):
@@ -53,6 +56,9 @@ class _AccountLine(Struct, forbid_unknown_fields=True):
     plan: str | None = None
     expires: Annotated[datetime, Meta(tz=True)] | None = None
     suspended: bool = False
+    tag_budget: str | int | float | None = None
+    tag_budget_period: str | None = None
+    tags_max: int = TAGS_MAX
 
 
 def iter_keys(path: str) -> Iterator[Key]:
@@ -125,6 +131,7 @@ def _key(line: _KeyLine) -> Key:
         line.revoked,
         0 if line.budget is None else _field("budget", parse_amount, line.budget),
         "" if line.budget_period is None else _field("budget_period", parse_period, line.budget_period),
+        None if line.token_rate is None else _field("token_rate", parse_token_rate, line.token_rate),
     )
 
 
@@ -140,6 +147,8 @@ def _presented(line: _KeyLine) -> str:
 
 
 def _account(line: _AccountLine) -> Account:
+    if line.tag_budget_period is not None and line.tag_budget is None:
+        raise ValueError("tag_budget_period: needs a tag_budget")
     account = Account(
         _field("name", parse_account_name, line.name),
         _field("balance", units.parse_money_nanos, line.balance),
@@ -147,6 +156,9 @@ def _account(line: _AccountLine) -> Account:
         "" if line.plan is None else _field("plan", parse_slug, line.plan),
         0 if line.expires is None else _field("expires", check_expires_s, line.expires),
         line.suspended,
+        0 if line.tag_budget is None else _field("tag_budget", parse_amount, line.tag_budget),
+        "" if line.tag_budget_period is None else _field("tag_budget_period", parse_period, line.tag_budget_period),
+        _field("tags_max", parse_tags_max, line.tags_max),
     )
     return _field("credit", check_account, account)
 

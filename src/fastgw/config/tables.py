@@ -4,13 +4,13 @@ Every table is read to its end whatever is wrong: a refused value is reported an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from .. import addresses, identities, units
-from ..model import Account, Key, Model, Plan, Provider, Route, Secret, Upstream
+from .. import identities, units
+from ..model import Account, Key, Model, Plan, Prompt, Provider, Route, Secret, Tag, Upstream
 from ..refusals import DIALECTS
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .ai_routes import expanded, refuse_meaningless, refuse_unreached
@@ -19,6 +19,7 @@ from .fields import (
     Fields,
     Report,
     array_of_tables,
+    dotted,
     duration,
     existing,
     one_of,
@@ -26,8 +27,10 @@ from .fields import (
     parse_amount,
     parse_boolean,
     parse_expires_s,
+    parse_host,
     parse_key,
     parse_label,
+    parse_path,
     parse_period,
     parse_slug,
 )
@@ -35,36 +38,16 @@ from .manual import ACCOUNTS, KEYS, ROUTES
 from .models import read_models
 from .plans import read_plans
 from .prices import Library
+from .prompts import read_prompts
 from .providers import Offer, parse_pattern, read_providers
+from .tags import given_to_tags, read_tags
 from .toml_lines import Path
 from .upstreams import read_upstream
 
-ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models")
+ARRAYS = ("upstreams", "routes", "accounts", "keys", "plans", "providers", "models", "tags", "prompts")
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
-_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 §3.3
-_DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _HTTP_AGAIN = re.compile(r"(?:h2c?|h3|https?|tls)(?:/.*)?")
-
-
-def _route_path(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError('must be a path that starts with "/"')
-    if _DOT_SEGMENT.search(value) or "%2e" in value.lower():
-        raise ValueError("must have no dot segments (/./ or /../) and no percent-encoded dots")
-    if "//" in value:
-        raise ValueError("must have no empty segments (//)")
-    if not _PATH.fullmatch(value) or len(value) > 1024:
-        raise ValueError("must be at most 1024 ASCII characters of a URL's path: no query, no fragment, no space")
-    return value
-
-
-def _route_host(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    host = addresses.parse_host(text)
-    if host is None:
-        raise ValueError('must be an exact host name without port, like "api.example.com"')
-    return f"[{host}]" if text.startswith("[") else host
 
 
 def _method(value: Any) -> str:
@@ -83,6 +66,8 @@ class Tables(Struct, frozen=True):
     plans: tuple[Plan, ...]
     providers: tuple[Provider, ...]
     models: tuple[Model, ...]
+    tags: tuple[Tag, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
 
 
 def read_tables(
@@ -104,9 +89,13 @@ def read_tables(
     _names(report, "routes", tables["routes"])
     read = [_route(report, index, raw, upstream_names, environ) for index, raw in enumerate(tables["routes"])]
     routes = expanded(report, read, models)
-    _refuse_overlaps(report, routes)
+    prompts, called = read_prompts(report, tables["prompts"], models)
+    _refuse_same_routes(report, called, {route.name for route in read})
+    _refuse_overlaps(report, [*_placed("routes", routes), *_placed("prompts", called)])
+    routes += called
     refuse_unreached(report, models, routes)
-    plans = read_plans(report, tables["plans"], {route.name: route for route in read if route.name})
+    named = (*read, *(route for _, route in called))
+    plans = read_plans(report, tables["plans"], {route.name: route for route in named if route.name})
     plan_names = _names(report, "plans", tables["plans"])
     accounts = tuple(_account(report, index, raw, plan_names) for index, raw in enumerate(tables["accounts"]))
     account_names = _names(report, "accounts", tables["accounts"])
@@ -115,11 +104,13 @@ def read_tables(
         for index, raw in enumerate(tables["keys"])
     )
     _refuse_twins(report, keys)
+    tags = read_tags(report, tables["tags"], None if accounts_elsewhere else account_names)
     if not report.problems:
         _refuse_costs_without_hold(report, read, plans)
     upstreams += tuple(offer.upstream for offer in offers.values())
     providers = tuple(offer.provider for offer in offers.values())
-    return Tables(upstreams, tuple(route for _, route in routes), accounts, keys, plans, providers, models)
+    served = tuple(route for _, route in routes)
+    return Tables(upstreams, served, accounts, keys, plans, providers, models, tags, prompts)
 
 
 def _names(report: Report, array: str, tables: list[Any]) -> frozenset[str]:
@@ -149,8 +140,8 @@ def _route(report: Report, index: int, raw: Any, upstreams: frozenset[str], envi
     upstream = fields.take if to_models else fields.require
     route = Route(
         name=fields.require("name", parse_slug, ""),
-        path=fields.require("path", _route_path, ""),
-        hosts=fields.each("hosts", _route_host),
+        path=fields.require("path", parse_path, ""),
+        hosts=fields.each("hosts", parse_host),
         methods=fields.each("methods", _method),
         upstream=upstream("upstream", existing("upstream", upstreams), ""),
         models=fields.each("models", parse_pattern),
@@ -232,21 +223,32 @@ def _refuse_same_upstreams(report: Report, offers: Mapping[str, Offer], upstream
             report.refuse((*offer.path, "name"), rule, name)
 
 
-def _refuse_overlaps(report: Report, routes: Sequence[tuple[int, Route]]) -> None:
+def _refuse_same_routes(report: Report, called: Sequence[tuple[int, Route]], names: Collection[str]) -> None:
+    """A prompt is a route of its name."""
+    for index, name in {index: route.name for index, route in reversed(called)}.items():
+        if name and name in names:
+            report.refuse(("prompts", index, "name"), "is the name of one of [[routes]] already", name)
+
+
+def _placed(array: str, routes: Sequence[tuple[int, Route]]) -> list[tuple[Path, Route]]:
+    return [((array, index), route) for index, route in routes]
+
+
+def _refuse_overlaps(report: Report, routes: Sequence[tuple[Path, Route]]) -> None:
     """Refuse a route of which some request would match an earlier one equally well."""
-    by_place: dict[tuple[str, str], list[tuple[int, Route]]] = {}
-    for index, route in routes:
+    by_place: dict[tuple[str, str], list[tuple[Path, Route]]] = {}
+    for place, route in routes:
         if not route.path:
             continue
         rivals = [rival for host in route.hosts or ("",) for rival in by_place.get((host, route.path), [])]
         for rival, other in rivals:
             if not route.methods or not other.methods or set(route.methods) & set(other.methods):
-                where = report.locate(("routes", rival, "path"))
-                rule = f"routes[{rival}] at {where} has the same host and path and overlapping methods"
-                report.refuse(("routes", index, "path"), rule, route.path)
+                where = report.locate((*rival, "path"))
+                rule = f"{dotted(rival)} at {where} has the same host and path and overlapping methods"
+                report.refuse((*place, "path"), rule, route.path)
                 break
         for host in route.hosts or ("",):
-            by_place.setdefault((host, route.path), []).append((index, route))
+            by_place.setdefault((host, route.path), []).append((place, route))
 
 
 def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Account:
@@ -258,6 +260,7 @@ def _account(report: Report, index: int, raw: Any, plans: frozenset[str]) -> Acc
         plan=fields.take("plan", existing("plan", plans), ""),
         expires_s=fields.take("expires", parse_expires_s, 0),
         suspended=fields.take("suspended", parse_boolean, False),
+        **given_to_tags(fields),
     )
     try:
         check_account(account)
@@ -298,6 +301,7 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
         revoked=fields.take("revoked", parse_boolean, False),
         budget_nanos=fields.take("budget", parse_amount, 0),
         budget_period=fields.take("budget_period", parse_period, ""),
+        token_rate=fields.token_rate(),
     )
 
 

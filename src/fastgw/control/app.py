@@ -19,10 +19,11 @@ from .quoting import Quotes
 from .requests import StrictRequest, refuse_strange_queries
 from .services import Services
 from .state import States
+from .tags import Tags
 from .upstreams import Upstreams
 
 BODY_MAX = 64 << 10
-CONTROLLERS = (Health, Accounts, Keys, Quotes, Calls, Configurations, Upstreams, Models, States)
+CONTROLLERS = (Health, Accounts, Keys, Tags, Quotes, Calls, Configurations, Upstreams, Models, States)
 DEPENDENCIES = ("services", "books", "registry", "scraper")
 
 

@@ -13,11 +13,13 @@ ACCOUNT = whole("[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
 KEY_ID = whole("key_[0-9a-f]{16}")
 ROUTE = whole("[a-z0-9][a-z0-9_.-]{0,62}")
 UPSTREAM = ROUTE
+TAG = whole("[A-Za-z0-9._:-]{1,64}")
 TARGET = whole("/?[!-~]{1,300}")
 URL = whole("[!-~]{1,300}")
 
 RULES = {
     ACCOUNT: "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit",
+    TAG: "must be 1 to 64 of A-Z a-z 0-9 . _ : -",
     KEY_ID: 'must be "key_" and 16 hex digits',
     TARGET: "must be a target's name, like 10.0.0.1:9000",
     URL: 'must be a target, like "http://10.0.0.1:9000"',
@@ -37,6 +39,7 @@ Reference = Annotated[str, Meta(pattern=whole(r"[ -~]{0,128}"), description="For
 Note = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{0,256}"), description="For people")]
 Why = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{1,256}"), description="Why, for people")]
 Weight = Annotated[int, Meta(ge=0, le=1_000, description="Its share beside the others'; 0 for no new calls")]
+TokenRate = Annotated[RateText, Meta(description="In tokens of models, as many at once", examples=["200000/m"])]
 Period = Literal["", "day", "month"]
 CertificateName = Annotated[
     str,
@@ -100,7 +103,17 @@ class NewKey(Body, frozen=True):
     budget: PositiveAmount | None = None
     budget_period: Period = ""
     expires: Moment | None = None
+    token_rate: TokenRate | None = None
     certificate: CertificateName | None = None
+
+
+class NewTag(Body, frozen=True):
+    """A tag for an account, of the file or of the API. A `budget` is the most that calls with it may spend."""
+
+    name: Annotated[str, Meta(pattern=TAG, examples=["run-17"])]
+    budget: PositiveAmount | None = None
+    budget_period: Period = ""
+    expires: Moment | None = None
 
 
 class KeyChange(Body, frozen=True):
@@ -112,6 +125,7 @@ class KeyChange(Body, frozen=True):
     budget: PositiveAmount | UnsetType | None = UNSET
     budget_period: Period | UnsetType = UNSET
     expires: Moment | UnsetType | None = UNSET
+    token_rate: TokenRate | UnsetType | None = UNSET
 
 
 class Rotation(Body, frozen=True):

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import UNSET, Struct, UnsetType
 
 from ..calllog import views
-from .bodies import KEY_ID, ROUTE
+from .bodies import KEY_ID, ROUTE, TAG
 from .parameters import CURSOR_MAX, AccountFilter, Limit, Services, field
 from .ports import CallLog
 from .problems import Refused, documented, invalid
@@ -18,7 +18,6 @@ from .written import AMOUNT, Money, money, nanos_of, nanoseconds_of, whole
 USAGE_S = 86_400
 CHARGED, ESTIMATED = 1, 2  # bits of a call's flags
 MODEL = "[!-~]{1,127}"
-TAG = "[A-Za-z0-9._:-]{1,64}"
 GROUP = f"({'|'.join(views.GROUPS)})"
 
 Since = Annotated[datetime | None, QueryParameter(description="Begun then or later; RFC 3339 with an offset")]
@@ -29,7 +28,7 @@ CodeFilter = Annotated[
     str | None, QueryParameter(pattern=whole("[a-z_]{1,40}"), description='"admitted", or the code of a refusal')
 ]  # fmt: skip
 ModelFilter = Annotated[str | None, QueryParameter(pattern=whole(MODEL), description='Served by this "provider/model"')]
-TagFilter = Annotated[str | None, QueryParameter(pattern=whole(TAG), description="That had this X-Fastgw-Tag")]
+TagFilter = Annotated[str | None, QueryParameter(pattern=TAG, description="That had this X-Fastgw-Tag")]
 StatusFilter = Annotated[int | None, QueryParameter(ge=100, le=599, description="Answered with this status")]
 PathFilter = Annotated[str | None, QueryParameter(pattern=whole("[!-~]{1,96}"), description="Of paths that begin so")]
 RequestFilter = Annotated[

@@ -60,13 +60,16 @@ class RouteSetting(Struct, frozen=True):
 
 
 class PlanSetting(Struct, frozen=True):
-    """`prices` are by route, for those that cost another than the route says; 0 calls is no quota."""
+    """`prices` are by route, for those that cost another than the route says; 0 calls or tokens is no quota."""
 
     name: str
     rate: str | None
     burst: int | None
     requests_per_day: int
     requests_per_month: int
+    token_rate: str | None
+    tokens_per_day: int
+    tokens_per_month: int
     timezone: str
     allowance: Money
     prices: dict[str, Money]
@@ -173,6 +176,9 @@ def _plan(plan: Plan) -> PlanSetting:
         burst=burst,
         requests_per_day=plan.day_quota,
         requests_per_month=plan.month_quota,
+        token_rate=None if plan.token_rate is None else rate_text(plan.token_rate),
+        tokens_per_day=plan.day_tokens,
+        tokens_per_month=plan.month_tokens,
         timezone=plan.timezone,
         allowance=money(plan.allowance_nanos),
         prices={name: money(nanos) for name, nanos in plan.prices},

@@ -19,13 +19,13 @@ _CHANGES = (
 )  # fmt: skip
 
 
-def rate_in(text: str | None, burst: int | None) -> Rate | None:
+def rate_in(text: str | None, burst: int | None, name: str = "rate") -> Rate | None:
     """The bucket of a body's `rate` and `burst`."""
     if text is None:
         if burst is not None:
             raise invalid("body.burst", "needs a rate")
         return None
-    return field("rate", lambda written: rate_of(written, burst), text)
+    return field(name, lambda written: rate_of(written, burst), text)
 
 
 def changes_in(data: KeyChange) -> dict[str, Any]:
@@ -37,6 +37,8 @@ def changes_in(data: KeyChange) -> dict[str, Any]:
         found["rate"] = rate_in(data.rate, None if data.burst is UNSET else data.burst)
     elif data.burst is not UNSET:
         raise invalid("body.burst", "needs its rate beside it")
+    if data.token_rate is not UNSET:
+        found["token_rate"] = rate_in(data.token_rate, None, "token_rate")
     if data.budget is not UNSET:
         found["budget_nanos"] = 0 if data.budget is None else field("budget", nanos_of, data.budget)
     if data.budget_period is not UNSET:
@@ -80,6 +82,7 @@ class Keys(Controller):
             budget_nanos=0 if data.budget is None else field("budget", nanos_of, data.budget),
             budget_period=data.budget_period,
             expires_s=field("expires", seconds_of, data.expires),
+            token_rate=rate_in(data.token_rate, None, "token_rate"),
             identity="" if data.certificate is None else field("certificate", of_text, data.certificate),
         )
         return KeyWithSecret(secret, key(view))

@@ -36,7 +36,7 @@ class SegmentCollector(Collector):
         yield from self._latency(slots)
         yield from self._workers(slots)
         for name, text, value in (
-            ("fastgw_keys", "Keys in the segment, revoked ones included", self.segment.key_count),
+            ("fastgw_keys", "Keys and tags in the segment, revoked ones included", self.segment.key_count),
             ("fastgw_accounts", "Accounts in the segment, and what else has a limit in it", self.segment.account_count),
             ("fastgw_segment_used_bytes", "Memory that the segment takes", self.segment.used_bytes),
         ):

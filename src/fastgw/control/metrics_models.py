@@ -11,8 +11,6 @@ KINDS = ("in", "out", "cached", "reasoning")
 
 
 class ModelCollector(Collector):
-    """Says nothing where no model has been served."""
-
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
 
@@ -21,8 +19,6 @@ class ModelCollector(Collector):
         for slot in range(self.segment.worker_slots):
             for number, counts in self.segment.model_counts(slot).items():
                 totals[number] = [sum(pair) for pair in zip(totals.get(number, [0] * len(counts)), counts, strict=True)]
-        if not totals:
-            return
         names = self.segment.models()
         calls = CounterMetricFamily("fastgw_model_calls", "Calls that a model has served", labels=["model"])
         estimated = CounterMetricFamily(

@@ -8,7 +8,7 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter, Skip
 from msgspec import UnsetType
 
 from . import ports, services
-from .bodies import ACCOUNT, IDEMPOTENCY_KEY, KEY_ID, TARGET, UPSTREAM
+from .bodies import ACCOUNT, IDEMPOTENCY_KEY, KEY_ID, TAG, TARGET, UPSTREAM
 from .problems import invalid
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ Books = NamedDependency[SkipValidation[ports.Books]]
 Services = NamedDependency[SkipValidation[services.Services]]
 
 AccountInPath = Annotated[str, PathParameter(pattern=ACCOUNT, description="An account's name")]
+TagInPath = Annotated[str, PathParameter(pattern=TAG, description="A tag's name")]
+TagCursor = Annotated[str | None, QueryParameter(pattern=TAG, description="`next` of a page")]
 KeyInPath = Annotated[str, PathParameter(pattern=KEY_ID, description="A key's id")]
 UpstreamInPath = Annotated[str, PathParameter(pattern=UPSTREAM, description="An upstream's name")]
 TargetInPath = Annotated[str, PathParameter(pattern=TARGET, description="A target's name, like 10.0.0.1:9000")]

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ..calllog.views import Call, CallFilter, Interval, LogState, Usage
 from ..discovery.views import TargetView, UpstreamView
-from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState
+from ..ledger.views import AccountView, AuditReport, EntryView, KeyView, LedgerState, TagView
 from ..model import Config, Rate
 from ..roster import Roster
 
@@ -57,6 +57,7 @@ class Books(Protocol):
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        token_rate: Rate | None = None,
         identity: str = "",
     ) -> tuple[KeyView, str]: ...
     def change_key(
@@ -69,9 +70,15 @@ class Books(Protocol):
         budget_nanos: int | UnsetType = UNSET,
         budget_period: str | UnsetType = UNSET,
         expires_s: int | UnsetType = UNSET,
+        token_rate: Rate | UnsetType | None = UNSET,
     ) -> KeyView: ...
     def rotate_key(self, key_id: str, /, *, grace_s: int = 0) -> tuple[KeyView, str]: ...
     def revoke_key(self, key_id: str, /) -> KeyView: ...
+    def tags(self, account: str, after: str = "", limit: int = 100) -> list[TagView]: ...
+    def create_tag(
+        self, account: str, name: str, *, budget_nanos: int = 0, budget_period: str = "", expires_s: int = 0
+    ) -> TagView: ...
+    def remove_tag(self, account: str, name: str, /) -> None: ...
     def find_key(self, presented: str, /) -> KeyView: ...
     def key_index(self, key_id: str, /) -> int:
         """The key's place in the segment."""

@@ -5,16 +5,17 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ..ledger.views import AccountView, EntryView, KeyView, MeterView
+from ..ledger.views import AccountView, EntryView, KeyView, MeterView, TagView
 from .written import Money, moment, moment_of_ns, money, rate_text
 
 Cursor = Annotated[str | None, Meta(description="Give it as `cursor` to go on; null at the end")]
 
 
 class Quota(Struct, frozen=True):
-    """Calls of a calendar window: `used` are done, `held` in flight."""
+    """Calls, or tokens of models, of a calendar window: `used` are done, `held` in flight."""
 
     window: str
+    unit: str
     limit: int
     used: int
     held: int
@@ -35,6 +36,9 @@ class Account(Struct, frozen=True):
     available: Money
     quotas: list[Quota]
     created: datetime | None
+    tag_budget: Money | None
+    tag_budget_period: str
+    tags_max: int
 
 
 class AccountPage(Struct, frozen=True):
@@ -77,6 +81,28 @@ class Key(Struct, frozen=True):
     budget_resets: datetime | None
     expires: datetime | None
     created: datetime | None
+    token_rate: str | None
+
+
+class Tag(Struct, frozen=True):
+    """What calls are counted by besides; `left` is what calls with it may still spend now."""
+
+    account: str
+    name: str
+    origin: str
+    status: str
+    budget: Money | None
+    budget_period: str
+    budget_used: Money
+    left: Money | None
+    budget_resets: datetime | None
+    expires: datetime | None
+    created: datetime | None
+
+
+class TagPage(Struct, frozen=True):
+    items: list[Tag]
+    next: Cursor
 
 
 class Target(Struct, frozen=True):
@@ -150,11 +176,32 @@ def account(view: AccountView) -> Account:
         available=money(view.available_nanos),
         quotas=[quota(meter) for meter in view.quotas],
         created=moment(view.created_s),
+        tag_budget=money(view.tag_budget_nanos) if view.tag_budget_nanos else None,
+        tag_budget_period=view.tag_budget_period,
+        tags_max=view.tags_max,
+    )
+
+
+def tag(view: TagView) -> Tag:
+    left = view.budget_nanos - view.budget_used_nanos - view.budget_held_nanos
+    return Tag(
+        account=view.account,
+        name=view.name,
+        origin=view.origin,
+        status=view.status,
+        budget=money(view.budget_nanos) if view.budget_nanos else None,
+        budget_period=view.budget_period,
+        budget_used=money(view.budget_used_nanos),
+        left=money(left) if view.budget_nanos else None,
+        budget_resets=moment(view.budget_resets_s),
+        expires=moment(view.expires_s),
+        created=moment(view.created_s),
     )
 
 
 def quota(view: MeterView) -> Quota:
-    return Quota(view.kind, view.limit, view.used, view.held, moment(view.resets_s))
+    window, _, unit = view.kind.partition("_")
+    return Quota(window, unit or "calls", view.limit, view.used, view.held, moment(view.resets_s))
 
 
 def entry(view: EntryView) -> Entry:
@@ -186,4 +233,5 @@ def key(view: KeyView) -> Key:
         budget_resets=moment(view.budget_resets_s),
         expires=moment(view.expires_s),
         created=moment(view.created_s),
+        token_rate=None if view.token_rate is None else rate_text(view.token_rate),
     )

@@ -35,6 +35,8 @@ AGENT = b"Accept-Encoding: identity\r\nUser-Agent: fastgw\r\n"
 
 def open_completion(plane: Plane, client: ClientEnd, service: Service) -> Completion:
     """What becomes of the request that the gate has just admitted, on a route to models."""
+    if service.prompt is not None:
+        return service.prompt.open(plane, client, plane.gate.ticket(), service)
     return Completion(plane, client, plane.gate.ticket(), service)
 
 
@@ -104,7 +106,10 @@ class Completion(Delivery):
         most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
         self.choices = Choices(served, offers)
         self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
-        if not self._ask_next(True):
+        verdict = self.gate.reserve(self.ticket, asked.input_tokens + most)
+        if verdict:
+            self.unserved(verdict)
+        elif not self._ask_next(True):
             self._nobody()
 
     def _invalid(self, error: BodyError) -> None:

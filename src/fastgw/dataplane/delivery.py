@@ -265,7 +265,7 @@ class Delivery(Intake):
         elif done:
             self._stop(Refusal.UPSTREAM_FAILED, parts)
         else:
-            if parts:
+            if any(parts):
                 self._hand_out(b"".join(parts))
             if self.upstream is not None and not self.upstream.held:
                 self._await(self.bounds.stream_ms)

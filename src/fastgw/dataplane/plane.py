@@ -23,6 +23,7 @@ from .bounds import Bounds
 from .deadlines import Wheel
 from .ends import Group
 from .pressure import Level, Pressure
+from .prompting import published
 from .providers import Sources
 from .service import Service
 from .tls import Contexts
@@ -40,11 +41,15 @@ QUIET_MS = 1000  # without a request, after which a connection is closed where m
 def services(config: Config, upstreams: dict[str, Upstream], sources: Sources) -> list[Service]:
     """What each route leads to, in the routes' order; `upstreams` by name."""
     plans = {name for plan in config.plans for name, price in plan.prices if price}
+    prompts = published(config)
     made = []
     for route in config.routes:
         models = sources.of(route)
+        prompt = prompts[route.prompt] if route.prompt else None
+        if models is not None and prompt is not None:
+            models = prompt.terms(models)
         priced = _has_price(route) or route.name in plans or (models is not None and route.auth == "key")
-        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models))
+        made.append(Service(route, NOWHERE if models else upstreams[route.upstream], priced, models, prompt))
     return made
 
 

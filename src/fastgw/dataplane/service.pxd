@@ -7,6 +7,7 @@ cdef class Service:
     cdef public bytes name
     cdef public Group upstream
     cdef public object models
+    cdef public object prompt
     cdef public bint paid
     cdef public bint preserve_host
     cdef public bint priced

@@ -8,6 +8,7 @@ from ..model import Route
 
 if TYPE_CHECKING:
     from .ends import Group
+    from .prompting import Document, Published
     from .providers import Models
 
 SERVED = 0  # the upstream answered below 500
@@ -23,13 +24,21 @@ class Service:
     money, or in units of `unit_price` nanos where that is > 0. `priced` says that calls may hold money, `paid` that
     somebody pays for them. For `window_ms` a call with an Idempotency-Key is remembered, 0 for not at all. A tunnel to
     one of the protocols `upgrades` costs `minute_price` and `mib_price` nanos beside the price. A route to `models` has
-    no upstream of its own.
+    no upstream of its own; what is called there may be a `prompt`.
     """
 
-    def __init__(self, route: Route, upstream: Group, priced: bool, models: Models | None = None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        upstream: Group,
+        priced: bool,
+        models: Models | None = None,
+        prompt: Published | Document | None = None,
+    ) -> None:
         self.name = route.name.encode()
         self.upstream: Group = upstream
         self.models = models
+        self.prompt = prompt
         self.paid = route.auth == "key"
         self.preserve_host = route.preserve_host
         self.priced = priced

@@ -11,7 +11,7 @@ from fastgw.kernels.account cimport HOLD_HELD, account_hold, account_t, account_
 from fastgw.kernels.atomics cimport likely, load_i64, load_u64, prefetch, unlikely
 from fastgw.kernels.bucket cimport bucket_take, bucket_undo, bucket_wait_ns, limit_t
 from fastgw.kernels.journal cimport (
-    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, holds_add, holds_extend, holds_t, holds_take, holds_void,
+    HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, HOLD_TAG, holds_add, holds_extend, holds_t, holds_take, holds_void,
 )
 from fastgw.kernels.layout cimport (
     ACCOUNT_ACTIVE, KEEPER, KEY_ACTIVE, account_day, account_expires_s, account_month, account_plan, key_t, layout_cell,
@@ -30,6 +30,11 @@ cdef enum verdict_t:                # the numbers of refusals.py
     CLAIM_QUOTA_EXHAUSTED = 26
     CLAIM_BUDGET_EXHAUSTED = 27
     CLAIM_LEDGER_UNAVAILABLE = 28
+    CLAIM_TOKENS_LIMITED = 42
+    CLAIM_TOKEN_QUOTA_EXHAUSTED = 43
+    CLAIM_UNKNOWN_TAG = 44
+    CLAIM_TAG_BUDGET_EXHAUSTED = 45
+    CLAIM_TOO_MANY_TOKENS = 47
 
 cdef enum policy_t:                 # whose limit it is
     POLICY_ROUTE = 0
@@ -38,8 +43,11 @@ cdef enum policy_t:                 # whose limit it is
 
 cdef struct plan_t:
     limit_t limit                   # of the account as a whole; scale 0: none
+    limit_t tokens                  # the same in tokens
     uint64_t day_quota              # calls, as the plan has them: what counts is the meter
     uint64_t month_quota
+    uint64_t day_tokens
+    uint64_t month_tokens
 
 cdef struct tariff_t:               # what a route asks of every call
     int64_t price                   # nanos, where the plan says nothing else
@@ -56,6 +64,7 @@ cdef struct claim_t:                # one call: who makes it, what it would take
     uint64_t account
     uint64_t limit                  # number of the key's own; 0: none
     uint64_t budget                 # meters: index + 1; 0: none
+    uint64_t tag                    # that of the tag's budget
     uint64_t day
     uint64_t month
     uint64_t plan                   # slot; 0: none
@@ -68,7 +77,7 @@ cdef struct claim_t:                # one call: who makes it, what it would take
     uint64_t wait_ns
     int64_t available               # nanos
     int64_t at_s                    # when it resets, or when it expired; 0: never
-    uint64_t quota                  # calls
+    uint64_t quota                  # calls or tokens
     uint64_t used
 
 
@@ -86,6 +95,14 @@ cdef inline int _look_at_key(const claim_t* c, const key_t* key, uint64_t state)
     return CLAIM_GRANTED
 
 
+cdef inline int claim_tag(const segment_t* s, uint64_t index, claim_t* c) noexcept nogil:
+    """Note the tag that is the key record at `index`; CLAIM_GRANTED, or CLAIM_UNKNOWN_TAG where it is no more."""
+    cdef const key_t* tag = &s.keys[index]
+    cdef uint64_t state = load_u64(&tag.state)
+    c.tag = state >> 32
+    return CLAIM_UNKNOWN_TAG if _look_at_key(c, tag, state) else CLAIM_GRANTED
+
+
 cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index, claim_t* c) noexcept nogil:
     """Note whose key it is; CLAIM_GRANTED or what refuses the key itself."""
     cdef const key_t* key = &s.keys[index]
@@ -95,6 +112,7 @@ cdef inline int claim_key(const segment_t* s, const tariff_t* t, uint64_t index,
     c.account = <uint32_t>both
     c.limit = both >> 32
     c.budget = state >> 32
+    c.tag = 0
     prefetch(&s.accounts[c.account])
     prefetch(&t.bucket[index])
     return _look_at_key(c, key, state)
@@ -166,16 +184,30 @@ cdef inline int _look_at_quotas(const segment_t* s, const tariff_t* t, claim_t* 
     return verdict
 
 
+cdef inline bint _is_short(const segment_t* s, claim_t* c, uint64_t meter, int64_t held) noexcept nogil:
+    """Whether a budget does not cover the call, and not only for the calls in flight; `available` is what it has."""
+    c.available = claim_room(&s.accounts[meter])
+    if c.available >= c.price or _only_held(s, meter, held + c.price):
+        return False
+    c.at_s = account_expires_s(load_u64(&s.accounts[meter].terms))
+    return True
+
+
 cdef inline int _look_at_money(const segment_t* s, claim_t* c, int64_t held) noexcept nogil:
-    """The key's budget and the account, one of which may be short: by how much, and until when. What the call itself
-    holds already, `held` of each, is no money that others keep from it."""
+    """The key's and the tag's budget and the account, one of which may be short: by how much, and until when. What the
+    call itself holds already, `held` of each, is no money that others keep from it."""
     cdef int64_t room = claim_room(&s.accounts[c.account])
-    c.available = room
+    cdef int64_t least = room
     if c.budget:
-        c.available = claim_room(&s.accounts[c.budget - 1])
-        if c.available < c.price and not _only_held(s, c.budget - 1, held + c.price):
-            c.at_s = account_expires_s(load_u64(&s.accounts[c.budget - 1].terms))
+        if _is_short(s, c, c.budget - 1, held):
             return CLAIM_BUDGET_EXHAUSTED
+        least = c.available
+    if c.tag:
+        if _is_short(s, c, c.tag - 1, held):
+            return CLAIM_TAG_BUDGET_EXHAUSTED
+        if c.available < least:
+            least = c.available
+    c.available = least
     if room < c.price and not _only_held(s, c.account, held + c.price):
         c.available = room
         return CLAIM_INSUFFICIENT_BALANCE
@@ -195,7 +227,7 @@ cdef inline int claim_look(const segment_t* s, const tariff_t* t, claim_t* c) no
     c.day = 0
     c.month = 0
     c.wait_ns = 0
-    if unlikely(load_u64(&account.status) != ACCOUNT_ACTIVE):
+    if unlikely(<uint32_t>load_u64(&account.status) != ACCOUNT_ACTIVE):
         return CLAIM_ACCOUNT_SUSPENDED
     if unlikely(terms != 0) and _look_at_terms(t, c, terms):
         return CLAIM_SUBSCRIPTION_EXPIRED
@@ -212,7 +244,7 @@ cdef inline int claim_look(const segment_t* s, const tariff_t* t, claim_t* c) no
     if c.price:
         if unlikely(load_u64(&s.header.money_stopped) != 0):
             return CLAIM_LEDGER_UNAVAILABLE
-        if unlikely(c.budget != 0) or unlikely(claim_room(account) < c.price):
+        if unlikely((c.budget | c.tag) != 0) or unlikely(claim_room(account) < c.price):
             return _look_at_money(s, c, 0)
     return CLAIM_GRANTED
 
@@ -221,6 +253,7 @@ cdef inline void claim_nothing(claim_t* c) noexcept nogil:
     """The claim of a call that takes nothing."""
     c.price = 0
     c.budget = 0
+    c.tag = 0
     c.day = 0
     c.month = 0
 
@@ -229,10 +262,12 @@ cdef inline void claim_holds(const claim_t* c, holds_t* h) noexcept nogil:
     """Write what the claim holds into `h`, which is zeroed."""
     if c.price:
         holds_add(h, HOLD_ACCOUNT, c.account, c.price)
-    if likely((c.budget | c.day | c.month) == 0):
+    if likely((c.budget | c.tag | c.day | c.month) == 0):
         return
     if c.price and c.budget:
         holds_add(h, HOLD_BUDGET, c.budget - 1, c.price)
+    if c.price and c.tag:
+        holds_add(h, HOLD_TAG, c.tag - 1, c.price)
     if c.day:
         holds_add(h, HOLD_DAY, c.day - 1, 1)
     if c.month:
@@ -242,7 +277,7 @@ cdef inline void claim_holds(const claim_t* c, holds_t* h) noexcept nogil:
 cdef inline bint _hold(const segment_t* s, const claim_t* c, int worker) noexcept nogil:
     """Hold the money and the calls of the quotas, all or none."""
     cdef holds_t h
-    if likely((c.budget | c.day | c.month) == 0):
+    if likely((c.budget | c.tag | c.day | c.month) == 0):
         return c.price == 0 or account_hold(&s.accounts[c.account], layout_cell(s, worker, c.account), c.price)
     memset(&h, 0, sizeof(holds_t))
     claim_holds(c, &h)
@@ -287,12 +322,13 @@ cdef inline bint claim_take(const segment_t* s, const tariff_t* t, const claim_t
     return fits
 
 
-cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, int worker) noexcept nogil:
+cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, uint64_t tag, int worker) noexcept nogil:
     """Hold `c.price` nanos (0: none) more for the call in flight of the key `c.key` and the account `c.account`, which
     holds `h`; CLAIM_GRANTED, or what refuses it, and then `h` is as it was.
 
-    Key and account must be as good as at admission; limits and quotas count calls, and this is no other one. A call
-    stays with the budget that it began to hold from, and has its key's of now where it has held no money yet.
+    Key, account and tag (`tag`: its key record + 1, 0: none) must be as good as at admission; limits and quotas count
+    calls, and this is no other one. A call stays with the budgets that it began to hold from, and has its key's and its
+    tag's of now where it has held no money yet.
     """
     cdef const key_t* key = &s.keys[c.key]
     cdef const account_t* account = &s.accounts[c.account]
@@ -302,7 +338,13 @@ cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, int worke
     c.budget = h.place[<int>HOLD_BUDGET] if h.place[<int>HOLD_ACCOUNT] else state >> 32
     if verdict:
         return verdict
-    if unlikely(load_u64(&account.status) != ACCOUNT_ACTIVE):
+    c.tag = 0
+    if unlikely(tag != 0):
+        if claim_tag(s, tag - 1, c):
+            return CLAIM_UNKNOWN_TAG
+        if h.place[<int>HOLD_ACCOUNT]:
+            c.tag = h.place[<int>HOLD_TAG]
+    if unlikely(<uint32_t>load_u64(&account.status) != ACCOUNT_ACTIVE):
         return CLAIM_ACCOUNT_SUSPENDED
     if unlikely(_has_ended(c, load_u64(&account.terms))):
         return CLAIM_SUBSCRIPTION_EXPIRED
@@ -313,7 +355,7 @@ cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, int worke
     memset(&more, 0, sizeof(holds_t))
     claim_holds(c, &more)
     while True:
-        if unlikely(c.budget != 0) or unlikely(claim_room(account) < c.price):
+        if unlikely((c.budget | c.tag) != 0) or unlikely(claim_room(account) < c.price):
             verdict = _look_at_money(s, c, h.held[<int>HOLD_ACCOUNT])
             if verdict:
                 return verdict

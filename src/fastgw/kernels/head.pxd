@@ -34,6 +34,7 @@ cdef enum kind_t:               # what a field means to a gateway
     KIND_NOMINATED              # named by a Connection field
     KIND_EXPECT
     KIND_FORWARDED              # Forwarded, X-Forwarded-*, X-Real-IP: ours to say
+    KIND_TAG                    # X-Fastgw-Tag
     KIND_REQUEST_ID
     KIND_AUTHORIZATION
     KIND_API_KEY
@@ -49,6 +50,7 @@ cdef enum flag_t:
     FLAG_NOMINATED = 64
     FLAG_KEEP_FOR = 128         # a Keep-Alive field
     FLAG_UPGRADE = 256          # Connection: upgrade
+    FLAG_TAG = 512              # X-Fastgw-Tag
 
 cdef enum method_t:
     METHOD_OTHER = 0
@@ -117,6 +119,8 @@ cdef inline uint8_t field_kind(const char* name, size_t n) noexcept nogil:
             return KIND_REQUEST_ID
         if n > 12 and (name[2] | 32) == 102 and same_lower(name, b"x-forwarded-", 12):
             return KIND_FORWARDED
+        if named(name, n, b"x-fastgw-tag"):
+            return KIND_TAG
         if named(name, n, b"x-real-ip"):
             return KIND_FORWARDED
     elif first == 100:                                          # d
@@ -351,6 +355,8 @@ cdef inline bint _meaning(head_t* h, const field_t* f, const char* data) noexcep
         h.flags |= FLAG_EXPECT_CONTINUE if equals(value, n, b"100-continue") else FLAG_EXPECT_OTHER
     elif f.kind == KIND_DATE:
         h.flags |= FLAG_DATE
+    elif f.kind == KIND_TAG:
+        h.flags |= FLAG_TAG
     elif f.kind == KIND_KEEP_ALIVE:
         h.flags |= FLAG_KEEP_FOR
     return True

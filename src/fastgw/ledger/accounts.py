@@ -3,15 +3,23 @@
 from typing import NamedTuple
 
 from .._segment import Segment, account_digest
+from ..model import TAGS_MAX
 from ..states import AccountStatus
 from .errors import NotFound
 from .meters import Meters
 from .plans import Plans
-from .roster import Kind, Roster
+from .roster import NAMES, Kind, Roster
 from .store import Store
 from .views import AccountView
 from .writer import Turn
 
+# The quotas of a plan: its field, the meter's kind and window. The segment has them under the kind's name.
+QUOTAS = (
+    ("day_quota", Kind.DAY, "day"),
+    ("month_quota", Kind.MONTH, "month"),
+    ("day_tokens", Kind.DAY_TOKENS, "day"),
+    ("month_tokens", Kind.MONTH_TOKENS, "month"),
+)
 STATUSES = {
     "active": AccountStatus.ACTIVE,
     "suspended": AccountStatus.SUSPENDED,
@@ -19,7 +27,7 @@ STATUSES = {
 }
 SELECT = (
     "SELECT a.id, a.name, a.origin, a.status, a.credit, a.plan, a.expires, a.created, a.balance, a.opened,"
-    " ifnull(p.captured, 0), ifnull(p.entered, 0), ifnull(p.taken, 0)"
+    " ifnull(p.captured, 0), ifnull(p.entered, 0), ifnull(p.taken, 0), a.tag_budget, a.tag_period, a.tags_max"
     " FROM account a LEFT JOIN position p ON p.account = a.id "
 )
 
@@ -40,6 +48,14 @@ class AccountRow(NamedTuple):
     captured: int
     entered: int
     taken: int
+    tag_budget: int = 0
+    tag_period: str = ""
+    tags_max: int = TAGS_MAX
+
+    @property
+    def tags(self) -> tuple[int, str, int]:
+        """What it gives to a tag that is not known yet, in which period, and how many tags it may have."""
+        return self.tag_budget, self.tag_period, self.tags_max
 
     @property
     def granted(self) -> int:
@@ -60,7 +76,7 @@ class Accounts:
 
     def __init__(self, segment: Segment, roster: Roster, plans: Plans, meters: Meters) -> None:
         self.segment, self.roster, self.plans, self.meters = segment, roster, plans, meters
-        self.quotas: dict[int, tuple[int, int]] = {}  # index of the day's and of the month's meter (or -1), by account
+        self.quotas: dict[int, dict[Kind, int]] = {}  # index of the meter by what it counts, by account
         self.above: set[int] = set()  # accounts to whom the segment has granted more than their row says
 
     def enroll_as(self, number: int, name: str, index: int) -> None:
@@ -71,14 +87,10 @@ class Accounts:
     def claim_quotas(self, store: Store, row: AccountRow, now_s: int) -> None:
         """Have a meter for every quota of the account's plan. Raises Invalid: no such plan; SegmentError: no room."""
         plan = self.plans.get(row.plan)
-        if not plan.day_quota and not plan.month_quota:
-            return
-        day, month = self.quotas.get(row.id, (-1, -1))
-        if plan.day_quota and day < 0:
-            day = self.meters.claim(store, Kind.DAY, row.id, f"{row.name}/day", now_s)
-        if plan.month_quota and month < 0:
-            month = self.meters.claim(store, Kind.MONTH, row.id, f"{row.name}/month", now_s)
-        self.quotas[row.id] = (day, month)
+        for name, kind, _ in QUOTAS:
+            if getattr(plan, name) and kind not in self.quotas.get(row.id, {}):
+                index = self.meters.claim(store, kind, row.id, f"{row.name}/{NAMES[kind]}", now_s)
+                self.quotas.setdefault(row.id, {})[kind] = index
 
     def tell(self, row: AccountRow, now_s: int) -> None:
         """Make the segment say of the account what the ledger does. It is durable, and its quotas are claimed."""
@@ -86,25 +98,25 @@ class Accounts:
         if index < 0:
             return
         plan = self.plans.by_name.get(row.plan)
-        day = month = -1
-        if plan is not None and row.id in self.quotas:
-            claimed = self.quotas[row.id]
-            if plan.day_quota:
-                day = claimed[0]
-                self.meters.tell(day, plan.day_quota, "day", plan.timezone, now_s)
-            if plan.month_quota:
-                month = claimed[1]
-                self.meters.tell(month, plan.month_quota, "month", plan.timezone, now_s)
+        claimed = self.quotas.get(row.id, {})
+        meters = dict.fromkeys((kind for _, kind, _ in QUOTAS), -1)
+        for name, kind, period in QUOTAS:
+            limit = 0 if plan is None else getattr(plan, name)
+            if plan is not None and limit and kind in claimed:
+                meters[kind] = claimed[kind]
+                self.meters.tell(claimed[kind], limit, period, plan.timezone, now_s)
         if row.granted < 0:
             self._owe(index, row.granted)
+        self.segment.set_quotas(index, day_tokens=meters[Kind.DAY_TOKENS], month_tokens=meters[Kind.MONTH_TOKENS])
         self.segment.set_terms(
             index,
             credit=row.credit,
             status=STATUSES[row.status],
             plan=self.plans.slots.get(row.plan, 0),
             expires_s=row.expires_s,
-            day=day,
-            month=month,
+            day=meters[Kind.DAY],
+            month=meters[Kind.MONTH],
+            tags=row.tag_budget > 0,
         )
         self._level(index, row)
 
@@ -126,16 +138,18 @@ class Accounts:
         """Write the terms of an account, and tell the segment once that is durable."""
         self.claim_quotas(turn.store, row, turn.now_s)
         turn.store.execute(
-            "UPDATE account SET origin = ?, status = ?, credit = ?, plan = ?, expires = ? WHERE id = ?",
-            (row.origin, row.status, row.credit, row.plan, row.expires_s, row.id),
+            "UPDATE account SET origin = ?, status = ?, credit = ?, plan = ?, expires = ?, tag_budget = ?,"
+            " tag_period = ?, tags_max = ? WHERE id = ?",
+            (row.origin, row.status, row.credit, row.plan, row.expires_s, *row.tags, row.id),
         )
         turn.then(lambda: self.tell(row, turn.now_s))
 
     def insert(self, turn: Turn, row: AccountRow) -> AccountRow:
         """Write a new account, whose number is not known yet; the row with it. Raises SegmentError: no room."""
         turn.store.execute(
-            "INSERT INTO account (name, origin, status, credit, plan, expires, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (row.name, row.origin, row.status, row.credit, row.plan, row.expires_s, row.created_s),
+            "INSERT INTO account (name, origin, status, credit, plan, expires, created, tag_budget, tag_period,"
+            " tags_max) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (row.name, row.origin, row.status, row.credit, row.plan, row.expires_s, row.created_s, *row.tags),
         )
         row = row._replace(id=turn.store.last_id)
         digest = account_digest(row.name)
@@ -154,7 +168,7 @@ class Accounts:
             money = self.segment.account(index)
             balance = money["granted"] - money["captured"] - money["taken"]
             held = money["committed"] - money["captured"] - money["taken"]
-            quotas = [self.meters.view(money[kind], now_s) for kind in ("day", "month") if money[kind] >= 0]
+            quotas = [self.meters.view(money[NAMES[kind]], now_s) for _, kind, _ in QUOTAS if money[NAMES[kind]] >= 0]
         return AccountView(
             name=row.name,
             origin=row.origin,
@@ -167,4 +181,7 @@ class Accounts:
             available_nanos=balance + row.credit - held,
             quotas=quotas,
             created_s=row.created_s,
+            tag_budget_nanos=row.tag_budget,
+            tag_budget_period=row.tag_period,
+            tags_max=row.tags_max,
         )

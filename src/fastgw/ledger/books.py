@@ -20,7 +20,7 @@ from .key_table import id_of, parse_id
 from .money_jobs import MoneyJobs
 from .parts import Parts
 from .store import Store
-from .views import AccountView, AuditReport, EntryView, KeyView, LedgerState
+from .views import AccountView, AuditReport, EntryView, KeyView, LedgerState, TagView
 from .writer import CALL_S, T, Turn
 
 PAGE_MAX = 1000
@@ -90,6 +90,7 @@ class Books:
                     parts.plans.declare(config.plans)
                     with self.writer.lock:
                         parts.keys.restore(parts.store, parts.now_s)
+                        parts.tags.restore(parts.store, parts.now_s)
                 parts.keys.load(
                     config.keys if keys is None else keys,
                     numbers,
@@ -104,6 +105,7 @@ class Books:
             with self.writer.lock:
                 parts.plans.declare(config.plans)
             declaration.commit()
+            self.writer.call(lambda turn: parts.tags.declare(turn, config.tags))
             self._attached()
 
     def resume(self, config: Config) -> None:
@@ -117,6 +119,7 @@ class Books:
             declaration.number()
             with self.writer.lock:
                 parts.keys.restore(parts.store, parts.now_s)
+                parts.tags.restore(parts.store, parts.now_s)
             declaration.commit()
             self._attached()
 
@@ -278,11 +281,12 @@ class Books:
         budget_nanos: int = 0,
         budget_period: str = "",
         expires_s: int = 0,
+        token_rate: Rate | None = None,
         identity: str = "",
     ) -> tuple[KeyView, str]:
         """A new key and its text, which is shown this once; or "" for a client certificate, which is the key by
         `identity`, a text of `fastgw.identities`. Raises NotFound, Conflict, Invalid."""
-        terms = (account, name, rate, budget_nanos, budget_period, expires_s, identity)
+        terms = (account, name, rate, budget_nanos, budget_period, expires_s, token_rate, identity)
         number, text = self._call(lambda turn: self.key_jobs.create(turn, *terms))
         return self.key(id_of(number)), text
 
@@ -303,9 +307,11 @@ class Books:
         budget_nanos: int | UnsetType = UNSET,
         budget_period: str | UnsetType = UNSET,
         expires_s: int | UnsetType = UNSET,
+        token_rate: Rate | UnsetType | None = UNSET,
     ) -> KeyView:
         """Change what is given; a rate of None is no limit of its own. Raises NotFound, ReadOnly, Conflict, Invalid."""
-        given = {"name": name, "rate": rate, "budget": budget_nanos, "period": budget_period, "expires_s": expires_s}
+        given = {"name": name, "rate": rate, "budget": budget_nanos, "period": budget_period, "expires_s": expires_s,
+                 "token_rate": token_rate}  # fmt: skip
         changes = {field: value for field, value in given.items() if value is not UNSET}
         self._call(lambda turn: self.key_jobs.change(turn, key_id, changes))
         return self.key(key_id)
@@ -314,6 +320,31 @@ class Books:
         """Raises NotFound, ReadOnly."""
         self._call(lambda turn: self.key_jobs.revoke(turn, key_id))
         return self.key(key_id)
+
+    # Tags
+
+    def tags(self, account: str, after: str = "", limit: int = 100) -> list[TagView]:
+        """Those that the account has, by name, beyond `after`. Raises NotFound."""
+        limit = max(1, min(limit, PAGE_MAX))
+        return self.writer.read(lambda store: self.parts.tags.page(store, account, after, limit, self.parts.now_s))
+
+    def create_tag(
+        self, account: str, name: str, *, budget_nanos: int = 0, budget_period: str = "", expires_s: int = 0
+    ) -> TagView:
+        """A new tag; one that was removed goes on with what its budget has used. Raises NotFound, Conflict, Invalid."""
+        terms = (account, name, budget_nanos, budget_period, expires_s)
+        self._call(lambda turn: self.parts.tags.create(turn, *terms))
+        return self.writer.read(lambda store: self.parts.tags.view(store, account, name, self.parts.now_s))
+
+    def remove_tag(self, account: str, name: str) -> None:
+        """Raises NotFound, ReadOnly."""
+        self._call(lambda turn: self.parts.tags.remove(turn, account, name))
+
+    def want_tag(self, index: int, name: str) -> bool:
+        """Whether the account at an index of the segment has that tag from now on, because a call has named it.
+
+        Raises Invalid, LedgerUnavailable, Conflict: no room."""
+        return self._call(lambda turn: self.parts.tags.want(turn, index, name))
 
     # Names, for whoever reads the segment
 

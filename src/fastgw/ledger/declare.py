@@ -23,7 +23,8 @@ NAMES = "SELECT id, name, origin, status FROM account WHERE id > ? ORDER BY id L
 ROWS = f"{SELECT} WHERE a.id > ? AND a.id <= ? ORDER BY a.id"
 PLANLESS = "SELECT plan, count(*) FROM account WHERE origin = 'api' AND plan <> '' GROUP BY plan"
 INSERT = (
-    "INSERT INTO account (id, name, origin, status, credit, plan, expires, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO account (id, name, origin, status, credit, plan, expires, created, tag_budget, tag_period, tags_max)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 PROBLEMS_SAID = 20
 
@@ -150,14 +151,19 @@ class Declaration:
             credit=account.credit_nanos,
             plan=account.plan,
             expires_s=account.expires_s,
+            tag_budget=account.tag_budget_nanos,
+            tag_period=account.tag_budget_period,
+            tags_max=account.tags_max,
         )
         if wanted != row:
             turn.store.execute(
-                "UPDATE account SET status = ?, credit = ?, plan = ?, expires = ? WHERE id = ?",
-                (wanted.status, wanted.credit, wanted.plan, wanted.expires_s, wanted.id),
+                "UPDATE account SET status = ?, credit = ?, plan = ?, expires = ?, tag_budget = ?, tag_period = ?,"
+                " tags_max = ? WHERE id = ?",
+                (wanted.status, wanted.credit, wanted.plan, wanted.expires_s, *wanted.tags, wanted.id),
             )
         if row.status == "closed":
             self.parts.keys.reopen(turn, row.id)
+            self.parts.tags.reopen(turn, row.id)
         more = account.balance_nanos - row.opened
         if more > 0:
             self.parts.entries.credit(turn, row.id, "opening", more)
@@ -174,8 +180,9 @@ class Declaration:
             account = self.accounts[name]
             status = "suspended" if account.suspended else "active"
             terms = (status, account.credit_nanos, account.plan, account.expires_s, turn.now_s)
-            rows.append(AccountRow(number, name, "file", *terms, account.balance_nanos, 0, 0, 0, 0))
-        turn.store.executemany(INSERT, [row[:8] for row in rows])
+            tags = (account.tag_budget_nanos, account.tag_budget_period, account.tags_max)
+            rows.append(AccountRow(number, name, "file", *terms, account.balance_nanos, 0, 0, 0, 0, *tags))
+        turn.store.executemany(INSERT, [(*row[:8], *row.tags) for row in rows])
         openings = [(row.id, "opening", row.balance, "", "", 0) for row in rows if row.balance]
         if openings:
             self.parts.entries.append(turn, openings)

@@ -14,10 +14,10 @@ from .views import KeyView
 from .writer import Turn
 
 PREFIX = "fgw_"
-INSERT = "INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 UPDATE = (
     "UPDATE key SET name = ?, rate_count = ?, rate_period_ns = ?, rate_burst = ?, budget = ?, period = ?, expires = ?,"
-    " status = ? WHERE number = ?"
+    " token_count = ?, token_period_ns = ?, status = ? WHERE number = ?"
 )
 NO_RATE = Rate(0, 0, 0)
 
@@ -29,20 +29,31 @@ class KeyJobs:
         self.parts = parts
 
     def create(
-        self, turn: Turn, account: str, name: str, rate: Rate | None, budget: int, period: str, expires_s: int,
+        self,
+        turn: Turn,
+        account: str,
+        name: str,
+        rate: Rate | None,
+        budget: int,
+        period: str,
+        expires_s: int,
+        token_rate: Rate | None = None,
         identity: str = "",
-    ) -> tuple[int, str]:  # fmt: skip
+    ) -> tuple[int, str]:
         """A new key; (its number, its text). By `identity` it is a certificate, of which there is nothing to show."""
         check_label(name)
         check_rate(rate)
+        check_rate(token_rate)
         check_budget(budget, period)
         check_expires(expires_s, turn.now_s)
         owner = find(turn.store, account)
         if owner.status == "closed":
             raise Conflict(f'account "{account}" is closed')
-        limit = rate or NO_RATE
+        limit, tokens = rate or NO_RATE, token_rate or NO_RATE
         terms = (limit.count, limit.period_ns, limit.burst, budget, period, 0, expires_s, "active", turn.now_s)
-        number, text = self._insert(turn, KeyRow(0, b"", owner.id, name, "", *terms), identity)
+        number, text = self._insert(
+            turn, KeyRow(0, b"", owner.id, name, "", *terms, tokens.count, tokens.period_ns), identity
+        )
         return number, "" if identity else text
 
     def _insert(self, turn: Turn, row: KeyRow, identity: str = "") -> tuple[int, str]:
@@ -73,7 +84,7 @@ class KeyJobs:
         return replacement
 
     def change(self, turn: Turn, key_id: str, changes: dict[str, Any]) -> None:
-        """Change fields of a key: name, rate, budget, period, expires_s."""
+        """Change fields of a key: name, rate, token_rate, budget, period, expires_s."""
         row = self._changeable(turn.store, key_id)
         if row.status != "active":
             raise Conflict(f'key "{key_id}" is revoked')
@@ -82,6 +93,11 @@ class KeyJobs:
             check_rate(rate)
             limit = rate or NO_RATE
             row = row._replace(rate_count=limit.count, rate_period_ns=limit.period_ns, rate_burst=limit.burst)
+        if "token_rate" in changes:
+            rate = changes.pop("token_rate")
+            check_rate(rate)
+            limit = rate or NO_RATE
+            row = row._replace(token_count=limit.count, token_period_ns=limit.period_ns)
         row = row._replace(**changes)
         check_label(row.name)
         check_budget(row.budget, row.period)
@@ -96,7 +112,7 @@ class KeyJobs:
     def _update(self, turn: Turn, row: KeyRow) -> None:
         limit = row.rate or NO_RATE
         values = (row.name, limit.count, limit.period_ns, limit.burst, row.budget, row.period, row.expires_s)
-        turn.store.execute(UPDATE, (*values, row.status, row.number))
+        turn.store.execute(UPDATE, (*values, row.token_count, row.token_period_ns, row.status, row.number))
         turn.then(self.parts.keys.prepare(turn.store, row, turn.now_s))
 
     def _changeable(self, store: Store, key_id: str) -> KeyRow:
@@ -134,4 +150,5 @@ class KeyJobs:
             budget_resets_s=0,
             expires_s=row.expires_s,
             created_s=row.created_s,
+            token_rate=row.token_rate,
         )

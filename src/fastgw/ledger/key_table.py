@@ -25,7 +25,7 @@ BATCH = 1000  # keys loaded under one hold of the lock
 HINT = 4
 SELECT = (
     "SELECT number, digest, account, name, hint, rate_count, rate_period_ns, rate_burst, budget, period, meter,"
-    " expires, status, created FROM key "
+    " expires, status, created, token_count, token_period_ns FROM key "
 )
 PLAN = "SELECT plan FROM account WHERE id = ?"
 
@@ -36,6 +36,7 @@ class Origin(IntEnum):
     GONE = 0
     FILE = 1
     API = 2
+    TAG = 3  # no key at all: see tags.py
 
 
 class KeyRow(NamedTuple):
@@ -55,6 +56,12 @@ class KeyRow(NamedTuple):
     expires_s: int
     status: str
     created_s: int
+    token_count: int = 0
+    token_period_ns: int = 0
+
+    @property
+    def token_rate(self) -> Rate | None:
+        return Rate(self.token_count, self.token_period_ns, self.token_count) if self.token_count else None
 
     @property
     def rate(self) -> Rate | None:
@@ -150,7 +157,7 @@ class KeyTable:
         plan = self.plans.by_name.get(store.one(PLAN, (row.account,))[0])
         zone = plan.timezone if plan is not None else "UTC"
         budget = self.budget(store, row.meter, now_s) if row.budget else -1
-        limit = self.limit(row.rate)
+        limit, tokens = self.limit(row.rate), self.limit(row.token_rate)
         index = self.segment.find_key(row.digest)
         if index < 0:
             index = self.add(row.digest, account, limit, KeyStatus.REVOKED, row.expires_s, budget)
@@ -160,6 +167,7 @@ class KeyTable:
             if budget >= 0:
                 self.meters.tell(budget, row.budget, row.period, zone, now_s)
             self.put(index, row.number, account, Origin.API, row.hint, row.name)
+            self.segment.set_key_tokens(index, tokens)
             self.segment.set_key(index, account, limit, status, row.expires_s, budget)
 
         return place
@@ -229,11 +237,12 @@ class KeyTable:
             budget = self.budget(store, key_number, now_s)
             self.meters.tell(budget, key.budget_nanos, key.budget_period, zone, now_s)
         status = KeyStatus.REVOKED if key.revoked else KeyStatus.ACTIVE
-        limit = self.limit(key.rate)
+        limit, tokens = self.limit(key.rate), self.limit(key.token_rate)
         if index < 0:
             index = self.add(digest, account, limit, status, key.expires_s, budget)
         else:
             self.segment.set_key(index, account, limit, status, key.expires_s, budget)
+        self.segment.set_key_tokens(index, tokens)
         self.put(index, key_number, account, Origin.FILE, text[-HINT:] if len(text) >= 4 * HINT else "", key.name)
         return index
 
@@ -242,7 +251,7 @@ class KeyTable:
         while batch := list(islice(undeclared, BATCH)):
             with lock:
                 for index in batch:
-                    if self.origin(index) != Origin.API:
+                    if self.origin(index) in (Origin.GONE, Origin.FILE):
                         self.segment.revoke_key(index)
                         if index < len(self.origins):
                             self.origins[index] = Origin.GONE
@@ -252,12 +261,13 @@ class KeyTable:
     def find(self, number: int) -> int:
         """The index of the key of that number, or -1."""
         found = np.flatnonzero(np.frombuffer(self.numbers, np.int64) == number)
-        known = [int(index) for index in found if self.origins[index]]
+        known = [int(index) for index in found if self.origins[index] in (Origin.FILE, Origin.API)]
         return known[0] if known else -1
 
     def page(self, account: int, after: int, limit: int) -> list[int]:
         """Indexes of keys, of one account (by its index) or, with -1, of all, in order, beyond `after`."""
-        chosen = np.frombuffer(self.origins, np.uint8) != Origin.GONE
+        origins = np.frombuffer(self.origins, np.uint8)
+        chosen = (origins == Origin.FILE) | (origins == Origin.API)
         if account >= 0:
             chosen = chosen & (np.frombuffer(self.accounts, np.int32) == account)
         return [int(index) for index in np.flatnonzero(chosen[after + 1 :])[:limit] + after + 1]
@@ -286,4 +296,5 @@ class KeyTable:
             budget_resets_s=budget.resets_s if budget else 0,
             expires_s=expires_s,
             created_s=0 if created is None else created[0],
+            token_rate=self.rates.get(record["tokens"]),
         )

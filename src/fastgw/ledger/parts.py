@@ -15,6 +15,7 @@ from .plans import Plans
 from .positions import Positions
 from .roster import Roster
 from .store import Store
+from .tags import Tags
 from .writer import Writer
 
 
@@ -36,6 +37,7 @@ class Parts:
         self.positions = Positions(self.roster, self.entries, self.meters)
         self.accounts = Accounts(segment, self.roster, self.plans, self.meters)
         self.keys = KeyTable(segment, self.roster, self.plans, self.meters)
+        self.tags = Tags(segment, self.roster, self.plans, self.meters, self.keys)
         self.allowances = Allowances(self.plans, self.entries)
         self.writer = Writer(store, segment, self.positions.fold, clock, at)
         # What expires is taken before the next allowance is given.

@@ -16,15 +16,18 @@ class Kind(IntEnum):
     DAY = 2
     MONTH = 3
     BUDGET = 4
+    DAY_TOKENS = 5
+    MONTH_TOKENS = 6
+    TAG = 7
 
 
-NAMES = {Kind.DAY: "day", Kind.MONTH: "month", Kind.BUDGET: "budget"}  # of meters
+NAMES = {kind: kind.name.lower() for kind in Kind if kind > Kind.ACCOUNT}  # of meters
 
 
 class Roster:
     """By index in the segment: the kind and the owner; by account of the ledger: the index.
 
-    The owner is the account's number in the ledger, or of a budget the number in its key's id.
+    The owner is the account's number in the ledger, or of a budget the number of its key or tag.
     """
 
     def __init__(self, segment: Segment) -> None:

@@ -9,6 +9,7 @@ from .errors import Invalid
 from .windows import PERIODS
 
 ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,62}")
+TAG = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 LABEL = re.compile(r"[ !#-\[\]-~]{0,63}")
 TEXT_MAX = 500  # characters of a reference, a note, an idempotency key
 FAR_S = 1 << 39  # beyond it a time does not fit beside an account's plan in the segment
@@ -22,6 +23,11 @@ def check_account_name(name: str) -> None:
 def check_label(name: str) -> None:
     if not LABEL.fullmatch(name):
         raise Invalid('name must be at most 63 printable ASCII characters without " and \\')
+
+
+def check_tag(name: str) -> None:
+    if not TAG.fullmatch(name):
+        raise Invalid("a tag must be 1 to 64 of A-Z a-z 0-9 . _ : -")
 
 
 def check_text(what: str, text: str) -> None:

@@ -6,7 +6,8 @@ from ..model import Rate
 
 
 class MeterView(Struct, frozen=True):
-    """A quota: `kind` is "day" or "month", in calls; `resets_s` the end of the window."""
+    """A quota: `kind` is "day" or "month", in calls, or "day_tokens" or "month_tokens"; `resets_s` the end of the
+    window."""
 
     kind: str
     limit: int
@@ -18,7 +19,8 @@ class MeterView(Struct, frozen=True):
 class AccountView(Struct, frozen=True):
     """`origin` is "file" or "api", `status` "active", "suspended" or "closed" (no longer declared).
 
-    `available_nanos` = balance + credit − held: what a call may cost now.
+    `available_nanos` = balance + credit − held: what a call may cost now. A tag that is not known yet is given
+    `tag_budget_nanos`, or refused where that is 0.
     """
 
     name: str
@@ -32,6 +34,9 @@ class AccountView(Struct, frozen=True):
     available_nanos: int
     quotas: list[MeterView]
     created_s: int
+    tag_budget_nanos: int = 0
+    tag_budget_period: str = ""
+    tags_max: int = 0
 
 
 class EntryView(Struct, frozen=True):
@@ -61,6 +66,24 @@ class KeyView(Struct, frozen=True):
     budget_nanos: int
     budget_period: str
     budget_used_nanos: int
+    budget_resets_s: int
+    expires_s: int
+    created_s: int
+    token_rate: Rate | None = None
+
+
+class TagView(Struct, frozen=True):
+    """`origin` is "file", "api" or "call" (made at its first use), `status` "active", "expired" or "removed"; a budget
+    of 0 is none, `budget_period` "" one that is given once."""
+
+    account: str
+    name: str
+    origin: str
+    status: str
+    budget_nanos: int
+    budget_period: str
+    budget_used_nanos: int
+    budget_held_nanos: int
     budget_resets_s: int
     expires_s: int
     created_s: int

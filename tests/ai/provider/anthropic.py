@@ -66,6 +66,10 @@ def usage(reply: Reply, output: int) -> dict[str, Any]:
     }
 
 
+def _details(reply: Reply) -> dict[str, Any]:
+    return {"output_tokens_details": {"thinking_tokens": len(reply.thoughts)}} if reply.thoughts else {}
+
+
 def _shown(reply: Reply) -> bool:
     return reply.shown is not False
 
@@ -96,7 +100,7 @@ def answer(asked: Asked, reply: Reply) -> dict[str, Any]:
         "content": blocks(reply),
         "stop_reason": STOP[reply.finish],
         "stop_sequence": None,
-        "usage": misused(reply, usage(reply, reply.output)),
+        "usage": misused(reply, usage(reply, reply.output) | _details(reply)),
     }
     if reply.order.usage == "none":
         del found["usage"]
@@ -135,9 +139,7 @@ def events(asked: Asked, reply: Reply) -> Iterator[Event]:
     if order.usage != "none":
         right = usage(reply, reply.output)
         del right["cache_creation"], right["service_tier"]
-        if reply.thoughts:
-            right["output_tokens_details"] = {"thinking_tokens": len(reply.thoughts)}
-        ended["usage"] = misused(reply, right)
+        ended["usage"] = misused(reply, right | _details(reply))
     yield Event(_event("message_delta", 6, **ended))
     yield Event(_event("message_stop", 4))
 

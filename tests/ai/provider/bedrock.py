@@ -38,6 +38,9 @@ def asked(model: str, body: dict[str, Any], stream: bool) -> Asked:
         for tool in config.get("tools", ())
         if "toolSpec" in tool
     )
+    form = (body.get("outputConfig") or {}).get("textFormat") or {}
+    if form.get("type") == "json_schema":
+        found.schema = json.loads(form["structure"]["jsonSchema"]["schema"])
     found.must_call = bool(found.tools) and not {"any", "tool"}.isdisjoint(config.get("toolChoice") or {})
     return found
 

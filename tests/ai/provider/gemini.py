@@ -21,13 +21,13 @@ def asked(model: str, body: dict[str, Any], stream: bool) -> Asked:
     found = Asked("gemini", "generateContent", model, stream=stream, body=body)
     system = body.get("systemInstruction", body.get("system_instruction")) or {}
     everything = [_text(system.get("parts", ()))]
-    contents = body["contents"]
+    contents = body["contents"]  # a list, or the only one
     for content in contents if isinstance(contents, list) else [contents]:
         parts = content["parts"]
         words = _text(parts)
         everything.append(words)
         found.images += sum("inlineData" in part or "fileData" in part for part in parts)
-        results = [json.dumps(part["functionResponse"]["response"]) for part in parts if "functionResponse" in part]
+        results = [_result(part["functionResponse"]["response"]) for part in parts if "functionResponse" in part]
         if content.get("role", "user") == "user" and (words or not results):
             found.words = words
         found.tool_said = results[-1] if results else None
@@ -48,6 +48,11 @@ def asked(model: str, body: dict[str, Any], stream: bool) -> Asked:
 
 def _text(parts: Any) -> str:
     return " ".join(part["text"] for part in parts if "text" in part)
+
+
+def _result(response: dict[str, Any]) -> str:
+    """What a tool said: by convention under "output", where it is only text."""
+    return str(response["output"]) if list(response) == ["output"] else json.dumps(response)
 
 
 def usage(reply: Reply, thoughts: int, candidates: int) -> dict[str, Any]:

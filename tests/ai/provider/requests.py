@@ -16,7 +16,7 @@ from .openai_chat import Event, indented
 from .orders import Asked, Reply
 
 GEMINI_PATH = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>\w+)$")
-BEDROCK_PATH = re.compile(r"/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream)$")
+BEDROCK_PATH = re.compile(r"/model/(?P<model>.+)/(?P<verb>converse|converse-stream)$")
 AZURE_PATH = re.compile(r"/openai/deployments/(?P<model>[^/]+)/")
 
 JSON = "application/json"
@@ -118,7 +118,7 @@ def _gemini(model: str, verb: str, query: str, body: dict[str, Any]) -> Speaker 
             raise ValueError("the array that streams without alt=sse is for nobody")
         return Speaker(asked, lined(gemini.answer), gemini.events, kind=kind, stream_kind="text/event-stream")
     if verb == "countTokens":
-        asked = gemini.asked(model, body, False)
+        asked = gemini.asked(model, body.get("generateContentRequest", body), False)
         asked.endpoint = verb
         return Speaker(asked, lambda _, reply: indented({"totalTokens": reply.input}), kind=kind)
     requests = [body] if verb == "embedContent" else body.get("requests", [])

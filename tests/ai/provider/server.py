@@ -152,7 +152,8 @@ class Service:
         peer = writer.get_extra_info("socket")
         if peer is not None:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await Connection(self, reader, writer).run()
+        with suppress(asyncio.CancelledError):  # the provider is closed
+            await Connection(self, reader, writer).run()
 
     async def serve(self, connection: Connection, request: Request) -> None:
         if request.path.startswith("/-/"):
