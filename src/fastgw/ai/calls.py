@@ -106,7 +106,7 @@ class Call:
     def _relay(self, price: Price, hide_usage: bool = False, searches: int = 0) -> Relay:
         name = self.operation.name
         if name in ("chat", "completions"):
-            return passing.Chunks(hide_usage=hide_usage, searches=searches)
+            return passing.Chunks(hide_usage, searches)
         if name == "messages":
             return passing.Messages()
         if name == "responses":

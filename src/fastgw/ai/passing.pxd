@@ -5,8 +5,10 @@ from fastgw.ai.sse cimport Blocks
 cdef class Passing(Relay):
     cdef Blocks _blocks
     cdef bint _hide
+    cdef bint _finished
     cdef int _searches
 
+    cpdef bytes whole(self, bytes body)
     cpdef _account(self, bytes body)
     cpdef told(self, object usage)
     cpdef long long event(self, bytes data) except? -2
@@ -17,8 +19,6 @@ cdef long long _delta_tokens(object delta) except -1
 
 
 cdef class Chunks(Passing):
-    cdef bint _finished
-
     cpdef long long event(self, bytes data) except? -2
     cdef long long _told(self, object chunk, long long tokens) except? -2
 

@@ -74,10 +74,11 @@ class Passing(Relay):
     generates = False
     stop_form = "events"
 
-    def __init__(self, *, hide_usage: bool = False, searches: int = 0) -> None:
+    def __init__(self, hide_usage: bool = False, searches: int = 0) -> None:
         super().__init__()
         self._blocks = sse.Blocks()
         self._hide = hide_usage
+        self._finished = False  # a choice says why it ends
         self._searches = searches  # that the call is sure to make, and that nobody reports
 
     def whole(self, body: bytes) -> bytes:
@@ -231,10 +232,6 @@ class Chunks(Passing):
     generates = True
     stop_form = "chunks"
 
-    def __init__(self, *, hide_usage: bool = False, searches: int = 0) -> None:
-        super().__init__(hide_usage=hide_usage, searches=searches)
-        self._finished = False
-
     def event(self, data: bytes) -> int:
         if data == b"[DONE]":
             self.ended = True
@@ -351,7 +348,7 @@ class Responses(Typed):
     generates = True
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         with suppress(msgspec.DecodeError):  # of odd items: what is told of tokens stands
             self.usage = _counted(self.usage, _response.decode(body))
         return body
@@ -375,7 +372,7 @@ class Transcripts(Typed):
         self._by_second = by_second
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         self.ended = True
         if self.usage is None and (seconds := _seconds(body)):
             self.usage = Usage(seconds=seconds)
@@ -412,7 +409,7 @@ class Images(Typed):
         self._made = 0
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         try:
             images = len(_images.decode(body).data or ())
         except msgspec.DecodeError:

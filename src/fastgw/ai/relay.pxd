@@ -4,3 +4,6 @@ cdef class Relay:
     cdef public long long relayed
     cdef public bint ended
     cdef public object failure
+
+    cpdef tuple charged(self, object likely)
+    cpdef bytes whole(self, bytes body)

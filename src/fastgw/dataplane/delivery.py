@@ -51,7 +51,7 @@ class Delivery(Intake):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        self.cost = ticket.held_nanos  # where nothing else is known: the route's price
+        self.cost = self.ticket.held_nanos  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
         self.relay: Relay
