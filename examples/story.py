@@ -39,6 +39,10 @@ class Story:
 
     def __init__(self, file: Path, changes: dict[str, str], env: dict[str, str] | None = None) -> None:
         """Of `file`, what must be different on this machine is replaced by `changes`."""
+        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+        for command in ("fastgw", "curl", "bash"):
+            if shutil.which(command, path=path) is None:
+                raise SystemExit(f"There is no {command} here; fastgw is found beside the Python that runs this.")
         self.directory = Path(tempfile.mkdtemp(prefix="fastgw-example-"))
         shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.segment = Path(tempfile.mkdtemp(prefix="fastgw-example-", dir=shm))
@@ -50,8 +54,7 @@ class Story:
         self.listen = f"127.0.0.1:{free_port()}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
         self.env = kept | {
-            "PATH": f"{Path(sys.executable).parent}:{kept.get('PATH', '')}",
-            "NO_PROXY": "127.0.0.1", "COLUMNS": "150", "URL": f"http://{self.listen}",
+            "PATH": path, "NO_PROXY": "127.0.0.1", "COLUMNS": "150", "URL": f"http://{self.listen}",
             "FASTGW_ADMIN": f"127.0.0.1:{free_port()}", "FASTGW_STATE_DIR": str(self.directory / "state"),
         } | (env or {})  # fmt: skip
 

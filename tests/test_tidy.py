@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastgw.refusals import DIALECTS, TABLE, Refusal
-from fastgw.states import ANSWER_CLASS, AccountStatus, KeyStatus, WorkerState
+from fastgw.states import ANSWER_CLASS, AccountStatus, CredentialState, KeyStatus, WorkerState
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "fastgw"
@@ -36,7 +36,7 @@ GROUPS = {
     PROBE: {"probe"},
     WORKER: {"worker"},
     DATAPLANE: {"dataplane"},
-    KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading"},
+    KEEPER: {"draining", "dry_run", "keeper", "loading", "reloading", "wishing"},
     DISCOVERY: {"discovery"},
     CONTROL: {"control"},
     LEDGER: {"ledger"},
@@ -45,9 +45,10 @@ GROUPS = {
     READING: {"config"},
     VALUES: {"descriptors", "model", "price_list", "published", "roster", "rows", "upstream_tls"},
     BASE: {
-        "__init__", "_answers", "_call", "_core", "_drain", "_flight", "_frames", "_http", "_idempotency",
-        "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire", "kernels", "limits", "memory", "refusals",
-        "settings", "states", "units", "addresses", "instance", "room", "secret", "channel", "identities", "pem",
+        "__init__", "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http",
+        "_idempotency", "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire", "kernels", "limits",
+        "memory", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret", "channel",
+        "identities", "pem",
     },
 }  # fmt: skip
 ARROWS = {
@@ -294,6 +295,9 @@ def test_states_have_the_numbers_of_the_layout() -> None:
     for prefix, states in (("WORKER", WorkerState), ("KEY", KeyStatus), ("ACCOUNT", AccountStatus)):
         for state in states:
             assert re.search(rf"\b{prefix}_{state.name} = {state.value}\b", layout)
+    credentials = (PACKAGE / "kernels" / "credentials.pxd").read_text()
+    for state in CredentialState:
+        assert re.search(rf"\bWHY_{state.name} = {state.value}\b", credentials)
 
 
 @pytest.mark.parametrize("refusal", [row for row in Refusal if row is not Refusal.ADMITTED], ids=lambda row: row.name)

@@ -95,6 +95,24 @@ class Served(Struct, frozen=True, tag=True):
     applied: bool = True
 
 
+class WantTag(Struct, frozen=True, tag=True):
+    """From a worker, and on to the keeper: a call of the account at that index of the segment has named a tag that is
+    not there. Answer: TagAnswer, or none where the ledger cannot make it now."""
+
+    worker: int
+    account: int
+    name: str
+
+
+class TagAnswer(Struct, frozen=True, tag=True):
+    """From the keeper, and on to the worker: the tag is there from now on, or will not be."""
+
+    worker: int
+    account: int
+    name: str
+    made: bool
+
+
 class Outcome(Struct, frozen=True, tag=True):
     """From the keeper: a reload that ended without anything to serve; what to tell people."""
 
@@ -103,7 +121,19 @@ class Outcome(Struct, frozen=True, tag=True):
 
 
 Message = (
-    Listen | Unlisten | Listening | Configure | Configured | Targets | Retire | Reload | Publish | Served | Outcome
+    Listen
+    | Unlisten
+    | Listening
+    | Configure
+    | Configured
+    | Targets
+    | Retire
+    | Reload
+    | Publish
+    | Served
+    | WantTag
+    | TagAnswer
+    | Outcome
 )
 Received = tuple[Message, list[int]]
 

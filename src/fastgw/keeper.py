@@ -39,6 +39,7 @@ from .published import Source
 from .reloading import Reloading
 from .roster import Roster
 from .settings import Server
+from .wishing import Wishing
 
 READY = "ready"
 RETRY_S = 0.5
@@ -114,7 +115,9 @@ class Keeper:
 
     def heed(self, channel: Channel) -> None:
         """From now on reload when asked."""
-        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self)
+        wishing = Wishing(channel, self.books)
+        wishing.start()
+        self.reloading = Reloading(channel, self.segment, self.loaded.config, self.source, self, wishing.take)
         self.reloading.start()
 
     def reload(self) -> ReloadReport:

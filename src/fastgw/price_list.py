@@ -7,7 +7,7 @@ from msgspec import Struct
 from . import units
 from .model import Candidate, Config, Model, Price
 
-State = Callable[[str], tuple[str, str]]  # of a provider: "up", "down" or "unknown", and why
+State = Callable[[str], tuple[str, str]]  # of a provider, and why: see `CandidateShown`
 
 
 class PriceShown(Struct, frozen=True):
@@ -34,7 +34,8 @@ class PriceShown(Struct, frozen=True):
 
 
 class CandidateShown(Struct, frozen=True):
-    """Those of a lower `rank` are asked first, within it by `weight`. `state` is of the provider's servers."""
+    """Those of a lower `rank` are asked first, within it by `weight`. `state` is of the provider: "up" where one of
+    its servers and one of its keys may be used, else "down" or "unknown", or how its keys are, and `why`."""
 
     provider: str
     model: str

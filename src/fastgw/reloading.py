@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import msgspec
 
 from . import published, roster, upstream_tls
 from ._segment import Segment
-from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, shortened
+from .channel import Channel, ChannelError, Closed, Outcome, Publish, Reload, Served, WantTag, shortened
 from .config.certificates import warnings
 from .config.changes import ReloadReport, reload_report
 from .config.load import Loaded, read_again
@@ -47,11 +48,21 @@ class Parts(Protocol):
 class Reloading:
     """The configuration in force, and the one way to another; for any thread."""
 
-    def __init__(self, channel: Channel, segment: Segment, config: Config, source: Source, parts: Parts) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        segment: Segment,
+        config: Config,
+        source: Source,
+        parts: Parts,
+        on_want: Callable[[WantTag], None] = lambda _: None,
+    ) -> None:
+        """`on_want` takes what workers ask for by the same channel."""
         self._channel = channel
         self._segment = segment
         self._source = source
         self._parts = parts
+        self._on_want = on_want
         self._loaded = Loaded(config, source.origins, lambda _: "the configuration")
         self._lock = threading.Lock()  # one reload at a time
         self._answers: SimpleQueue[Served] = SimpleQueue()
@@ -154,6 +165,8 @@ class Reloading:
                 self._answers.put(message)
             elif isinstance(message, Reload):
                 self._asked.put(None)
+            elif isinstance(message, WantTag):
+                self._on_want(message)
 
     def _obey(self) -> None:
         while True:

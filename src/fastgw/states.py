@@ -27,4 +27,13 @@ class AccountStatus(IntEnum):
     CLOSED = 3
 
 
+class CredentialState(IntEnum):
+    """Whether a key of a provider is left in peace, and why."""
+
+    OK = 0
+    RESTING = 1
+    REFUSED = 2
+    UNPAID = 3
+
+
 ANSWER_CLASS = 56  # the counter of 1xx answers of upstreams is this + 1, and so on to 5xx

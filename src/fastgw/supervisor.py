@@ -67,7 +67,8 @@ class Supervisor:
         self.upgrade_wanted = False
         self.probe: Probe | None = None
         self.workers = Workers(shared, listeners, events, config.server.workers)
-        self.keeper = Keeper(shared, events, self._publish, self.workers.retarget)
+        self.keeper = Keeper(shared, events, self._publish, self.workers.retarget, self.workers.tell_tag)
+        self.workers.on_want = self.keeper.want_tag
         self.rollout = Rollout(self.workers)
         self.workers.on_configured = self.rollout.configured
         self.workers.on_death = self.rollout.died

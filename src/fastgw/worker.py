@@ -26,14 +26,17 @@ from .channel import (
     Listening,
     Message,
     Retire,
+    TagAnswer,
     Targets,
     Unlisten,
+    WantTag,
 )
 from .dataplane.connection import Connection
 from .dataplane.doors import Acceptor, Door, Newcomer
 from .dataplane.idempotent import Nobody
 from .dataplane.plane import Plane
 from .dataplane.tls_transport import TlsTransport
+from .dataplane.wishes import Wishes
 from .descriptors import raise_limit, within_descriptors
 from .model import Config
 from .states import WorkerState
@@ -65,6 +68,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.loop = loop
         self.plane = Plane(self.config, self.segment, self.slot, loop)
+        self.plane.wishes = Wishes(self._want)
         self.doors = [Door(self.plane, listener) for listener in self.config.listeners]
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came before waited, and is heeded now
@@ -114,8 +118,15 @@ class Worker:
             case Targets():
                 [descriptor] = descriptors
                 self._retarget(descriptor)
+            case TagAnswer(_, account, name, made):
+                if self.plane.wishes is not None:
+                    self.plane.wishes.answer(account, name, made)
             case Retire():
                 self.retire()
+
+    def _want(self, account: int, name: str) -> None:
+        self.channel.flush()
+        self.channel.send(WantTag(self.slot, account, name))
 
     def _listen(self, number: int, door: int, listener: socket.socket) -> None:
         if self.plane.draining or number in self.servers:

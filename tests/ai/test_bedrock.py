@@ -361,7 +361,8 @@ def test_exceptions_in_mid_stream_are_read(kind: str, expected: str) -> None:
     ("status", "body", "kind"),
     [
         (400, b'{"message":"The provided model identifier is invalid."}', "invalid"),
-        (403, b'{"Message":"The security token included in the request is invalid."}', "permission"),
+        (403, b'{"Message":"The security token included in the request is invalid."}', "authentication"),
+        (403, b'{"message":"You do not have access to the model with the specified model ID."}', "permission"),
         (424, b'{"message":"The model failed."}', "server"),
         (408, b'{"message":"Model timed out."}', "timeout"),
         (429, b'{"__type":"com.amazon.coral#ModelNotReadyException:","message":"Wait"}', "overloaded"),

@@ -62,6 +62,21 @@ def test_a_running_gateway_tells_prices_and_state(gateway: Gateway, run: Run) ->
     assert run("models", "nothing")[2] == "There are no models.\n"
 
 
+def test_keys_of_providers_are_told_apart_by_their_place(gateway: Gateway, run: Run) -> None:
+    fine = {"key": 1, "state": "ok", "since": None, "until": None, "calls": 7, "rests": 0, "refusals": 0}
+    since, until = "2026-11-25T19:00:00Z", "2026-11-25T19:10:00Z"
+    refused = {"key": 2, "state": "refused", "since": since, "until": until, "calls": 1, "rests": 0, "refusals": 1}
+    providers = [{"name": "own", "keys": [fine, refused]}, {"name": "other", "keys": [fine]}]
+    gateway.on("GET /v1/models", {"items": [], "providers": providers})
+    assert rows(run("models", "--keys")[1])[1:] == [
+        ["own", "1", "ok", "-", "-", "7", "0", "0"],
+        ["own", "2", "refused", since, until, "1", "0", "1"],
+        ["other", "1", "ok", "-", "-", "7", "0", "0"],
+    ]
+    assert json.loads(run("models", "oth*", "--keys", "--json")[1]) == providers[1:]
+    assert run("models", "none", "--keys")[2] == "There are no providers.\n"
+
+
 def test_without_a_gateway_the_file_tells_prices(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FASTGW_ADMIN", raising=False)

@@ -159,3 +159,13 @@ def test_the_document_has_what_callers_must_know(accept: Accept) -> None:
     assert "Sum: " not in json.dumps(told)
     operations = [item["post"]["operationId"] for item in told["paths"].values()]
     assert len(set(operations)) == len(operations)
+
+
+@pytest.mark.slow
+def test_the_document_is_valid_for_those_who_read_it(accept: Accept) -> None:
+    import schemathesis
+
+    config = accept(HEAD + prompt(f"output = {SCHEMA}\ninputs = {SCHEMA}") + prompt('version = "2"\nhosts = ["a.b"]'))
+    told = schemathesis.openapi.from_dict(json.loads(document(config)))
+    told.validate()
+    assert len(list(told.get_all_operations())) == 3

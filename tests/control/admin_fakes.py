@@ -29,6 +29,7 @@ from fastgw.model import (
     Model,
     Plan,
     Price,
+    Provider,
     Rate,
     Route,
     Secret,
@@ -62,6 +63,7 @@ def config(**settings: Any) -> Config:
             Plan("pro", Rate(5_000, 3_600 * 10**9, 5_000), 1_000, 0, "Europe/Madrid", 10**9, (("api", 500_000),)),
             Plan("basic", prices=(("api", 500_000),)),
         ),
+        providers=(Provider("one", "openai", "/v1", (Secret("sk-one-1"), Secret("sk-one-2"))),),
         models=(
             Model("fast", (Candidate("one", "m-1", Price(input=150_000_000, output=600_000_000)),)),
             Model("gone/m", (Candidate("gone", "m", Price(above_tokens=9, above=Price(input=1))),), listed=False),

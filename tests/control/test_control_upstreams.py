@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from admin_rig import Served
 
+from fastgw._credentials import Credentials
 from fastgw._targets import Targets
 
 PATH = "/v1/upstreams/one"
@@ -46,6 +47,33 @@ def test_models_are_shown_with_prices_and_the_state_of_who_serves_them(real: Ser
         assert (target["state"], target["why"]) == ("down", "drained")
     finally:
         real("PATCH", f"{PATH}/targets/127.0.0.1:9001", {"drained": False})
+
+
+def test_keys_of_providers_are_shown_by_their_place(real: Served) -> None:
+    table = Credentials(real.parts.segment)
+    keys = [table.standing("one", secret, None, None) for secret in ("sk-one-1", "sk-one-2")]
+    assert keys[0].take(0) is not None
+    keys[0].rest(30_000)
+
+    def state() -> tuple[str, str]:
+        [target] = real("GET", "/v1/models").json()["items"][0]["targets"]
+        return target["state"], target["why"]
+
+    assert state() == ("up", "1 of 2 keys resting")
+    answer = real("GET", "/v1/models")
+    [provider] = answer.json()["providers"]
+    first, second = provider["keys"]
+    assert "sk-one" not in answer.text
+    assert (first["key"], first["state"], first["calls"], first["rests"]) == (1, "resting", 1, 1)
+    assert first["since"] < first["until"]
+    assert second == {
+        "key": 2, "state": "ok", "since": None, "until": None, "calls": 0, "rests": 0, "refusals": 0,
+    }  # fmt: skip
+    keys[1].refuse(True)
+    assert state() == ("resting/unpaid", "2 of 2 keys resting/unpaid")
+    metrics = real("GET", "/metrics").text
+    assert 'fastgw_provider_key_state{key="2",provider="one"} 3.0' in metrics
+    assert 'fastgw_provider_key_rests_total{key="1",provider="one"} 1.0' in metrics
 
 
 def test_a_target_is_added_drained_and_removed(real: Served, targets: list[str]) -> None:

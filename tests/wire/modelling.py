@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastgw._segment import Segment
+from fastgw.config.fields import Report, dotted
 from fastgw.config.load import load
-from fastgw.model import Candidate, Config, Model, Price, Provider, Route, Secret
+from fastgw.config.prompts import read_prompts
+from fastgw.model import Candidate, Config, Model, Price, Provider, Rate, Route, Secret
 from fastgw.refusals import Refusal
 
 from .client import Answer, Client
@@ -28,6 +32,7 @@ PRICE = Price(
     input=INPUT * MILLION, cached=CACHED * MILLION, output=OUTPUT * MILLION, reasoning=OUTPUT * MILLION,
 )  # fmt: skip
 DEAR = Price(input=2 * INPUT * MILLION, output=2 * OUTPUT * MILLION, reasoning=2 * OUTPUT * MILLION)
+EPOCH = 64  # of the segment's clock, in its header
 DONE = b"data: [DONE]\n\n"
 
 
@@ -46,6 +51,9 @@ def _models(times: int) -> tuple[Model, ...]:
         Model("dead-first", (Candidate("dead", "dead-1", PRICE), spare), max_tokens=100),
         Model("dead", (Candidate("dead", "dead-1", PRICE),), max_tokens=100),
         Model("keyed", (Candidate("many", "many-1", PRICE),), max_tokens=100),
+        Model("limited", (Candidate("limited", "limited-1", PRICE),), max_tokens=100),
+        Model("limited-first", (Candidate("limited", "limited-1", PRICE), spare), max_tokens=100, fallback_on=()),
+        Model("gemini", (Candidate("gemini", "gemini-1", PRICE),), max_tokens=100),
         Model("claude", (Candidate("claude", "claude-1", PRICE),), max_tokens=100),
         Model("free", (Candidate("main", "free-1", Price()),), max_tokens=100),
     )
@@ -64,10 +72,42 @@ def _route(name: str, path: str, dialect: str, **more: Any) -> Route:
     return Route(name, path, dialect=dialect, **(fields | more))
 
 
+PROMPTS = """
+[[prompts]]
+name = "sum"
+model = "plain"
+template = "Sum: {{ text }}"
+parameters = { temperature = 0.5, max_tokens = 50 }
+price = "0.0000005"
+
+[[prompts]]
+name = "sum"
+version = "2"
+current = false
+model = "plain"
+template = "Child: {{ text }}"
+
+[[prompts]]
+name = "title"
+model = "plain"
+template = "{{ text }}"
+price = "0.0000005"
+output = { properties = { title = { type = "string" } }, required = ["title"], additionalProperties = false }
+
+[[prompts]]
+name = "flat"
+model = "plain"
+template = "{{ text }}"
+price = "0.0003"
+tokens = "included"
+"""
+
+
 def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
     """Models by what is tried with them, that cost so many times as much; every provider but the dead one is the
     oracle, told apart by its path."""
-    ports = {"main": main, "spare": main, "many": main, "claude": main, "dead": dead}
+    names = ("main", "spare", "many", "limited", "gemini", "claude")
+    ports = dict.fromkeys(names, main) | {"dead": dead}
     text = f"[server]\n{server}\n" + "".join(
         f'[[upstreams]]\nname = "{name}"\ntargets = ["http://127.0.0.1:{port}"]\n' for name, port in ports.items()
     )
@@ -76,6 +116,8 @@ def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
     path.write_text(text)
     base = load(str(path), {}, {})
     path.unlink()
+    models = _models(dearer)
+    prompts, called = read_prompts(Report(dotted), tomllib.loads(PROMPTS)["prompts"], models)
     return msgspec.structs.replace(
         base,
         routes=(
@@ -85,13 +127,16 @@ def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
             _route("always", "/always/", "openai", price_nanos=CALL, charge="always"),
             _route("few", "/few/", "openai", models=("plain",)),
             _route("open", "/open/", "openai", auth="none"),
+            *(route for _, route in called),
         ),
         providers=(
             _provider("main", operations=("embeddings", "speech", "files")), _provider("spare"),
             _provider("many", keys=3), _provider("claude", "anthropic", key_header="x-api-key", key_scheme=""),
-            _provider("dead"),
+            _provider("limited", keys=2, rate=Rate(3, 60 * 10**9, 3), token_rate=Rate(300, 60 * 10**9, 300)),
+            _provider("gemini", "gemini", key_header="x-goog-api-key", key_scheme=""), _provider("dead"),
         ),
-        models=_models(dearer),
+        models=models,
+        prompts=prompts,
     )  # fmt: skip
 
 
@@ -113,8 +158,21 @@ class Stand:
         self.oracle = oracle
         self.slot = SLOTS[0]
         self.dead = free_port()
-        owner: Any = SimpleNamespace(segment=segment)
-        self.host = Host(owner, config(oracle.port, self.dead, server), *where, self.slot)
+        self.where = where
+        self.host = self.beside(self.slot, server)
+
+    def beside(self, slot: int, server: str = "") -> Host:
+        """A plane on the same segment, as the worker of that slot."""
+        owner: Any = SimpleNamespace(segment=self.segment)
+        return Host(owner, config(self.oracle.port, self.dead, server), *self.where, slot)
+
+    def later(self, ms: int) -> None:
+        """So much time goes by for what the segment and the tables beside it know."""
+        with open(self.segment.path, "r+b") as file:
+            file.seek(EPOCH)
+            [epoch_ns] = struct.unpack("<Q", file.read(8))
+            file.seek(EPOCH)
+            file.write(struct.pack("<Q", (epoch_ns - ms * 1_000_000) % 2**64))
 
     def account(self, tokens: int = 10**9, input_tokens: int = 0) -> Account:
         """A new one with the money for a call with so many tokens of output, and a key."""

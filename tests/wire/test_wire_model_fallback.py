@@ -43,7 +43,7 @@ def fails_early(talk: Talk) -> None:
 @pytest.fixture(autouse=True)
 def rested(models: Stand) -> None:
     """No key of a provider rests because of another test."""
-    models.host.tell("+700000")
+    models.later(700_000)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_key_rests_for_as_long_as_its_provider_asks(models: Stand) -> None:
             client.send(ask(account, body("either")))
             assert client.read().status == 200
         with models.serving(main=whole(7, 20)):
-            models.host.tell("+31000")
+            models.later(31_000)
             client.send(ask(account, body()))
             assert client.read().status == 200
 

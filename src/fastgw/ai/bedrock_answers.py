@@ -53,6 +53,8 @@ _KIND_OF = {
     "modelstreamerrorexception": errors.SERVER,
     "internalserverexception": errors.SERVER,
 }
+# Of a key or a signature that AWS does not take, which has the status of a call that is not allowed.
+_KEY_PHRASES = ("security token", "signature we calculated", "api key")
 _FAILED_DEPENDENCY = 424  # the model failed, not the caller
 
 
@@ -224,4 +226,6 @@ def _failure(status: int, kind: str, message: str, body: bytes) -> Failure:
     kind = (kind or str(told.get("__type", ""))).rpartition("#")[2].partition(":")[0]
     failure = errors.told_failure(status, {"message": message or told.get("message") or told.get("Message")})
     found = _KIND_OF.get(kind.lower()) or (errors.SERVER if status == _FAILED_DEPENDENCY else failure.kind)
+    if found == errors.PERMISSION and any(phrase in failure.message.lower() for phrase in _KEY_PHRASES):
+        found = errors.AUTHENTICATION
     return Failure(status or errors.status_of(found), found, failure.message, kind)

@@ -14,7 +14,7 @@ from .client import Client
 from .options import AdminCommand, examples
 from .outcome import OK, Unreachable
 from .place import find_place
-from .show import field, print_json, print_table
+from .show import Column, field, moment, print_json, print_table
 
 _COLUMNS = (
     field("name", "model"),
@@ -29,6 +29,16 @@ _COLUMNS = (
     field("state"),
     field("why"),
 )
+_KEY_COLUMNS = (
+    field("name", "provider"),
+    field("key", right=True),
+    field("state"),
+    Column("since", lambda item: moment(item["since"])),
+    Column("until", lambda item: moment(item["until"])),
+    field("calls", right=True),
+    field("rests", right=True),
+    field("refusals", right=True),
+)
 
 
 class _Models(AdminCommand):
@@ -38,13 +48,17 @@ class _Models(AdminCommand):
         file = ctx.params["config_file"]
         try:
             place = find_place(file, ctx.params.pop("admin"), ctx.params.pop("state_dir"), os.environ)
-            items = Client(place).get("/v1/models")["items"]
+            answer = Client(place).get("/v1/models")
+            if ctx.params["keys"]:
+                return _show_keys(answer["providers"], ctx.params["as_json"], ctx.params["name"])
+            items = answer["items"]
         except Unreachable:
-            if file is None:
+            if file is None or ctx.params["keys"]:
                 raise
             items = msgspec.to_builtins(price_list.shown(read(file, {}, os.environ).config, price_list.unknown))
             click.echo(f"fastgw: no gateway answers; this is what {file} says", err=True)
         ctx.params.pop("config_file")
+        ctx.params.pop("keys")
         return _show(items, **ctx.params)
 
 
@@ -60,6 +74,16 @@ def _show(items: list[dict[str, Any]], as_json: bool, name: str | None, everythi
     return OK
 
 
+def _show_keys(providers: list[dict[str, Any]], as_json: bool, name: str | None) -> int:
+    providers = [provider for provider in providers if name is None or fnmatchcase(provider["name"], name)]
+    if as_json:
+        print_json(providers)
+    else:
+        rows = ({"name": provider["name"], **key} for provider in providers for key in provider["keys"])
+        print_table(rows, _KEY_COLUMNS, "There are no providers.")
+    return OK
+
+
 def _rows(items: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """A line for each of those who may serve a model."""
     for item in items:
@@ -72,10 +96,12 @@ MODELS = _Models(
     "models",
     short_help="Show the models, and what they cost.",
     help="Show the models that callers may ask for, who serves each, in which order, and what a million tokens cost: "
-    "of the gateway that runs, with the state of its providers, or of a file. NAME is one, or a pattern with *.",
+    "of the gateway that runs, with the state of its providers, or of a file. NAME is one, or a pattern with *. --keys "
+    "shows the keys of providers instead, by their place in the file, and NAME is then a provider's.",
     params=[
         click.Argument(["name"], required=False),
         click.Option(["--all", "everything"], is_flag=True, help="Those too that have a shorter name beside."),
+        click.Option(["--keys"], is_flag=True, help="How the keys of providers are: ok, resting, refused, unpaid."),
     ],
     epilog=examples("fastgw models", "fastgw models 'claude-*' -c fastgw.toml", "fastgw models --json | jq '.[].name'"),
 )

@@ -13,7 +13,8 @@ from rich.text import Text
 
 _STYLES = {
     "active": "green", "suspended": "yellow", "expired": "yellow", "closed": "red", "revoked": "red", "yes": "green",
-    "no": "red", "up": "green", "drained": "yellow", "ejected": "yellow", "down": "red", "unknown": "red",
+    "ok": "green", "resting": "yellow", "refused": "red", "unpaid": "red", "no": "red", "up": "green",
+    "drained": "yellow", "ejected": "yellow", "down": "red", "unknown": "red",
 }  # fmt: skip
 
 

@@ -166,7 +166,11 @@ def token_bucket(limit: tuple[int, int]) -> Rate:
 
 def parse_token_rate(value: object) -> Rate:
     """A rate of tokens, "200000/m"."""
-    return token_bucket(units.parse_rate(value))
+    try:
+        limit = units.parse_rate(value)
+    except ValueError:
+        raise ValueError('must be a whole number of tokens per s, m, h or d, written like "200000/m"') from None
+    return token_bucket(limit)
 
 
 def bucket(limit: tuple[int, int], burst: int | None) -> Rate:

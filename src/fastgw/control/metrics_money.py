@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from .metrics import SegmentCollector
 from .metrics_models import ModelCollector
+from .metrics_providers import ProviderCollector
 from .metrics_targets import TargetCollector
 from .metrics_tls import TlsCollector
 from .services import Services
@@ -19,6 +20,7 @@ def registry(services: Services) -> CollectorRegistry:
     found.register(SegmentCollector(services.segment))
     found.register(ModelCollector(services.segment))
     found.register(MoneyCollector(services))
+    found.register(ProviderCollector(services))
     found.register(TargetCollector(services))
     found.register(TlsCollector(services))
     return found

@@ -12,7 +12,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from msgspec import Struct
 
 from .. import __version__, price_list
-from . import accounts, bodies, calls, configuration, keys, models, problems, quoting, resources, state
+from . import accounts, bodies, calls, configuration, keys, models, problems, provider_keys, quoting, resources, state
 
 REFERENCE = "#/components/schemas/{name}"
 DESCRIPTION = """\
@@ -20,7 +20,10 @@ Accounts, keys, money and calls of this gateway. Every operation below /v1 needs
 token is in the file admin-token of the state directory. Money is a decimal string, exact to 1e-9; a moment is RFC 3339.
 Errors are problem details (RFC 9457): read `code`, show `detail`. Lists go on with `cursor` while `next` is not null.
 """
-_MODULES = (accounts, bodies, calls, configuration, keys, models, price_list, problems, quoting, resources, state)
+_MODULES = (
+    accounts, bodies, calls, configuration, keys, models, price_list, problems, provider_keys, quoting, resources,
+    state,
+)  # fmt: skip
 
 
 class OpenApi(Controller):

@@ -1,3 +1,4 @@
+from fastgw._credentials cimport Standing
 from fastgw._http cimport RequestHead
 from fastgw.dataplane.delivery cimport Delivery
 from fastgw.dataplane.ends cimport ClientEnd
@@ -34,5 +35,8 @@ cdef class Completion(Delivery):
     @cython.locals(choices=Choices)
     cpdef bint _falls_back(self, str cause) except -1
     cpdef refused(self, int refusal)
+    @cython.locals(choices=Choices)
     cpdef _nobody(self)
+    @cython.locals(standing=Standing)
+    cpdef _blame(self, object failure, int status, long long for_ms)
     cpdef _refused(self, bytes body)

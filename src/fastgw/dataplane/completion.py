@@ -15,12 +15,14 @@ from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
 from .delivery import Delivery
 from .metering import Meter
-from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, cause_of, seconds_of
+from .pauses import asked_ms, exhausted_ms
+from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, cause_of
 from .retries import RESET
 from .stages import UNREAD, WAITING
 
 if TYPE_CHECKING:
     from .._call import Ticket
+    from .._http import ResponseHead
     from ..ai.calls import Call
     from ..ai.operations import Operation
     from ..ai.relay import Sent
@@ -104,7 +106,7 @@ class Completion(Delivery):
             self._unserved_here(asked.model)
             return
         most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
-        self.choices = Choices(served, offers)
+        self.choices = Choices(served, offers, asked.input_tokens + most)
         self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
         verdict = self.gate.reserve(self.ticket, asked.input_tokens + most)
         if verdict:
@@ -151,11 +153,12 @@ class Completion(Delivery):
     def _ask_next(self, first: bool = False) -> bool:
         """Make the next try; false where nobody is left who can be asked."""
         choices, meter, call = self.choices, self.meter, self.call
-        while choices.next(self.plane.wheel.tick):
+        while choices.next():
             offer = choices.offer
             meter.set(offer.candidate.price)
             verdict = meter.hold(choices.served.model, self.streams)
             if verdict:
+                choices.unsent()
                 if first:
                     self.unserved(verdict)
                     return True
@@ -165,6 +168,7 @@ class Completion(Delivery):
                 sent = call.prepare(offer.source.provider, offer.candidate, meter.cap)
             except UnsupportedError as error:
                 self.unsupported = error
+                choices.unsent()
                 choices.drop()
                 continue
             self._ask(sent)
@@ -226,6 +230,7 @@ class Completion(Delivery):
         return self._ask_next()
 
     def refused(self, refusal: int) -> None:
+        self.choices.unsent()
         if not self._falls_back(CONNECT):
             Delivery.refused(self, refusal)
 
@@ -235,10 +240,9 @@ class Completion(Delivery):
         if self.unsupported is not None:
             self._invalid(self.unsupported)
             return
-        wheel = self.plane.wheel
-        rest_s = choices.rest_s(wheel.tick, wheel.tick_ms)
-        if rest_s:
-            self._busy(rest_s, "The providers of this model ask for a pause; try again after it.")
+        wait_s = choices.wait_s()
+        if wait_s:
+            self._busy(wait_s, "The providers of this model take no more calls for now; try again later.")
         else:
             self.unserved(Refusal.MODEL_UNAVAILABLE)
 
@@ -246,25 +250,38 @@ class Completion(Delivery):
         lines = b"Retry-After: %d\r\n" % seconds
         self._say(Refusal.ADMITTED, Failure(429, errors.RATE_LIMIT, message, "rate_limit_exceeded"), lines)
 
-    # What they answer instead of serving it
+    # What they answer, and what that says of a key
+
+    def _heed(self, answer: ResponseHead) -> None:
+        self.pause_ms = exhausted_ms(answer, self.choices.offer.source.provider.dialect, time.time())
+        if self.pause_ms and self.said < 300:
+            self.choices.credential.standing.exhaust(self.pause_ms)
+
+    def _blame(self, failure: Failure, status: int, for_ms: int) -> None:
+        # A provider says 403 of what one call asks for too: no caller should disable a key.
+        standing = self.choices.credential.standing
+        if failure.kind == errors.QUOTA or status == 402:
+            standing.refuse(True)
+        elif failure.kind == errors.AUTHENTICATION or status == 401:
+            standing.refuse(False)
+        elif cause_of(status, failure.kind) == BUSY:
+            standing.rest(for_ms or failure.retry_after_s * 1000 or self.pause_ms)
 
     def _refused(self, body: bytes) -> None:
         choices = self.choices
-        failure, out = self.relay.failed(self.said, body)
-        cause = cause_of(self.said, failure.kind)
-        seconds = seconds_of(self.retry_ms, self.retry_after, time.time()) or failure.retry_after_s
-        wheel = self.plane.wheel
-        if failure.kind == errors.QUOTA or self.said in (401, 402):
-            choices.credential.refuse(wheel.tick, wheel.tick_ms)
-        elif cause == BUSY:
-            choices.credential.rest(wheel.tick, seconds, wheel.tick_ms)
         said = self.said
+        failure, out = self.relay.failed(said, body)
+        cause = cause_of(said, failure.kind)
+        for_ms = asked_ms(self.retry_ms, self.retry_after, time.time())
+        choices.used(0)
+        self._blame(failure, said, for_ms)
         lines = choices.offer.line + self._id_lines()
         if self._falls_back(cause):
             return
         if cause == REFUSED or failure.kind == errors.QUOTA:
             self.unserved(Refusal.PROVIDER_REFUSED)
             return
+        seconds = choices.wait_s() if cause == BUSY else -(-for_ms // 1000)
         if seconds and (cause == BUSY or said >= 500):
             lines += b"Retry-After: %d\r\n" % seconds
         self._answer(0, failure.status, b"application/json", out, lines, False)

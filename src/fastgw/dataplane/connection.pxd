@@ -34,6 +34,8 @@ cdef class Connection(ClientEnd):
     cdef public bint partial
     cdef public int probes
     cdef public bint closing
+    cdef public bint wishing
+    cdef public int granted
 
     @cython.locals(taken=Py_ssize_t, exchange=Exchange)
     cpdef data_received(self, bytes data)
@@ -46,6 +48,8 @@ cdef class Connection(ClientEnd):
     @cython.locals(gate=Gate, head=RequestHead, scan=int, verdict=int, shift=Py_ssize_t, service=Service,
                    protocols=bytes)
     cpdef Py_ssize_t _request(self, bytes data, Py_ssize_t start, Py_ssize_t end)
+    cpdef int _wish(self, bytes data)
+    cpdef tag_answered(self, int refusal)
     @cython.locals(opening=Opening)
     cpdef Py_ssize_t _keyed(self, Service service, int verdict, bytes data, Py_ssize_t end)
     @cython.locals(head=RequestHead, stop=Py_ssize_t)

@@ -19,6 +19,7 @@ from .exchange import CONTINUE, Exchange
 from .idempotent import FORGIVEN, open_call
 from .odd_heads import line_refusal, plain_request
 from .upgrade import asked_protocols, open_upgrade
+from .wishes import WAIT_MS
 
 if TYPE_CHECKING:
     from .._call import Ticket
@@ -57,6 +58,8 @@ class Connection(ClientEnd):
         self.partial = False  # the stash is the beginning of a head that is being waited for
         self.probes = 0
         self.closing = False
+        self.wishing = False  # the request in the stash waits for its tag
+        self.granted = 0  # what to say where the tag is not there after that; 0: nothing was asked for
 
     # asyncio.Protocol
 
@@ -92,6 +95,8 @@ class Connection(ClientEnd):
                 self.stash += data[taken:]
                 if len(self.stash) > STASH_MAX:
                     self._read(False)
+        elif self.wishing:
+            self.stash += data
         elif self.stash:
             self._serve(self.stash + data)
         else:
@@ -120,6 +125,8 @@ class Connection(ClientEnd):
         if exchange is not None:
             self.exchange = None
             exchange.client_gone()
+        elif self.wishing and self.plane.wishes is not None:
+            self.plane.wishes.give_up(self)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -135,7 +142,7 @@ class Connection(ClientEnd):
         if exchange is not None:
             self._watch()
             exchange.answer_input(False)
-        else:
+        elif not self.wishing:
             self._next()
 
     def _watch(self) -> None:
@@ -212,7 +219,7 @@ class Connection(ClientEnd):
                 return
             position = self._request(data, position, end)
             moved = True
-        if moved and self.exchange is None and not self.closing:
+        if moved and self.exchange is None and not self.closing and not self.wishing:
             plane.wheel.arm(self, plane.bounds.body_ms if self.skip else plane.bounds.idle_ms)
 
     def _wait_for_head(self, data: bytes, position: int) -> None:
@@ -255,7 +262,7 @@ class Connection(ClientEnd):
                 return self._refuse(plain, data, end, True)
             shift = len(plain) - end
             data = plain + data[end:]
-            end = len(plain)
+            start, end = 0, len(plain)
             if gate.begin(data, 0, end) != 0:
                 return self._refuse(Refusal.BAD_REQUEST, data, end, True) - shift
         if head.target_length > self.plane.bounds.url_max:
@@ -265,6 +272,10 @@ class Connection(ClientEnd):
             return self._refuse(Refusal.OVERLOADED, data, end, False) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
+            if gate.tag_wanted:
+                verdict = self._wish(data[start:])
+                if verdict == 0:
+                    return len(data) - shift
             if self.plane.calls is not None and verdict in FORGIVEN:
                 return self._keyed(self.plane.services[gate.route_index], verdict, data, end) - shift
             return self._refuse(verdict, data, end, False) - shift
@@ -276,6 +287,29 @@ class Connection(ClientEnd):
         if service.window_ms:
             return self._keyed(service, 0, data, end) - shift
         return self._begin(Exchange(self.plane, self, gate.ticket(), service), data, end) - shift
+
+    def _wish(self, data: bytes) -> int:
+        """Ask for the tag that the request names, and let it wait: 0, or the refusal. `data` begins with it."""
+        wishes = self.plane.wishes
+        if wishes is None or self.granted:
+            return self.granted or Refusal.UNKNOWN_TAG
+        if not wishes.ask(self, *self.gate.wanted_tag()):
+            return Refusal.LEDGER_UNAVAILABLE
+        self.wishing = True
+        self.stash = data
+        self._read(False)
+        self.plane.wheel.arm(self, WAIT_MS)
+        return 0
+
+    def tag_answered(self, refusal: int) -> None:
+        """The tag is there now, or never; where it is not, this is the refusal."""
+        self.wishing = False
+        self.deadline = 0
+        self.granted = refusal
+        data, self.stash = self.stash, b""
+        self._read(True)
+        self._serve(data)
+        self.granted = 0
 
     def _keyed(self, service: Service, verdict: int, data: bytes, end: int) -> int:
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
@@ -426,6 +460,9 @@ class Connection(ClientEnd):
                 self.exchange.unserved(Refusal.REQUEST_TIMEOUT)
             elif self.half_closed:
                 self._probe()
+        elif self.wishing and self.plane.wishes is not None:
+            self.plane.wishes.give_up(self)
+            self.tag_answered(Refusal.LEDGER_UNAVAILABLE)
         elif self.stash or self.skip:
             self._refuse_unasked(Refusal.REQUEST_TIMEOUT)
         elif not self.drain() and not self.closing:

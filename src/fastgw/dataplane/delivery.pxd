@@ -27,6 +27,7 @@ cdef class Delivery(Intake):
     cdef public bytes kind
     cdef public bytes retry_ms
     cdef public bytes retry_after
+    cdef public long long pause_ms
     cdef public bytes upstream_id
     cdef public bint bounded
     cdef public Py_ssize_t size
@@ -49,6 +50,8 @@ cdef class Delivery(Intake):
     cpdef _overflow(self)
     cpdef _refused(self, bytes body)
     cpdef _worked(self)
+    cpdef _heed(self, ResponseHead answer)
+    cpdef _blame(self, object failure, int status, long long for_ms)
     @cython.locals(keep=bint, out=bytes)
     cpdef _answer(self, int verdict, int status, bytes kind, bytes body, bytes lines, bint charge)
     @cython.locals(meter=Meter, portions=list, parts=list, tokens=cython.longlong, verdict=int)

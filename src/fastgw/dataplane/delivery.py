@@ -21,6 +21,7 @@ from .stages import ENDED, ERROR, EVENTS, PLAIN, STREAMING, UNREAD, WAITING, WHO
 
 if TYPE_CHECKING:
     from .._call import Ticket
+    from .._http import ResponseHead
     from ..ai.relay import Relay
     from ..ai.usage import Usage
     from .ends import ClientEnd
@@ -62,6 +63,7 @@ class Delivery(Intake):
         self.kind = b""  # its media type
         self.retry_ms = b""
         self.retry_after = b""
+        self.pause_ms = 0  # for which the provider says that it has nothing more to give
         self.upstream_id = b""  # what the provider calls the call
         self.bounded = False  # its length is known
         self.size = 0  # of what has been taken in of the body
@@ -97,6 +99,7 @@ class Delivery(Intake):
             self.left = 0
         self.kind = answer.value(b"content-type")
         self.upstream_id = answer.value(b"x-request-id") or answer.value(b"request-id")
+        self._heed(answer)
         if status < 200 or status >= 300:
             self.reading = ERROR
             self.retry_ms = answer.value(b"retry-after-ms")
@@ -214,7 +217,15 @@ class Delivery(Intake):
 
     def _worked(self) -> None:
         """The provider serves the call."""
-        self.choices.credential.worked()
+        self.choices.credential.standing.worked()
+
+    def _heed(self, answer: ResponseHead) -> None:
+        """Note what the provider says of its own limits."""
+        raise NotImplementedError
+
+    def _blame(self, failure: Failure, status: int, for_ms: int) -> None:
+        """Note what an error means for the key that the call was made with; 0: no status, no time is said."""
+        raise NotImplementedError
 
     def _answer(self, verdict: int, status: int, kind: bytes, body: bytes, lines: bytes, charge: bool) -> None:
         """Answer with a whole body; that is the end."""
@@ -247,9 +258,11 @@ class Delivery(Intake):
             self._fail(FAILED, Refusal.UPSTREAM_FAILED)
             return
         failure = relay.failure
-        if failure is not None and self.stage == WAITING and self._falls_back(cause_of(0, failure.kind)):
-            return
-        if self.stage == WAITING:
+        if failure is not None:
+            self._blame(failure, 0, 0)
+            if self.stage == WAITING and self._falls_back(cause_of(0, failure.kind)):
+                return
+        elif self.stage == WAITING:
             self._worked()
         parts: list[bytes] = []
         for portion in portions:
@@ -395,6 +408,7 @@ class Delivery(Intake):
         usage, estimated = relay.charged(meter.asked.usage)
         self.counted = True
         self.cost = meter.capture(usage)
+        choices.used(usage.input + usage.output)
         self.usage: Usage = usage
         self.balance = self.ticket.balance_nanos + meter.held - self.cost
         self.ticket.meter(usage.input, usage.output, choices.offer.number, estimated, usage.cached, usage.reasoning)

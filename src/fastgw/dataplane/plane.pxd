@@ -24,6 +24,7 @@ cdef class Plane:
     cdef public object roster
     cdef public list services
     cdef public object sources
+    cdef public object wishes
     cdef public Idempotency calls
     cdef public Targets targets
     cdef public dict upstreams

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .doors import Newcomer
     from .idempotent import Nobody
     from .tls_transport import TlsTransport
+    from .wishes import Wishes
 
 NOWHERE = Group()  # the upstream of what has none of its own
 QUIET_MS = 1000  # without a request, after which a connection is closed where memory is short
@@ -86,6 +87,7 @@ class Plane:
         self.sources = Sources()
         self.sources.set(config, self.upstreams, self.segment)
         self.services = services(config, self.upstreams, self.sources)
+        self.wishes: Wishes | None = None  # where the keeper can be asked for tags
         self.calls: Idempotency | None = None  # those with an Idempotency-Key, once a route heeds it
         self._remember(config)
         self._second = 0
@@ -166,6 +168,7 @@ class Plane:
         contexts = Contexts(config, self.contexts)
         outgoing = self._outgoing(config, roster)
         self._remember(config)
+        self.sources.prepare(config, self.segment)
         reload_gate(self.gate, self.segment, config)
         former = self.upstreams
         self.upstreams = self._upstreams(config, roster, outgoing)

@@ -1,3 +1,4 @@
+from fastgw._credentials cimport Credentials, Drawn, Standing
 from fastgw.dataplane.ends cimport Group
 
 cimport cython
@@ -7,12 +8,7 @@ cdef class Credential:
     cdef public object secret
     cdef public bytes line
     cdef public object signer
-    cdef public long long rests_until
-    cdef public int times
-    cdef public bint refused
-    cpdef rest(self, long long tick, object seconds, long long tick_ms)
-    cpdef refuse(self, long long tick, long long tick_ms)
-    cpdef worked(self)
+    cdef public Standing standing
 
 
 cdef class Source:
@@ -22,9 +18,7 @@ cdef class Source:
     cdef public bytes version
     cdef public list credentials
     cdef public Py_ssize_t turn
-    cpdef _equip(self, Credential credential)
-    @cython.locals(count=Py_ssize_t, i=Py_ssize_t, at=Py_ssize_t, credential=Credential)
-    cpdef Credential credential(self, long long tick, list tried)
+    cpdef _equip(self, Credential credential, Credentials table)
 
 
 cdef class Offer:
@@ -37,13 +31,20 @@ cdef class Offer:
 
 cdef class Choices:
     cdef public object served
+    cdef public list offers
+    cdef public long long tokens
     cdef public list left
     cdef public list tried
     cdef public int tries
     cdef public Offer offer
     cdef public Credential credential
-    @cython.locals(offer=Offer, credential=Credential)
-    cpdef bint next(self, long long tick) except -1
+    cdef public Drawn drawn
+    @cython.locals(offer=Offer)
+    cpdef bint next(self) except -1
+    @cython.locals(count=Py_ssize_t, i=Py_ssize_t, credential=Credential, drawn=Drawn)
+    cpdef bint _take(self, Source source) except -1
+    cpdef unsent(self)
+    cpdef used(self, long long tokens)
     @cython.locals(first=Offer, second=Offer)
     cpdef Offer _first(self)
     cpdef go_on(self, str cause)

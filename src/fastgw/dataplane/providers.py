@@ -1,15 +1,15 @@
 """Decides who serves a call to a model: which candidate next, with which key of its provider, and who is left in peace.
 
-What is known here of a provider is this worker's own: a key rests for as long as the provider asks for, and is not used
-for a while where the provider does not know it or its money has run out.
+A key rests for as long as its provider asks for, and is not used for a while where the provider does not know it or its
+money has run out; nor is it asked for more than the provider allows it. All workers know that of each other.
 """
 
 from __future__ import annotations
 
 import random
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from .._credentials import Credentials, Drawn, Standing
 from ..ai import signing
 from ..rows import served_name
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .._segment import Segment
     from .ends import Group
 
-REST_S = 1  # after a 429 that names no time, doubled with each in a row
-REST_MAX_S = 600  # also of what a provider asks for: nobody looks in between
-DISABLED_S = 600  # until a key that was refused is tried again
 TRIES_MAX = 8  # of one call, keys and candidates together
 VERSION_LINE = b"anthropic-version: 2023-06-01\r\n"
 
@@ -42,59 +39,25 @@ def cause_of(status: int, kind: str) -> str:
     return FAILED if status >= 500 or kind in {"overloaded", "server"} or 300 <= status < 400 else PASSED_ON
 
 
-def seconds_of(retry_after_ms: bytes, retry_after: bytes, now_s: float) -> int:
-    """What Retry-After says (RFC 9110 §10.2.3), or its form in milliseconds, rounded up; 0 for nothing."""
-    try:
-        if retry_after_ms:
-            return max(-(-int(float(retry_after_ms)) // 1000), 0)
-        if retry_after[:1].isdigit():
-            return -(-int(float(retry_after) * 1000) // 1000)
-        if retry_after:
-            return max(int(parsedate_to_datetime(retry_after.decode("latin-1")).timestamp() - now_s), 0)
-    except (ValueError, OverflowError):
-        pass
-    return 0
-
-
 class Credential:
-    """A key of a provider: `line` is how it stands in a head, or `signer` signs with it. It is not used before the tick
-    `rests_until`."""
+    """A key of a provider: `line` is how it stands in a head, or `signer` signs with it."""
 
     def __init__(self, secret: model.Secret | None) -> None:
         self.secret = secret
         self.line = b""
         self.signer: signing.Signer | None = None
-        self.rests_until = 0
-        self.times = 0  # that it was told to rest, in a row
-        self.refused = False  # the last time it was used
-
-    def rest(self, tick: int, seconds: int, tick_ms: int) -> None:
-        """Leave it in peace for so long, 0 for a time of our own."""
-        own_s = REST_S << min(self.times, 10)
-        self.times += 1
-        self.refused = False
-        self.rests_until = tick + min(seconds or own_s, REST_MAX_S) * 1000 // tick_ms
-
-    def refuse(self, tick: int, tick_ms: int) -> None:
-        """The provider does not take it, or its account there has no money."""
-        self.refused = True
-        self.rests_until = tick + DISABLED_S * 1000 // tick_ms
-
-    def worked(self) -> None:
-        self.times = 0
-        self.refused = False
-        self.rests_until = 0
+        self.standing: Standing
 
 
 class Source:
     """A provider as this worker sees it: where its calls go, and the keys that it may be asked with, in turn."""
 
-    def __init__(self, provider: model.Provider, group: Group) -> None:
+    def __init__(self, provider: model.Provider, group: Group, table: Credentials) -> None:
         self.credentials: list[Credential] = []
         self.turn = 0
-        self.set(provider, group)
+        self.set(provider, group, table)
 
-    def set(self, provider: model.Provider, group: Group) -> None:
+    def set(self, provider: model.Provider, group: Group, table: Credentials) -> None:
         """Go by this from now on; what is known of keys that stay is kept."""
         known = {credential.secret: credential for credential in self.credentials}
         self.provider = provider
@@ -106,28 +69,19 @@ class Source:
         secrets: tuple[model.Secret | None, ...] = provider.keys or (None,)
         self.credentials = [known.get(secret) or Credential(secret) for secret in secrets]
         for credential in self.credentials:
-            self._equip(credential)
+            self._equip(credential, table)
 
-    def _equip(self, credential: Credential) -> None:
-        """Give it what the provider wants to see of the key."""
+    def _equip(self, credential: Credential, table: Credentials) -> None:
+        """Give it what the provider wants to see of the key, and what is known of it."""
         provider = self.provider
         secret = "" if credential.secret is None else credential.secret.reveal()
+        credential.standing = table.standing(provider.name, secret, provider.rate, provider.token_rate)
         credential.line = b""
         credential.signer = None
         if secret and provider.region:
             credential.signer = signing.Signer(secret, provider.region)
         elif secret:
             credential.line = f"{provider.key_header}: {provider.key_scheme}{secret}\r\n".encode("latin-1")
-
-    def credential(self, tick: int, tried: list[Credential]) -> Credential | None:
-        """The next in turn that has not been tried for the call, and does not rest."""
-        count = len(self.credentials)
-        for i in range(count):
-            credential = self.credentials[(self.turn + i) % count]
-            if credential.rests_until <= tick and credential not in tried:
-                self.turn = (self.turn + i + 1) % count
-                return credential
-        return None
 
 
 class Offer:
@@ -151,32 +105,58 @@ class Served:
 
 
 class Choices:
-    """Who may still be asked for one call. `offer` and `credential` are who was chosen last."""
+    """Who may still be asked for one call. `offer` and `credential` are who was chosen last, `drawn` what the call has
+    taken of that key's limits."""
 
-    def __init__(self, served: Served, offers: list[Offer]) -> None:
-        """`offers` are those of them that have the endpoint, one at least."""
+    def __init__(self, served: Served, offers: list[Offer], tokens: int) -> None:
+        """`offers` are those of them that have the endpoint, one at least; `tokens` is what it may use, estimated."""
         self.served = served
+        self.offers = list(offers)
+        self.tokens = tokens
         self.left = offers
         self.tried: list[Credential] = []  # with the offer that is asked now
         self.tries = 0
         self.offer = self.left[0]
         self.credential = self.offer.source.credentials[0]
+        self.drawn: Drawn | None = None
 
-    def next(self, tick: int) -> bool:
+    def next(self) -> bool:
         """Choose; false where nobody is left. A candidate whose provider has another key is asked with that first."""
         while self.left and self.tries < TRIES_MAX:
             offer = self._first()
-            credential = offer.source.credential(tick, self.tried)
-            if credential is None:
-                self.left.remove(offer)
-                self.tried.clear()
-                continue
-            self.offer = offer
-            self.credential = credential
-            self.tried.append(credential)
-            self.tries += 1
-            return True
+            if self._take(offer.source):
+                self.offer = offer
+                self.tries += 1
+                return True
+            self.left.remove(offer)
+            self.tried.clear()
         return False
+
+    def _take(self, source: Source) -> bool:
+        """The next key in turn that has not been tried for the call, does not rest, and has room for it."""
+        count = len(source.credentials)
+        for i in range(count):
+            credential = source.credentials[(source.turn + i) % count]
+            if credential in self.tried:
+                continue
+            drawn = credential.standing.take(self.tokens)
+            if drawn is not None:
+                source.turn = (source.turn + i + 1) % count
+                self.credential = credential
+                self.drawn = drawn
+                self.tried.append(credential)
+                return True
+        return False
+
+    def unsent(self) -> None:
+        """The call did not go to who was chosen last."""
+        if self.drawn is not None:
+            self.drawn.free()
+
+    def used(self, tokens: int) -> None:
+        """It did, and has used so many tokens; where nobody says that, it is all that it has taken."""
+        if self.drawn is not None:
+            self.drawn.used(tokens)
 
     def _first(self) -> Offer:
         """Of those with the lowest rank, the one that was asked before, or one by weight."""
@@ -201,16 +181,12 @@ class Choices:
             self.left.remove(self.offer)
             self.tried.clear()
 
-    def rest_s(self, tick: int, tick_ms: int) -> int:
-        """How long until the first key of any of them has rested, in seconds rounded up; 0: none rests, or all are
-        refused."""
-        resting = [
-            credential.rests_until - tick
-            for offer in self.served.offers
-            for credential in offer.source.credentials
-            if credential.rests_until > tick and not credential.refused
+    def wait_s(self) -> int:
+        """In how many seconds, rounded up, the first key of any of them may be used; 0: all are refused."""
+        waits = [
+            credential.standing.wait_ms(self.tokens) for offer in self.offers for credential in offer.source.credentials
         ]
-        return -(-min(resting) * tick_ms // 1000) if resting else 0
+        return max(-(-min((wait for wait in waits if wait >= 0), default=0) // 1000), int(max(waits) >= 0))
 
 
 class Models:
@@ -230,18 +206,26 @@ class Sources:
 
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
+        self.table: Credentials | None = None
+
+    def prepare(self, config: model.Config, segment: Segment) -> None:
+        """Map the table of their keys, if there are any. Raises OSError or SegmentError."""
+        if self.table is None and config.providers:
+            self.table = Credentials(segment)
 
     def set(self, config: model.Config, groups: Mapping[str, Group], segment: Segment) -> None:
         """Go by this configuration from now on; `groups` has the upstreams by name. The numbers of the models that
         serve must be in the segment already; without one, a call's record does not say who served it."""
         former = self.sources
         self.sources = {}
+        self.prepare(config, segment)
         for provider in config.providers:
             source = former.get(provider.name)
+            assert self.table is not None
             if source is None:
-                source = Source(provider, groups[provider.name])
+                source = Source(provider, groups[provider.name], self.table)
             else:
-                source.set(provider, groups[provider.name])
+                source.set(provider, groups[provider.name], self.table)
             self.sources[provider.name] = source
         numbers = {name: number for number, name in enumerate(segment.models(), 1)}
         self.served = {

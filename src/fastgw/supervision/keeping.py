@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload, Targets
+from ..channel import Channel, ChannelError, Closed, Outcome, Publish, Received, Reload, TagAnswer, Targets, WantTag
 from .children import Child, Process, how_it_ended, say
 from .events import Events
 from .watchdog import Watchdog
@@ -27,12 +27,14 @@ class Keeper(Child):
         events: Events,
         on_publish: Callable[[Publish, int, int], None],
         on_targets: Callable[[int], None],
+        on_tag: Callable[[TagAnswer], None],
     ) -> None:
         super().__init__("keeper")
         self.shared = shared
         self.events = events
         self.on_publish = on_publish  # with the descriptors of the configuration and its roster
         self.on_targets = on_targets  # with the descriptor of the roster
+        self.on_tag = on_tag
         self.watchdog = Watchdog(math.inf)  # while it loads, it may take its time
         self.asked = False  # to reload, and it has not answered
         self.wanted = False  # a reload, as soon as there is a keeper
@@ -145,6 +147,11 @@ class Keeper(Child):
             self.channel.close()
             self.channel = None
 
+    def want_tag(self, message: WantTag) -> None:
+        """Pass it on; without a keeper it is lost, and asked for again by the next call."""
+        if self.channel is not None:
+            self.channel.send(message)
+
     def _hear(self, channel: Channel) -> None:
         try:
             while self.channel is channel and (received := channel.receive()) is not None:
@@ -165,6 +172,8 @@ class Keeper(Child):
             return
         for descriptor in descriptors:
             os.close(descriptor)
+        if isinstance(message, TagAnswer):
+            self.on_tag(message)
         if isinstance(message, Outcome):
             self.asked = False
             for line in message.lines:

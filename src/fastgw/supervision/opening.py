@@ -7,7 +7,7 @@ whom it belongs to, is then in the ledger; only the state of rate limits begins 
 import glob
 import os
 
-from .. import _idempotency, _targets, published
+from .. import _credentials, _idempotency, _targets, published
 from .._segment import Segment, SegmentError
 from ..instance import segment_path
 from ..model import Config
@@ -76,9 +76,9 @@ def _new_segment(path: str, secret: bytes, capacity: dict[str, int], workers: in
 
 def _forget_tables(segment: Segment) -> None:
     """Remove tables of an earlier boot, secret, segment or version: no worker will open them any more."""
-    for kind, path in (("idempotency", _idempotency.table_path(segment)), ("targets", _targets.table_path(segment))):
+    for kind, table in (("credentials", _credentials), ("idempotency", _idempotency), ("targets", _targets)):
         for file in glob.glob(f"{glob.escape(segment.path)}.{kind}-*"):
-            if file != path:
+            if file != table.table_path(segment):
                 os.unlink(file)
 
 

@@ -24,8 +24,10 @@ from ..channel import (
     Listening,
     Message,
     Retire,
+    TagAnswer,
     Targets,
     Unlisten,
+    WantTag,
 )
 from ..room import STEP, claim
 from ..states import WorkerState
@@ -113,6 +115,7 @@ class Workers:
         self.started = False  # until then, one that dies again and again ends the start
         self.on_configured: Callable[[Worker, Configured], None] = lambda *_: None
         self.on_death: Callable[[Worker, str], None] = lambda *_: None
+        self.on_want: Callable[[WantTag], None] = lambda _: None
 
     @property
     def current(self) -> list[Worker]:
@@ -309,6 +312,14 @@ class Workers:
             worker.early_deaths = 0
         elif isinstance(message, Configured):
             self.on_configured(worker, message)
+        elif isinstance(message, WantTag):
+            self.on_want(message)
+
+    def tell_tag(self, message: TagAnswer) -> None:
+        """To the worker that has asked, if it is there still; or to another one in its place, which knows not of it."""
+        worker = self.by_slot.get(message.worker)
+        if worker is not None and worker.channel is not None:
+            worker.channel.send(message)
 
     # Who accepts on what
 
