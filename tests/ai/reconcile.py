@@ -178,8 +178,9 @@ class Run:
             ]
         ]
         moving = list(draw(self.outcome.seed + 1_000 + number, standing, WILD, WILD, f"k{number}."))
-        for call in moving:
+        for call in moving:  # to their end, unless they are cut off; a short piece of a stream is taken for a token
             call.aborted = None
+            call.order = call.order.righted().with_(pace_s=0.005, per_chunk=1, cached=0, written=0)
         uvloop.run(self._kill_among(victim, still, moving))
         self.outcome.calls += [*still, *moving]
         self.outcome.kills[victim] += 1

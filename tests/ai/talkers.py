@@ -90,10 +90,12 @@ class Line:
             writer.write(head + body)
             async with asyncio.timeout(TIMEOUT_S):
                 await self._answer(reader, call, paused)
-        except (asyncio.IncompleteReadError, ConnectionError, OSError):
-            self.close()
         except TimeoutError:
-            call.trouble.append(f"nothing more came within {TIMEOUT_S} s")
+            call.trouble.append(
+                f"nothing more came within {TIMEOUT_S} s, after status {call.status} and {call.tokens} tokens"
+            )
+            self.close()
+        except (asyncio.IncompleteReadError, OSError):
             self.close()
 
     async def _answer(

@@ -198,7 +198,7 @@ def test_an_error_in_mid_stream_is_raised(front: Front) -> None:
     ):
         pieces.extend(stream.text_stream)
     assert "".join(pieces) == "".join(f"w{n} " for n in range(7))
-    assert raised.value.type == ("api_error" if front.model == "openai" else "overloaded_error")
+    assert raised.value.type == "overloaded_error"
 
 
 def test_a_connection_that_breaks_is_an_error(front: Front) -> None:
