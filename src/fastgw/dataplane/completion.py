@@ -48,8 +48,8 @@ class Completion(Delivery):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        head = plane.gate.head
-        models = service.models
+        head = self.gate.head
+        models = self.service.models
         assert models is not None
         self.models: Models = models
         self.dialect = models.dialect

@@ -1,4 +1,5 @@
 from fastgw._http cimport ResponseHead, chunk
+from fastgw.ai.relay cimport Relay
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.intake cimport Intake
 from fastgw.dataplane.metering cimport Meter
@@ -18,7 +19,7 @@ cdef dict STATUS_LINES
 cdef class Delivery(Intake):
     cdef public str dialect
     cdef public bint streams
-    cdef public object relay
+    cdef public Relay relay
     cdef public Meter meter
     cdef public Choices choices
     cdef public int reading

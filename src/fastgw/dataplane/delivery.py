@@ -10,11 +10,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk
+from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk, money
 from ..ai import errors
 from ..ai.canonical import Failure
 from ..refusals import TABLE, Refusal
-from ..units import format_money
 from .exchange import Exchange
 from .intake import Intake
 from .providers import CONNECT, FAILED, cause_of
@@ -53,7 +52,7 @@ class Delivery(Intake):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        self.cost = ticket.held_nanos  # where nothing else is known: the route's price
+        self.cost = self.ticket.held_nanos  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
         self.relay: Relay
@@ -420,7 +419,7 @@ class Delivery(Intake):
         self.usage: Usage = usage
         self.balance = self.ticket.balance_nanos + meter.held - self.cost
         return b"X-Fastgw-Cost: %b\r\nX-Fastgw-Balance: %b\r\nX-Fastgw-Tokens: in=%d, out=%d\r\n%b%b" % (
-            format_money(self.cost).encode(), format_money(self.balance).encode(), usage.input, usage.output,
+            money(self.cost), money(self.balance), usage.input, usage.output,
             choices.offer.line, self._id_lines(),
         )  # fmt: skip
 
@@ -430,7 +429,7 @@ class Delivery(Intake):
         if not (self.relay.content_type or self.kind).startswith(EVENT_STREAM):
             return b""
         return b": fastgw cost=%b balance=%b in=%d out=%d\n\n" % (
-            format_money(self.cost).encode(), format_money(self.balance).encode(), self.usage.input, self.usage.output,
+            money(self.cost), money(self.balance), self.usage.input, self.usage.output,
         )  # fmt: skip
 
     def _id_lines(self) -> bytes:

@@ -1,5 +1,6 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
+from fastgw.ai.usage cimport cost_nanos, millionths, tier
 
 cimport cython
 

@@ -41,8 +41,8 @@ class Meter:
         self.ticket = ticket
         self.asked = asked
         self.pays = pays
-        self.likely_tokens = asked.likely_tokens
-        self.base = ticket.held_nanos  # the route's price
+        self.likely_tokens = asked.usage.input
+        self.base = self.ticket.held_nanos  # the route's price
         self.held = self.base
         self.most = most
         self.cap = most
@@ -53,7 +53,7 @@ class Meter:
         self.start = 0  # millionths of a nano, of all but the output
         self.each = 0  # of a token of output, at the dearest
         self.likely = 0  # the same of what the input comes to most likely
-        self.plain = 0  # and of a token of text
+        self.plain: int | None = None  # and of a token of text; both are known once they are asked for
 
     # What is held
 
@@ -65,8 +65,7 @@ class Meter:
             self.start = millionths(price, usage)
             dear = tier(price, usage.input)
             self.each = max(dear.output, dear.reasoning)
-            self.likely = millionths(price, self.asked.usage)
-            self.plain = tier(price, self.likely_tokens).output
+        self.plain = None
         self.reach = self._tokens_for(self.held)
 
     def _price_of(self, tokens: int) -> int:
@@ -143,6 +142,9 @@ class Meter:
 
     def earned(self) -> int:
         """Nanos that the call has come to cost by what has been relayed; at most what is held."""
+        if self.plain is None:
+            self.likely = millionths(self.price, self.asked.usage) if self.pays else 0
+            self.plain = tier(self.price, self.likely_tokens).output if self.pays else 0
         return min(self.base - (-(self.likely + self.passed * self.plain) // MILLION), self.held)
 
     def capture(self, usage: Usage) -> int:
