@@ -210,25 +210,31 @@ def test_an_answer_that_is_too_large_to_be_taken_in_is_refused_and_paid(models: 
 
 
 def test_short_of_memory_a_call_is_refused_in_its_caller_s_dialect(models: Stand) -> None:
-    """On a connection that is there; one that comes is refused before it has said what it wants."""
+    """On a connection that is not idle; those are closed, and one that comes is refused before it has said anything."""
     account = models.account()
     base = config(models.oracle.port, models.dead)
     server = msgspec.structs.replace(base.server, memory_max_bytes=1 << 20)
     expected = {"/v1/chat/completions": "api_error", "/v1/messages": "overloaded_error"}
+
+    def eased() -> None:
+        models.host.reconfigure(base)
+        assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 0)
+
     with ExitStack() as stack:
+        stack.callback(eased)
         clients = {path: stack.enter_context(models.connect()) for path in expected}
+        for path, client in clients.items():
+            client.send(ask(account, body(), path=path)[:20])
         models.host.reconfigure(msgspec.structs.replace(base, server=server))
-        stack.callback(models.host.reconfigure, base)
         assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 2)
         for path, client in clients.items():
             with models.row() as rows:
-                client.send(ask(account, body(), path=path))
+                client.send(ask(account, body(), path=path)[20:])
                 answer = client.read()
             error = json.loads(answer.body)["error"]
             assert (answer.status, error["type"], error["code"]) == (503, expected[path], "overloaded")
             assert rows[0].verdict.name == "OVERLOADED"
         assert models.oracle.arrivals == []
-    assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 0)
     assert account.captured() == 0
 
 
