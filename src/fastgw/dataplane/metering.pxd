@@ -44,3 +44,5 @@ cdef class Meter:
     cpdef int cover(self, long long tokens) except -1
     cpdef long long earned(self) except -1
     cpdef long long capture(self, object usage) except -1
+    @cython.locals(verdict=int)
+    cpdef _hold_rest(self, long long missing)

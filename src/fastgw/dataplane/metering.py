@@ -148,12 +148,26 @@ class Meter:
         return min(self.base - (-(self.likely + self.passed * self.plain) // MILLION), self.held)
 
     def capture(self, usage: Usage) -> int:
-        """Nanos to charge for what was used; where that is more than is held, it is held too, if there is as much."""
+        """Nanos to charge for what was used, which the ticket has noted. Where that is more than is held, the rest is
+        held too, as far as there is money; what is not is counted."""
         if not self.pays:
             return self.base
         cost = self.base + cost_nanos(self.price, usage)
         if cost > self.held:
-            if self.gate.extend(self.ticket, cost - self.held):
-                return self.held
-            self.held = cost
-        return cost
+            self._hold_rest(cost - self.held)
+            if cost > self.held:
+                self.gate.forgo(self.ticket, cost - self.held)
+        return min(cost, self.held)
+
+    def _hold_rest(self, missing: int) -> None:
+        """Hold for so many nanos more, or for as many as there are."""
+        for _ in range(ATTEMPTS):
+            if missing <= 0:
+                break
+            verdict = self.gate.extend(self.ticket, missing)
+            if verdict == 0:
+                self.held += missing
+                break
+            if verdict not in SHORT:
+                break
+            missing = min(missing - 1, self.ticket.balance_nanos)
