@@ -296,8 +296,8 @@ def test_states_have_the_numbers_of_the_layout() -> None:
         for state in states:
             assert re.search(rf"\b{prefix}_{state.name} = {state.value}\b", layout)
     credentials = (PACKAGE / "kernels" / "credentials.pxd").read_text()
-    for state in CredentialState:
-        assert re.search(rf"\bWHY_{state.name} = {state.value}\b", credentials)
+    for why in CredentialState:
+        assert re.search(rf"\bWHY_{why.name} = {why.value}\b", credentials)
 
 
 @pytest.mark.parametrize("refusal", [row for row in Refusal if row is not Refusal.ADMITTED], ids=lambda row: row.name)
