@@ -61,9 +61,11 @@ def extension(source: str) -> Extension:
 refuse_without_compiler()
 INCLUDE = header_folders()
 
-# A file of the data plane is compiled when a .pxd of the same name lies beside it.
+# A file of the data plane, or of what it knows of models, is compiled when a .pxd of the same name lies beside it.
 SOURCES = sorted(glob("src/fastgw/_*.pyx")) + sorted(
-    source for source in glob("src/fastgw/dataplane/*.py") if os.path.exists(source[:-3] + ".pxd")
+    source
+    for source in glob("src/fastgw/ai/*.py") + glob("src/fastgw/dataplane/*.py")
+    if os.path.exists(source[:-3] + ".pxd")
 )
 
 setup(

@@ -165,6 +165,14 @@ cdef class Gate(Flight):
         memcpy(self.now.address, peer.raw, 16)
         self.now.port = peer.port
 
+    def turn_away(self, Peer peer) -> None:
+        """Note who sent a request that is refused without a look at what it may do, and in which dialect to say so."""
+        cdef int index = self.table.match(self.head)
+        self.stranger(peer)
+        if index >= 0:
+            self.route = &self.table.routes[index]
+            self.now.route = <uint16_t>self.route.number
+
     cdef int _authenticate(self, Peer peer) except -1:
         """Whose key the request presents; then on to what it may do."""
         cdef const char* text

@@ -15,6 +15,7 @@ from fastgw.kernels.layout cimport (
     CODES_MAX, DIRTY_ACCOUNTS, LATENCY_BUCKETS, STAGES, layout_cell, layout_counters, layout_histogram, layout_journal,
     layout_model, model_count_t, record_t, worker_t,
 )
+from fastgw.kernels.served cimport served_forgone
 
 RECORD_BYTES = sizeof(record_t)
 
@@ -112,9 +113,10 @@ cdef class Drain(Mapping):
         buckets = layout_histogram(&self.s, index, stage)
         return [load_u64(&buckets[i]) for i in range(LATENCY_BUCKETS)]
 
-    def model_counts(self, index: int) -> dict[int, tuple[int, int, int, int, int, int]]:
+    def model_counts(self, index: int) -> dict[int, tuple[int, int, int, int, int, int, int]]:
         """What one worker has counted of each model that it has served, by number, ever: calls, those of which the
-        tokens are estimated, tokens in, out, of those in cached, of those out reasoning."""
+        tokens are estimated, tokens in, out, of those in cached, of those out reasoning, and nanos that calls have cost
+        beyond what could be held."""
         cdef const model_count_t* m
         cdef uint64_t number
         self._worker(index)
@@ -123,7 +125,8 @@ cdef class Drain(Mapping):
             m = layout_model(&self.s, index, number)
             if load_u64(&m.calls):
                 counts[number] = (load_u64(&m.calls), load_u64(&m.estimated), load_u64(&m.tokens_in),
-                                  load_u64(&m.tokens_out), load_u64(&m.tokens_cached), load_u64(&m.tokens_reasoning))
+                                  load_u64(&m.tokens_out), load_u64(&m.tokens_cached), load_u64(&m.tokens_reasoning),
+                                  served_forgone(m))
         return counts
 
     def journal_into(self, worker: int, first: int, buffer: object) -> tuple[int, int, int]:

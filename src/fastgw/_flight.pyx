@@ -13,7 +13,7 @@ from fastgw.kernels.latency cimport latency_bucket
 from fastgw.kernels.layout cimport CODE_CLASS, HOLDS, LATENCY_BUCKETS, record_t
 from fastgw.kernels.opens cimport open_close, open_earn
 from fastgw.kernels.reserve cimport reserve_correct, reserve_tokens
-from fastgw.kernels.served cimport served_count
+from fastgw.kernels.served cimport served_count, served_forgo
 
 cdef int ADMITTED = 0
 
@@ -77,6 +77,12 @@ cdef class Flight:
         if not ticket.settled:
             record_end(&ticket.record, ticket.elapsed_us(), status, bytes_in, bytes_out, target)
             open_earn(self.s, self.worker, &self.opens, &ticket.record, &ticket.holds, cost)
+
+    def forgo(self, Ticket ticket, long long nanos) -> None:
+        """Count what a call has cost beyond what could be held for it, by the model that `Ticket.meter` has noted:
+        nobody is charged for that."""
+        if ticket.record.model and nanos > 0:
+            served_forgo(self.s, self.worker, ticket.record.model, nanos)
 
     cpdef long long answered(self, Ticket ticket) noexcept:
         """The first byte of the upstream's answer is here, so many microseconds after the call began."""

@@ -15,7 +15,7 @@ from fastgw.kernels.head cimport (
     SCAN_FIELDS, SCAN_ODD, SCAN_PLAIN, field_t, head_end, keep_alive_s, path_climbs, request_scan, response_scan,
 )
 from fastgw.kernels.octets cimport same_lower
-from fastgw.kernels.render cimport put_bytes, put_hex
+from fastgw.kernels.render cimport MONEY_BYTES, put_bytes, put_hex, put_money
 
 cdef enum:
     TAG_MAX = 64                # bytes
@@ -34,6 +34,12 @@ FRAMING_CLOSE = 3       # until the connection closes: HTTP/1.0
 cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start):
     """Offset just past the first empty line at or after `start`, or -1."""
     return head_end(PyBytes_AS_STRING(data), start, PyBytes_GET_SIZE(data))
+
+
+def money(long long nanos):
+    """An amount as a decimal string: 1_000_000 is 0.001."""
+    cdef char out[MONEY_BYTES]
+    return out[:put_money(out, nanos) - out]
 
 
 cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):

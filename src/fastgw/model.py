@@ -118,6 +118,11 @@ class Upstream(Struct, frozen=True):
     health: HealthCheck | None = None
     tls: UpstreamTls = UpstreamTls()
 
+    @property
+    def hash_field(self) -> bytes:
+        """The field of a request that `hash_by` names, b"" for its key."""
+        return b"" if self.hash_by == "key" else self.hash_by.encode()
+
 
 class Price(Struct, frozen=True):
     """What a model costs, in nanos: for 1,000,000 tokens of each kind (see `ai.usage.Usage`) or characters, for each

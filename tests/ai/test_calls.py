@@ -228,6 +228,12 @@ def test_base64_is_never_counted_as_text() -> None:
     assert call("responses", {"model": "m", "input": [item]}).asked.input_tokens < 3_200
 
 
+def test_a_picture_is_seen_however_its_type_is_spelt() -> None:
+    body = {**HELLO, "messages": [{"role": "user", "content": [image(9_999)]}]}
+    spelt = json.dumps(body).replace('"type"', '"\\u0074ype"').encode()
+    assert 3_000 < call("chat/completions", spelt).asked.input_tokens < 3_200
+
+
 def test_text_is_counted_however_it_is_wrapped() -> None:
     text = "A" * 100_000
     for part in (

@@ -336,6 +336,23 @@ def test_a_stream_that_the_gateway_ends_makes_openais_package_raise() -> None:
     assert raised.value.code == "upstream_failed"
 
 
+counts = st.none() | st.integers(-1, 60) | st.sampled_from((True, 2.5, "7", 1 << 40, {}, [3]))
+parts = st.dictionaries(
+    st.sampled_from(("cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "other")), counts
+)
+accounts = st.dictionaries(
+    st.sampled_from([name for name in reported.Told.__struct_fields__ if name != "num_search_queries"]),
+    counts | parts | st.fixed_dictionaries({"cache_write_tokens_details": parts}),
+)
+
+
+@given(accounts)
+def test_an_account_is_read_the_same_as_a_whole_and_in_parts(told: dict[str, Any]) -> None:
+    relay = Typed()
+    relay.whole(json.dumps({"usage": told}).encode())
+    assert relay.usage == reported.openai(told) == reported.openai({**told, "num_search_queries": "makes no sense"})
+
+
 def test_every_dialect_has_an_end_for_a_stream_that_fails() -> None:
     assert Chunks().stop(FAILED).endswith(b"\n\ndata: [DONE]\n\n")
     assert Messages().stop(FAILED) == (

@@ -84,7 +84,7 @@ def test_every_field_that_a_gate_writes_is_found_where_it_is(segment: Segment, t
     assert [[record[name] for name in tokens] for record in records] == [[1_000, 2**32 - 1, 800, 0, 1, 0]] * 2 + [
         [0] * 6
     ]
-    assert segment.model_counts(3) == {1: (2, 1, 2_000, 2 * (2**32 - 1), 1_600, 0)}
+    assert segment.model_counts(3) == {1: (2, 1, 2_000, 2 * (2**32 - 1), 1_600, 0, 0)}
     assert (refused["status"], refused["verdict"], refused["key"]) == (401, refusals.Refusal.UNKNOWN_KEY, 0)
     log = CallLog(segment, tmp_path, KnownNames(), LogSettings(keep_ms=0))
     assert log.flush()

@@ -151,7 +151,7 @@ def test_patterns_of_a_route_are_names_when_it_serves(accept: Accept) -> None:
 @pytest.mark.parametrize(
     "line",
     ['upstream = "u"', 'dialect = "openai"', 'methods = ["POST"]', 'set_headers = { a = "b" }', 'charge = "2xx"',
-     'cost_header = "x"', 'units_header = "x"', 'unit_price = "1"', 'idempotency = "1h"', "forward_key = true",
+     'cost_header = "x"', 'units_header = "x"', 'unit_price = "1"', "forward_key = true",
      "preserve_host = true", "upgrades = []", 'minute_price = "1"', 'mib_price = "1"', 'auth = "none"'],
 )  # fmt: skip
 def test_what_says_nothing_about_models_is_refused(refuse: Refuse, line: str) -> None:

@@ -65,7 +65,7 @@ def test_a_reload_that_is_refused_names_every_line(served: Served, parts: Parts)
 def test_the_state_has_every_part(served: Served, parts: Parts) -> None:
     state = served("GET", "/v1/state").json()
     assert state["version"] == __version__
-    assert state["held"] == "0"
+    assert (state["held"], state["uncovered"]) == ("0", "0")
     assert state["ledger"] == {
         "lag_ms": 12, "commits": 34, "stopped": False, "error": "", "entries": len(parts.books.lines),
         "size_bytes": 8_192,

@@ -232,7 +232,7 @@ def test_a_killed_stream_is_counted_for_what_it_had_used(segment: Segment) -> No
     segment.recover(0)
     assert money(segment, ACME)["captured"] == 7
     assert (money(segment, 4)["captured"], money(segment, 4)["held"]) == (50, 0)
-    assert segment.model_counts(0) == {1: (1, 1, 40, 10, 0, 0)}
+    assert segment.model_counts(0) == {1: (1, 1, 40, 10, 0, 0, 0)}
     assert shop.key == 0
 
 

@@ -125,6 +125,7 @@ def config(main: int, dead: int, server: str = "", dearer: int = 1) -> Config:
             _route("ai", "/v1/", "openai", price_nanos=CALL),
             _route("ai", "/v1/messages", "anthropic", price_nanos=CALL),
             _route("always", "/always/", "openai", price_nanos=CALL, charge="always"),
+            _route("once", "/once/", "openai", price_nanos=CALL, idempotency_window_ms=60_000),
             _route("few", "/few/", "openai", models=("plain",)),
             _route("open", "/open/", "openai", auth="none"),
             *(route for _, route in called),
@@ -198,6 +199,10 @@ class Stand:
     @property
     def written(self) -> int:
         return self.segment.journal_written(self.slot)
+
+    def uncovered(self, name: str) -> int:
+        """Nanos that calls of the model have cost beyond what could be held, ever."""
+        return self.segment.model_counts(self.slot).get(self.segment.models().index(name) + 1, (0,))[-1]
 
     def gauges(self) -> tuple[int, int]:
         """Calls and connections of clients that are open."""

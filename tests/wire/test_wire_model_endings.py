@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 
+import msgspec
 import pytest
 
 from .client import TruncatedError
@@ -180,6 +182,60 @@ def test_a_stream_ends_by_the_terms_that_it_began_with(models: Stand) -> None:
             assert client.read().status == 200
     models.host.reconfigure(config(models.oracle.port, models.dead))
     assert account.captured() == CALL + 7 * INPUT + 2 * OUTPUT + CALL + 10 * (INPUT + OUTPUT)
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_an_answer_that_is_too_large_to_be_taken_in_is_refused_and_paid(models: Stand, bounded: bool) -> None:
+    account, left = models.account(10**6), list[bool]()
+    mib = b" " * (1 << 20)
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        framing = b"Content-Length: 70000000" if bounded else b"Transfer-Encoding: chunked"
+        talk.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n")
+        try:
+            while True:
+                talk.send(mib if bounded else chunk(mib))
+        except OSError:
+            left.append(True)
+        talk.close()
+
+    with models.serving(main=script), models.connect() as client, models.row() as rows:
+        client.send(ask(account, body()))
+        answer = client.read()
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (502, "answer_too_large")
+    assert rows[0].verdict.name == "ANSWER_TOO_LARGE"
+    assert CALL + 1_000 * OUTPUT < account.captured() <= CALL + 1_000 * OUTPUT + INPUT_MOST * INPUT
+    assert eventually(lambda: left == [True])
+
+
+def test_short_of_memory_a_call_is_refused_in_its_caller_s_dialect(models: Stand) -> None:
+    """On a connection that is not idle; those are closed, and one that comes is refused before it has said anything."""
+    account = models.account()
+    base = config(models.oracle.port, models.dead)
+    server = msgspec.structs.replace(base.server, memory_max_bytes=1 << 20)
+    expected = {"/v1/chat/completions": "api_error", "/v1/messages": "overloaded_error"}
+
+    def eased() -> None:
+        models.host.reconfigure(base)
+        assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 0)
+
+    with ExitStack() as stack:
+        stack.callback(eased)
+        clients = {path: stack.enter_context(models.connect()) for path in expected}
+        for path, client in clients.items():
+            client.send(ask(account, body(), path=path)[:20])
+        models.host.reconfigure(msgspec.structs.replace(base, server=server))
+        assert eventually(lambda: models.segment.worker(models.slot)["pressure"] == 2)
+        for path, client in clients.items():
+            with models.row() as rows:
+                client.send(ask(account, body(), path=path)[20:])
+                answer = client.read()
+            error = json.loads(answer.body)["error"]
+            assert (answer.status, error["type"], error["code"]) == (503, expected[path], "overloaded")
+            assert rows[0].verdict.name == "OVERLOADED"
+        assert models.oracle.arrivals == []
+    assert account.captured() == 0
 
 
 @pytest.mark.parametrize("how", ["cut", "short", "not json"])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 
+import msgspec
 import pytest
 
-from .modelling import CALL, INPUT, OUTPUT, STREAM, Stand, ask, body, chunk, event, stream, tokens_of, whole
+from fastgw.model import Config
+
+from .modelling import CALL, INPUT, OUTPUT, STREAM, Stand, ask, body, chunk, config, event, stream, tokens_of, whole
 from .oracle import Script, Talk
 from .rig import eventually
 
@@ -78,6 +81,34 @@ def test_a_stream_of_which_nothing_was_passed_on_is_asked_of_another(models: Sta
         answer = client.read()
     assert (tokens_of(answer), answer.one("x-fastgw-model")) == (4, "spare/spare-1")
     assert account.captured() == CALL + 7 * INPUT + 4 * OUTPUT
+
+
+@pytest.mark.parametrize("falls_back", [True, False])
+def test_another_is_asked_where_the_first_is_silent_for_too_long(models: Stand, falls_back: bool) -> None:
+    account, left = models.account(), list[bool]()
+
+    def silent(talk: Talk) -> None:
+        talk.read_body()
+        left.append(talk.gone())
+
+    models.host.reconfigure(timely(models, 200))
+    try:
+        with models.serving(main=silent, spare=whole(7, 20)), models.connect() as client:
+            client.send(ask(account, body("either" if falls_back else "only-busy")))
+            answer = client.read()
+            assert eventually(lambda: left == [True])
+            assert len(models.oracle.named("spare")) == falls_back
+    finally:
+        models.host.reconfigure(config(models.oracle.port, models.dead))
+    assert answer.status == (200 if falls_back else 504)
+    assert account.captured() == (CALL + 7 * INPUT + 20 * OUTPUT if falls_back else 0)
+
+
+def timely(models: Stand, first_byte_ms: int) -> Config:
+    """The configuration, where a provider must answer within that time."""
+    base = config(models.oracle.port, models.dead)
+    server = msgspec.structs.replace(base.server, first_byte_timeout_ms=first_byte_ms)
+    return msgspec.structs.replace(base, server=server)
 
 
 def test_a_stream_of_which_something_was_passed_on_is_not(models: Stand) -> None:

@@ -45,6 +45,7 @@ _UNPRICED: dict[str, Callable[[Any], bool]] = {
     "plugins": bool,
     "background": bool,  # is answered before anything is known of its cost
 }
+_REFUSED = _OTHER_CAPS | _UNPRICED.keys()
 IMAGE_TOKENS = {"low": 500, "medium": 1_600, "high": 6_300, "xhigh": 12_600, "max": 25_200}
 SPOKEN_TOKENS = 8  # of text, in a second of speech
 # Beginnings of the types of tools that a provider runs, and charges.
@@ -84,8 +85,10 @@ class Body:
         if "web_search_options" in self.fields:
             return "web_search_options"
         tools = decode(_tools, self.fields["tools"], "tools") if "tools" in self.fields else None
-        kinds = (tool.type for tool in tools or () if isinstance(tool.type, str))
-        return next((kind for kind in kinds if kind.startswith(_HOSTED)), "")
+        for tool in tools or ():
+            if isinstance(tool.type, str) and tool.type.startswith(_HOSTED):
+                return tool.type
+        return ""
 
 
 def read(operation: Operation, raw: bytes, content_type: str) -> Body:
@@ -112,9 +115,10 @@ def decode(decoder: msgspec.json.Decoder[T], raw: Raw | bytes, parameter: str = 
 def _read_json(operation: Operation, body: Body) -> None:
     fields = body.fields = decode(_fields, body.raw)
     for name in fields:
-        if name.lower() in _GUARDED and name not in _GUARDED:
+        if name not in _GUARDED and name.lower() in _GUARDED:
             raise BodyError(f"Write {name.lower()!r} in lower case.", name)
-    _refuse_unpriced(fields)
+    if not _REFUSED.isdisjoint(fields):
+        _refuse_unpriced(fields)
     asked = body.asked
     asked.model = _model(operation, decode(_text, fields["model"], "model") if "model" in fields else "")
     asked.stream = decode(_flag, fields["stream"], "stream") or False if "stream" in fields else False
@@ -126,7 +130,7 @@ def _read_json(operation: Operation, body: Body) -> None:
         if cap is not None:
             body.caps[name] = cap
     asked.choices = _choices(operation.name, fields)
-    asked.max_tokens = min(body.caps.values(), default=0) * asked.choices
+    asked.max_tokens = min(body.caps.values()) * asked.choices if body.caps else 0
     if operation.name in _KNOWN:
         asked.usage = _KNOWN[operation.name](fields, asked.usage)
 
@@ -151,11 +155,11 @@ def _model(operation: Operation, name: str) -> str:
 def _input(operation: Operation, body: Body) -> estimate.Input:
     lists = [body.fields[name] for name in _MEDIA.get(operation.name, ()) if name in body.fields]
     try:
-        known = estimate.request(len(body.raw), *lists)
+        known = estimate.request(body.raw, *lists)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyError(f"The messages are not as they should be: {error}", "messages") from None
-    stored = sum(name in body.fields for name in ("previous_response_id", "conversation", "prompt"))
-    if operation.name == "responses" and stored:
+    if operation.name == "responses":
+        stored = sum(name in body.fields for name in ("previous_response_id", "conversation", "prompt"))
         known.held += stored * estimate.UNSEEN_TOKENS
         known.likely += stored * estimate.UNSEEN_TOKENS
     return known

@@ -81,7 +81,7 @@ class Call:
             hide = options.get("include_usage") is not True
             if hide:
                 changes["stream_options"] = {**options, "include_usage": True}
-        relay = self._relay(candidate.price, hide_usage=hide, searches="web_search_options" in body.fields)
+        relay = self._relay(candidate.price, hide, "web_search_options" in body.fields)
         return Sent(self._target, passing.request(body.fields, changes), b"", relay)
 
     def _caps(self, provider: Provider, most: int) -> dict[str, int | None]:
@@ -91,8 +91,11 @@ class Call:
         if self.operation.name != "chat":
             return {names[0]: min(caps.get(names[0], most), most)}
         known = provider.max_tokens_field
-        if not caps or known == "max_tokens":  # of those who know only the older name, some refuse the other
-            return dict.fromkeys(caps) | {known: min((most, *caps.values()))}
+        if not caps:
+            return {known: most}
+        if known == "max_tokens":  # of those who know only this older name, some refuse the other
+            least = min(caps.values())
+            return {**dict.fromkeys(caps), known: min(least, most)}
         return {name: min(cap, most) for name, cap in caps.items()}
 
     def _refuse_unpriced(self, price: Price) -> None:
@@ -100,10 +103,10 @@ class Call:
         if hosted and not price.search:
             raise UnsupportedError(f"This model has no price for {hosted}, which its provider would charge.", "tools")
 
-    def _relay(self, price: Price, *, hide_usage: bool = False, searches: int = 0) -> Relay:
+    def _relay(self, price: Price, hide_usage: bool = False, searches: int = 0) -> Relay:
         name = self.operation.name
         if name in ("chat", "completions"):
-            return passing.Chunks(hide_usage=hide_usage, searches=searches)
+            return passing.Chunks(hide_usage, searches)
         if name == "messages":
             return passing.Messages()
         if name == "responses":

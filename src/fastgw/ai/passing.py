@@ -29,10 +29,13 @@ _WRITTEN = frozenset(
 )
 
 
+_json = msgspec.json.Encoder()
+
+
 def request(fields: Mapping[str, Raw], changes: Mapping[str, Any]) -> bytes:
     """The body again, with other values for some of its members; None leaves one out."""
     changed: dict[str, Any] = {**fields, **changes}
-    return msgspec.json.encode({name: value for name, value in changed.items() if value is not None})
+    return _json.encode({name: value for name, value in changed.items() if value is not None})
 
 
 def written(told: Any) -> int:
@@ -56,7 +59,12 @@ class _Whole(Struct):
     usage: Raw = Raw(b"null")
 
 
+class _Account(Struct):
+    usage: reported.Told | None = None
+
+
 _whole = msgspec.json.Decoder(_Whole)
+_account = msgspec.json.Decoder(_Account)
 
 
 class Passing(Relay):
@@ -66,24 +74,34 @@ class Passing(Relay):
     generates = False
     stop_form = "events"
 
-    def __init__(self, *, hide_usage: bool = False, searches: int = 0) -> None:
+    def __init__(self, hide_usage: bool = False, searches: int = 0) -> None:
         super().__init__()
         self._blocks = sse.Blocks()
         self._hide = hide_usage
+        self._finished = False  # a choice says why it ends
         self._searches = searches  # that the call is sure to make, and that nobody reports
 
     def whole(self, body: bytes) -> bytes:
         try:
-            usage = _whole.decode(body).usage
+            usage = self._account(body)
         except (msgspec.DecodeError, RecursionError):
             if self.generates and not body.startswith(b"{"):
                 raise ValueError("the answer is no JSON object") from None
             self.relayed = -(-len(body) // 4) if self.generates else 0
             return body
-        self.usage = self.usage or self.told(msgspec.json.decode(usage))
+        self.usage = self.usage or usage
         self.ended = True
         self.relayed = self.usage.output if self.usage else written(msgspec.json.decode(body))
         return body
+
+    def _account(self, body: bytes) -> Usage | None:
+        """The usage in a whole answer. msgspec.DecodeError, RecursionError."""
+        if self.dialect == "openai":
+            try:
+                return self.told(_account.decode(body).usage)
+            except msgspec.ValidationError:
+                pass  # something in it makes no sense
+        return self.told(msgspec.json.decode(_whole.decode(body).usage))
 
     def failed(self, status: int, body: bytes) -> tuple[Failure, bytes]:
         failure = errors.read(status, body)
@@ -213,7 +231,6 @@ class Chunks(Passing):
 
     generates = True
     stop_form = "chunks"
-    _finished = False
 
     def event(self, data: bytes) -> int:
         if data == b"[DONE]":
@@ -331,7 +348,7 @@ class Responses(Typed):
     generates = True
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         with suppress(msgspec.DecodeError):  # of odd items: what is told of tokens stands
             self.usage = _counted(self.usage, _response.decode(body))
         return body
@@ -355,7 +372,7 @@ class Transcripts(Typed):
         self._by_second = by_second
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         self.ended = True
         if self.usage is None and (seconds := _seconds(body)):
             self.usage = Usage(seconds=seconds)
@@ -369,10 +386,10 @@ def _seconds(body: bytes) -> int:
         duration = _transcript.decode(body).duration
         return reported.count({"duration": float(duration)}, "duration") or 0 if duration else 0
     except (ValueError, RecursionError):
-        *_, last = [None, *_TIMES.finditer(body)]
-    if last is None:
+        times = _TIMES.findall(body)
+    if not times:
         return 0
-    hours, minutes, seconds, thousandths = (int(digits or 0) for digits in last.groups())
+    hours, minutes, seconds, thousandths = (int(digits or 0) for digits in times[-1])
     return min(hours * 3_600 + minutes * 60 + seconds + (thousandths > 0), reported.COUNT_MAX)
 
 
@@ -392,7 +409,7 @@ class Images(Typed):
         self._made = 0
 
     def whole(self, body: bytes) -> bytes:
-        super().whole(body)
+        Passing.whole(self, body)
         try:
             images = len(_images.decode(body).data or ())
         except msgspec.DecodeError:

@@ -75,7 +75,7 @@ def data_of(block: bytes) -> bytes:
     start = 0 if block.startswith(b"data: ") else block.find(b"\n") + 1
     if block.startswith(b"data: ", start) and block.find(b"\n", start) == len(block) - 2 and CR not in block:
         return block[start + 6 : -2]  # one line, as nearly all are
-    lines = (line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:"))
+    lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
 
 

@@ -19,7 +19,6 @@ _MEANINGLESS = {
     "cost_header": "a model's answer is charged by the tokens that it has used",
     "units_header": "a model's answer is charged by the tokens that it has used",
     "unit_price": "a model's answer is charged by the tokens that it has used",
-    "idempotency": "an answer of a model is not kept",
     "forward_key": "a provider gets a key of its own, never the caller's",
     "preserve_host": "a provider gets its own Host",
     "upgrades": "its endpoints have no tunnels",

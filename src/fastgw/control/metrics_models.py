@@ -28,11 +28,16 @@ class ModelCollector(Collector):
             "fastgw_model_tokens", "Tokens in and out; of those in, the cached; of those out, the reasoning",
             labels=["model", "kind"],
         )  # fmt: skip
-        for number, (served, guessed, *counted) in sorted(totals.items()):
+        uncovered = CounterMetricFamily(
+            "fastgw_model_uncovered_nanos", "What its calls have cost beyond what could be held", labels=["model"]
+        )
+        for number, (served, guessed, *counted, forgone) in sorted(totals.items()):
             calls.add_metric([names[number - 1]], served)
             estimated.add_metric([names[number - 1]], guessed)
+            uncovered.add_metric([names[number - 1]], forgone)
             for kind, count in zip(KINDS, counted, strict=True):
                 tokens.add_metric([names[number - 1], kind], count)
         yield calls
         yield estimated
         yield tokens
+        yield uncovered

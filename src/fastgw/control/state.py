@@ -81,13 +81,14 @@ class CallLog(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """`held` is what the calls in flight hold."""
+    """`held` is what the calls in flight hold; `uncovered` what calls to models have cost, ever, that nobody paid."""
 
     version: str
     ready: bool
     workers: list[Worker]
     calls_in_flight: int
     held: Money
+    uncovered: Money
     keys: int
     segment_bytes: int
     ledger: Ledger
@@ -110,6 +111,9 @@ class States(Controller):
             workers=workers,
             calls_in_flight=sum(worker.calls_in_flight for worker in workers),
             held=money(sum(row["held"] for row in rows)),
+            uncovered=money(
+                sum(counts[-1] for number in range(len(rows)) for counts in segment.model_counts(number).values())
+            ),
             keys=segment.key_count,
             segment_bytes=segment.used_bytes,
             ledger=_ledger(services),

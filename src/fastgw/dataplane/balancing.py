@@ -92,7 +92,7 @@ class Upstream(Group):
     def _set(self, model: model.Upstream) -> None:
         self.model = model
         self.hashing = model.balance == "hash"
-        self.header = b"" if model.hash_by == "key" else model.hash_by.encode()
+        self.header = model.hash_field
         if model.connections_max:
             self.plane.wheel.arm(self.sharing, 0)
 

@@ -1,5 +1,6 @@
 from fastgw._credentials cimport Standing
 from fastgw._http cimport RequestHead
+from fastgw._targets cimport affinity
 from fastgw.dataplane.delivery cimport Delivery
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.metering cimport Meter
@@ -24,6 +25,7 @@ cdef class Completion(Delivery):
     cdef public object operation
     cdef public object call
     cdef public object unsupported
+    cdef public dict affinities
 
     cpdef _received(self, bytes body)
     cpdef _admit(self, object served)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .._targets import affinity
 from ..ai import calls, errors, operations
 from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
@@ -47,8 +48,8 @@ class Completion(Delivery):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        head = plane.gate.head
-        models = service.models
+        head = self.gate.head
+        models = self.service.models
         assert models is not None
         self.models: Models = models
         self.dialect = models.dialect
@@ -64,6 +65,8 @@ class Completion(Delivery):
         self.operation: Operation
         self.call: Call
         self.unsupported: UnsupportedError | None = None
+        # Once the body has come, the gate's head may be another's.
+        self.affinities = {name: affinity(self.gate, field) for name, field in models.hashed} if models.hashed else {}
 
     # What it asks for
 
@@ -182,6 +185,8 @@ class Completion(Delivery):
         provider = source.provider
         self.relay = sent.relay
         self.group = source.group
+        if self.affinities:
+            self.affinity = self.affinities.get(provider.name, 0)
         self._choose()
         method = b"POST" if self.operation.body == operations.JSON else self.method
         kind = b"Content-Type: %b\r\n" % sent.content_type if sent.content_type else b""

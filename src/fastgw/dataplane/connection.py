@@ -13,10 +13,11 @@ from .._http import FRAMING_CLOSE, find_head_end
 from .._wire import is_quiet
 from ..identities import of_session
 from ..refusals import Refusal
-from .completion import open_completion
+from .completion import Completion, open_completion
 from .ends import ClientEnd
 from .exchange import CONTINUE, Exchange
-from .idempotent import FORGIVEN, open_call
+from .first_completion import FirstCompletion
+from .idempotent import FORGIVEN, FirstCall, open_call
 from .odd_heads import line_refusal, plain_request
 from .upgrade import asked_protocols, open_upgrade
 from .wishes import WAIT_MS
@@ -268,7 +269,7 @@ class Connection(ClientEnd):
         if head.target_length > self.plane.bounds.url_max:
             return self._refuse(Refusal.URL_TOO_LONG, data, end, True) - shift
         if self.plane.shedding:
-            gate.stranger(self.peer)
+            gate.turn_away(self.peer)
             return self._refuse(Refusal.OVERLOADED, data, end, False) - shift
         verdict = gate.decide(self.peer)
         if verdict != 0:
@@ -281,6 +282,8 @@ class Connection(ClientEnd):
             return self._refuse(verdict, data, end, False) - shift
         service = self.plane.services[gate.route_index]
         if service.models is not None:
+            if service.window_ms:
+                return self._keyed(service, 0, data, end) - shift
             return self._begin(open_completion(self.plane, self, service), data, end) - shift
         if head.upgrade and (protocols := asked_protocols(head, service)):
             return self._begin(open_upgrade(self.plane, self, service, protocols), data, end) - shift
@@ -315,7 +318,10 @@ class Connection(ClientEnd):
         """Begin or refuse a call that may have an Idempotency-Key; the offset where the next request begins."""
         if service.window_ms == 0:
             return self._refuse(verdict, data, end, False)
-        opening = open_call(self.plane, self, service, verdict)
+        if service.models is None:
+            opening = open_call(self.plane, self, service, verdict, Exchange, FirstCall)
+        else:
+            opening = open_call(self.plane, self, service, verdict, Completion, FirstCompletion)
         if opening.exchange is None:
             return self._refuse(opening.verdict, data, end, False, opening.ticket)
         return self._begin(opening.exchange, data, end)

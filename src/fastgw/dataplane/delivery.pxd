@@ -1,4 +1,5 @@
 from fastgw._http cimport ResponseHead, chunk
+from fastgw.ai.relay cimport Relay
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.intake cimport Intake
 from fastgw.dataplane.metering cimport Meter
@@ -18,7 +19,7 @@ cdef dict STATUS_LINES
 cdef class Delivery(Intake):
     cdef public str dialect
     cdef public bint streams
-    cdef public object relay
+    cdef public Relay relay
     cdef public Meter meter
     cdef public Choices choices
     cdef public int reading
@@ -53,12 +54,14 @@ cdef class Delivery(Intake):
     cpdef _blame(self, object failure, int status, long long for_ms)
     @cython.locals(keep=bint, out=bytes)
     cpdef _answer(self, int verdict, int status, bytes kind, bytes body, bytes lines, bint charge)
+    cpdef bytes _opening(self, int status, bytes kind)
     @cython.locals(meter=Meter, portions=list, parts=list, tokens=cython.longlong, verdict=int)
     cpdef _relay(self, bytes part, bint done)
     @cython.locals(meter=Meter)
     cpdef _hand_out(self, bytes data)
     @cython.locals(chunked=bint, keep=bint)
     cpdef bytes _begin_stream(self, bytes data)
+    cpdef bytes _stream_lines(self)
     cpdef _hand_out_last(self, int verdict, bytes data, bint done)
     cpdef _take_end(self, bytes data)
     cpdef _finish(self, bint reusable)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk
+from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk, money
 from ..ai import errors
 from ..ai.canonical import Failure
 from ..refusals import TABLE, Refusal
-from ..units import format_money
 from .exchange import Exchange
 from .intake import Intake
 from .providers import CONNECT, FAILED, cause_of
@@ -53,7 +52,7 @@ class Delivery(Intake):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        self.cost = ticket.held_nanos  # where nothing else is known: the route's price
+        self.cost = self.ticket.held_nanos  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
         self.relay: Relay
@@ -232,9 +231,9 @@ class Delivery(Intake):
         """Answer with a whole body; that is the end."""
         keep = self.keep_client and not self.request_open and not self.plane.parting
         out = b"".join((
-            STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status,
-            b"Content-Type: %b\r\nContent-Length: %d\r\n" % (kind, len(body)),
+            self._opening(status, kind),
             lines,
+            b"Content-Length: %d\r\n" % len(body),
             self.gate.answer_lines(self.ticket, not keep, False),
             b"\r\n",
             b"" if self.ticket.head_method else body,
@@ -245,6 +244,11 @@ class Delivery(Intake):
         self.client.send(out)
         self._leave_upstream(self.reusable)
         self.client.finished(keep)
+
+    def _opening(self, status: int, kind: bytes) -> bytes:
+        """The first lines of an answer's head."""
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
+        return b"%bContent-Type: %b\r\n" % (line, kind)
 
     # Streams
 
@@ -298,22 +302,23 @@ class Delivery(Intake):
 
     def _begin_stream(self, data: bytes) -> bytes:
         """The head of the stream, and what comes with it."""
-        relay = self.relay
-        choices = self.choices
         self.stage = STREAMING
         self.status = self.said
         self.framing = FRAMING_CHUNKED if self.ticket.minor == 1 else FRAMING_CLOSE
         chunked = self.framing == FRAMING_CHUNKED
         self.keep_client = keep = self.keep_client and not self.plane.parting and chunked
         return b"".join((
-            STATUS_LINES[self.said],
-            b"Content-Type: %b\r\nCache-Control: no-cache\r\n" % (relay.content_type or self.kind),
-            choices.offer.line,
-            self._id_lines(),
+            self._stream_lines(),
             self.gate.answer_lines(self.ticket, not keep, False),
             b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"\r\n",
             chunk(data, 0, len(data), False) if chunked else data,
         ))  # fmt: skip
+
+    def _stream_lines(self) -> bytes:
+        """What the head of the stream says of itself."""
+        kind = self.relay.content_type or self.kind
+        opening = self._opening(self.said, kind)
+        return b"%bCache-Control: no-cache\r\n%b%b" % (opening, self.choices.offer.line, self._id_lines())
 
     def _hand_out_last(self, verdict: int, data: bytes, done: bool) -> None:
         """The stream is over, and charged before the last of it is sent; of the answer's body nothing is left if
@@ -408,13 +413,13 @@ class Delivery(Intake):
             relay.relayed = meter.passed  # what was not held for has not been sent
         usage, estimated = relay.charged(meter.asked.usage)
         self.counted = True
+        self.ticket.meter(usage.input, usage.output, choices.offer.number, estimated, usage.cached, usage.reasoning)
         self.cost = meter.capture(usage)
         choices.used(usage.input + usage.output)
         self.usage: Usage = usage
         self.balance = self.ticket.balance_nanos + meter.held - self.cost
-        self.ticket.meter(usage.input, usage.output, choices.offer.number, estimated, usage.cached, usage.reasoning)
         return b"X-Fastgw-Cost: %b\r\nX-Fastgw-Balance: %b\r\nX-Fastgw-Tokens: in=%d, out=%d\r\n%b%b" % (
-            format_money(self.cost).encode(), format_money(self.balance).encode(), usage.input, usage.output,
+            money(self.cost), money(self.balance), usage.input, usage.output,
             choices.offer.line, self._id_lines(),
         )  # fmt: skip
 
@@ -424,7 +429,7 @@ class Delivery(Intake):
         if not (self.relay.content_type or self.kind).startswith(EVENT_STREAM):
             return b""
         return b": fastgw cost=%b balance=%b in=%d out=%d\n\n" % (
-            format_money(self.cost).encode(), format_money(self.balance).encode(), self.usage.input, self.usage.output,
+            money(self.cost), money(self.balance), self.usage.input, self.usage.output,
         )  # fmt: skip
 
     def _id_lines(self) -> bytes:

@@ -21,7 +21,7 @@ cdef class Opening:
 
 
 @cython.locals(gate=Gate, calls=Idempotency, key=bytes, found=int)
-cpdef Opening open_call(Plane plane, ClientEnd client, Service service, int verdict)
+cpdef Opening open_call(Plane plane, ClientEnd client, Service service, int verdict, object plain, object first)
 
 
 cdef class KeyedExchange(Exchange):

@@ -46,8 +46,11 @@ class Opening:
         self.ticket = ticket
 
 
-def open_call(plane: Plane, client: ClientEnd, service: Service, verdict: int) -> Opening:
-    """What becomes of the request that the gate has just admitted, or refused with one of FORGIVEN."""
+def open_call(
+    plane: Plane, client: ClientEnd, service: Service, verdict: int, plain: type[Exchange], first: type[Exchange]
+) -> Opening:
+    """What becomes of the request that the gate has just admitted, or refused with one of FORGIVEN: a call is `plain`
+    without a key, and `first` with one that nobody has."""
     gate = plane.gate
     calls = plane.calls
     assert calls is not None
@@ -59,7 +62,7 @@ def open_call(plane: Plane, client: ClientEnd, service: Service, verdict: int) -
     if key is None:
         if verdict:
             return refused
-        return Opening(Exchange(plane, client, gate.ticket(), service), 0, None)
+        return Opening(plain(plane, client, gate.ticket(), service), 0, None)
     found = calls.find(gate, service.name, key) if verdict else calls.take(gate, service.name, key)
     if found == KEPT:
         ticket = calls.paid_ticket(gate) if verdict else gate.ticket()
@@ -69,7 +72,7 @@ def open_call(plane: Plane, client: ClientEnd, service: Service, verdict: int) -
     if found in (BUSY, FULL):
         refusal = Refusal.IDEMPOTENCY_IN_FLIGHT if found == BUSY else Refusal.OVERLOADED
         return Opening(None, refusal, gate.ticket())
-    return Opening(FirstCall(plane, client, gate.ticket(), service), 0, None)
+    return Opening(first(plane, client, gate.ticket(), service), 0, None)
 
 
 class KeyedExchange(Exchange):

@@ -25,7 +25,7 @@ class Intake(Exchange):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        head = plane.gate.head
+        head = self.gate.head
         self.method = head.method
         self.target = head.target
         self.parts: list[bytes] = []

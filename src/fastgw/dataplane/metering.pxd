@@ -1,5 +1,6 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
+from fastgw.ai.usage cimport cost_nanos, millionths, tier
 
 cimport cython
 
@@ -43,3 +44,5 @@ cdef class Meter:
     cpdef int cover(self, long long tokens) except -1
     cpdef long long earned(self) except -1
     cpdef long long capture(self, object usage) except -1
+    @cython.locals(verdict=int)
+    cpdef _hold_rest(self, long long missing)

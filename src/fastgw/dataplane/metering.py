@@ -41,8 +41,8 @@ class Meter:
         self.ticket = ticket
         self.asked = asked
         self.pays = pays
-        self.likely_tokens = asked.likely_tokens
-        self.base = ticket.held_nanos  # the route's price
+        self.likely_tokens = asked.usage.input
+        self.base = self.ticket.held_nanos  # the route's price
         self.held = self.base
         self.most = most
         self.cap = most
@@ -53,7 +53,7 @@ class Meter:
         self.start = 0  # millionths of a nano, of all but the output
         self.each = 0  # of a token of output, at the dearest
         self.likely = 0  # the same of what the input comes to most likely
-        self.plain = 0  # and of a token of text
+        self.plain: int | None = None  # and of a token of text; both are known once they are asked for
 
     # What is held
 
@@ -65,8 +65,7 @@ class Meter:
             self.start = millionths(price, usage)
             dear = tier(price, usage.input)
             self.each = max(dear.output, dear.reasoning)
-            self.likely = millionths(price, self.asked.usage)
-            self.plain = tier(price, self.likely_tokens).output
+        self.plain = None
         self.reach = self._tokens_for(self.held)
 
     def _price_of(self, tokens: int) -> int:
@@ -143,15 +142,32 @@ class Meter:
 
     def earned(self) -> int:
         """Nanos that the call has come to cost by what has been relayed; at most what is held."""
+        if self.plain is None:
+            self.likely = millionths(self.price, self.asked.usage) if self.pays else 0
+            self.plain = tier(self.price, self.likely_tokens).output if self.pays else 0
         return min(self.base - (-(self.likely + self.passed * self.plain) // MILLION), self.held)
 
     def capture(self, usage: Usage) -> int:
-        """Nanos to charge for what was used; where that is more than is held, it is held too, if there is as much."""
+        """Nanos to charge for what was used, which the ticket has noted. Where that is more than is held, the rest is
+        held too, as far as there is money; what is not is counted."""
         if not self.pays:
             return self.base
         cost = self.base + cost_nanos(self.price, usage)
         if cost > self.held:
-            if self.gate.extend(self.ticket, cost - self.held):
-                return self.held
-            self.held = cost
-        return cost
+            self._hold_rest(cost - self.held)
+            if cost > self.held:
+                self.gate.forgo(self.ticket, cost - self.held)
+        return min(cost, self.held)
+
+    def _hold_rest(self, missing: int) -> None:
+        """Hold for so many nanos more, or for as many as there are."""
+        for _ in range(ATTEMPTS):
+            if missing <= 0:
+                break
+            verdict = self.gate.extend(self.ticket, missing)
+            if verdict == 0:
+                self.held += missing
+                break
+            if verdict not in SHORT:
+                break
+            missing = min(missing - 1, self.ticket.balance_nanos)

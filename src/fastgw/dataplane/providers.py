@@ -14,7 +14,7 @@ from ..ai import signing
 from ..rows import served_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .. import model
     from .._segment import Segment
@@ -192,10 +192,13 @@ class Choices:
 class Models:
     """The models that one route leads to, by the names that callers use."""
 
-    def __init__(self, base: bytes, dialect: str, served: Mapping[str, Served]) -> None:
+    def __init__(
+        self, base: bytes, dialect: str, served: Mapping[str, Served], hashed: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         self.base = base  # of the paths of its endpoints
         self.dialect = dialect
         self.served = served
+        self.hashed = hashed  # providers whose servers are chosen by what calls have in common, and the field for it
         # In lists, a model has its shorter name alone.
         self.names = [name for name, one in served.items() if one.model.listed or name.partition("/")[2] not in served]
         self.first = next(iter(served.values()), None)
@@ -227,6 +230,11 @@ class Sources:
             else:
                 source.set(provider, groups[provider.name], self.table)
             self.sources[provider.name] = source
+        self.hashed = [
+            (upstream.name, upstream.hash_field)
+            for upstream in config.upstreams
+            if upstream.balance == "hash" and upstream.name in self.sources
+        ]
         numbers = {name: number for number, name in enumerate(segment.models(), 1)}
         self.served = {
             one.name: Served(
@@ -248,4 +256,4 @@ class Sources:
         base = route.path.encode()
         if route.dialect == "anthropic":
             base = base.removesuffix(b"messages")
-        return Models(base, route.dialect, served)
+        return Models(base, route.dialect, served, self.hashed)

@@ -32,15 +32,14 @@ class Sending:
     """
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
-        head = plane.gate.head
-        bounds = plane.bounds
         self.plane = plane
         self.gate = plane.gate
         self.client = client
         self.ticket = ticket
-        self.bounds = bounds
+        self.bounds = plane.bounds
         self.service = service
-        self.group: Group = service.upstream
+        head, wheel, bounds = self.gate.head, self.plane.wheel, self.bounds
+        self.group: Group = self.service.upstream
         self.pool = NOBODY  # whom it goes to; whose Host is in `first`
         self.placed = False  # there, and counted there
         self.waits = False  # for room at one of the group
@@ -52,16 +51,16 @@ class Sending:
         self.upstream: UpstreamEnd | None = None
         self.stage = WAITING
         # when the call must be over, and from when on it holds money for too long; 0: never
-        self.hold_tick = plane.wheel.tick + bounds.hold_ms // plane.wheel.tick_ms + 1 if service.priced else 0
+        self.hold_tick = wheel.tick + bounds.hold_ms // wheel.tick_ms + 1 if self.service.priced else 0
         self.end_tick = self.hold_tick
         if bounds.total_ms and (self.hold_tick == 0 or bounds.total_ms < bounds.hold_ms):
-            self.end_tick = plane.wheel.tick + bounds.total_ms // plane.wheel.tick_ms + 1
+            self.end_tick = wheel.tick + bounds.total_ms // wheel.tick_ms + 1
         self.sent = False
         self.sent_us = 0  # since it began, where it was not sent at once
         self.cost = -1  # nanos, as the upstream has named it
         # the request
         self.repeatable = head.idempotent  # and all of it that has been sent is still in `first`
-        self.named = not (service.preserve_host and head.host())  # its Host is the endpoint's
+        self.named = not (self.service.preserve_host and head.host())  # its Host is the endpoint's
         self.keep_client = head.keep_alive
         self.request_open = False
         self.request_left = 0

@@ -1,0 +1,1 @@
+cpdef long long piece(str text) except -1

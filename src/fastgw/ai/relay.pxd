@@ -1,0 +1,9 @@
+cdef class Relay:
+    cdef public object usage
+    cdef public object known
+    cdef public long long relayed
+    cdef public bint ended
+    cdef public object failure
+
+    cpdef tuple charged(self, object likely)
+    cpdef bytes whole(self, bytes body)

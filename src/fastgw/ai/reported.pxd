@@ -1,0 +1,1 @@
+cpdef openai(object told)
