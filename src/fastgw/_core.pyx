@@ -233,11 +233,13 @@ cdef class Gate(Flight):
         memcpy(named + 1 + sizeof(account.name), text, length)
         blake2b_digest(self.start, named, 1 + sizeof(account.name) + length, digest)
         index = keys_find(self.s, digest)
-        if index < 0:
-            self.tag_wanted = load_u64(&account.status) >> 32 & ACCOUNT_TAGS
-            return UNKNOWN_TAG
-        self.now.tag = <uint32_t>index + 1
-        return claim_tag(self.s, index, &self.claim)
+        if index >= 0:
+            self.now.tag = <uint32_t>index + 1
+            if claim_tag(self.s, index, &self.claim) == ADMITTED:
+                return ADMITTED
+        # One that is about to be made has a record already, and only the keeper knows it from one that was removed.
+        self.tag_wanted = load_u64(&account.status) >> 32 & ACCOUNT_TAGS
+        return UNKNOWN_TAG
 
     def wanted_tag(self) -> tuple[int, str]:
         """Of a request refused as UNKNOWN_TAG with `tag_wanted`: the account's index, and the tag that is not there."""

@@ -22,7 +22,7 @@ ENDLESS = ("serve", "demo", "--follow", "-f", "--listen")
 
 def lines(block: Block) -> Iterator[str]:
     """Those that ask a running gateway, by command or by curl."""
-    found = {call.line for call in calls(block) if not set(ENDLESS) & set(call.arguments)}
+    found = {call.line for call in calls(block) if not {*ENDLESS, "prompt"} & set(call.arguments)}
     endless = {call.line for call in calls(block) if set(ENDLESS) & set(call.arguments)}
     for line in joined(block):
         if (line in found and line not in endless) or (line.startswith("curl ") and block.page == FIRST):
@@ -75,6 +75,25 @@ def test_every_line_does_what_it_says(shell: Gateway) -> None:
                     assert done.stdout.startswith("HTTP/1.1 200 "), f"{block.name}: {line}\n{done.stdout}"
                 ran += 1
     assert ran >= 12
+
+
+def test_prompts_are_shown_and_tried_by_the_file_of_their_page(tmp_path: Path) -> None:
+    """As far as no provider is asked, and no gateway that runs."""
+    page = ROOT / "docs" / "prompts.md"
+    (tmp_path / "fastgw.toml").write_text(file_of(page))
+    (tmp_path / "article.txt").write_text("Once upon a time.")
+    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    environment = clean_environment({"OPENAI_API_KEY": "sk-openai", "PATH": path})
+    told = [call for block in SHELL if block.page == page for call in calls(block) if call.arguments[0] == "prompt"]
+    told = [call for call in told if call.arguments[1] != "try" or "--dry-run" in call.arguments]
+    for call in told:
+        done = subprocess.run(
+            ["bash", "-c", call.line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{call.line}\n{done.stdout}{done.stderr}"
+        assert "summarize" in done.stdout or "Once upon a time." in done.stdout
+    assert len(told) == 3
 
 
 def test_every_metric_is_explained_and_there(shell: Gateway) -> None:

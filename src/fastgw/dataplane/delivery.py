@@ -294,11 +294,12 @@ class Delivery(Intake):
             data = chunk(data, 0, len(data), False)
         elif self.stage == WAITING:
             data = self._begin_stream(data)
-        self._send(data)
-        # What was relayed is charged also if this process is killed.
+        # First, so that what a caller has got is charged also if this process is killed.
         meter = self.meter
+        sent = self.bytes_out + len(data)
         self.ticket.meter(meter.likely_tokens, meter.passed, self.choices.offer.number, True)
-        self.gate.earn(self.ticket, self.status, meter.earned(), self.bytes_in, self.bytes_out, self.pool.number)
+        self.gate.earn(self.ticket, self.status, meter.earned(), self.bytes_in, sent, self.pool.number)
+        self._send(data)
 
     def _begin_stream(self, data: bytes) -> bytes:
         """The head of the stream, and what comes with it."""

@@ -140,7 +140,7 @@ class Tags:
         owner = find(turn.store, self.roster.names.get(index))
         former = self._row(turn.store, owner.id, name)
         if former is not None:
-            return former.status == "active"
+            return former.status == "active" and not 0 < former.expires_s <= turn.now_s
         if not owner.tag_budget or turn.store.one(LIVE, (owner.id, turn.now_s))[0] >= owner.tags_max:
             return False
         self._put(turn, self._make(turn, owner, name, "call", owner.tag_budget, owner.tag_period, 0), True)
