@@ -178,9 +178,11 @@ class Run:
             ]
         ]
         moving = list(draw(self.outcome.seed + 1_000 + number, standing, WILD, WILD, f"k{number}."))
-        for call in moving:  # to their end, unless they are cut off; a short piece of a stream is taken for a token
+        for call in moving:
+            # To their end, unless they are cut off: then what was cached is not known, a piece of a stream is taken for
+            # a token, and sealed thoughts for as many as their bytes.
             call.aborted = None
-            call.order = call.order.righted().with_(pace_s=0.005, per_chunk=1, cached=0, written=0)
+            call.order = call.order.righted().with_(pace_s=0.005, per_chunk=1, cached=0, written=0, think=0)
         uvloop.run(self._kill_among(victim, still, moving))
         self.outcome.calls += [*still, *moving]
         self.outcome.kills[victim] += 1
@@ -233,6 +235,7 @@ class Run:
 
     def wait_until_settled(self) -> None:
         eventually(lambda: self.upstream.now() == 0, SETTLED_S, "calls to the provider do not end")
+        eventually(self.gateway.ready, SETTLED_S, "the keeper did not come back")
         try:
             eventually(lambda: all(self.gateway.money(name)["held"] == 0 for name in self.names()), SETTLED_S)
         except AssertionError:
@@ -255,7 +258,9 @@ class Run:
             self.outcome.captured += captured
             self.outcome.counted += most
             if not least <= captured <= most:
-                self.wrong(f"{name}: the ledger has {captured}, due are {least} to {most}")
+                untold = [call for call in self.outcome.calls if call.account == name and call.cost < 0]
+                like = [call.id for call in untold if self.due(call, bills.get(call.id, []))[0] == least - captured]
+                self.wrong(f"{name}: the ledger has {captured}, due are {least} to {most}; as much as {like}")
         self.audit()
 
     def due(self, call: Call, bills: list[Bill]) -> tuple[int, int]:
