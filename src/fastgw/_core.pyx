@@ -31,7 +31,9 @@ from fastgw.kernels.head cimport (
 from fastgw.kernels.journal cimport HOLD_ACCOUNT, journal_append
 from fastgw.kernels.keys cimport keys_find
 from fastgw.kernels.latency cimport latency_bucket
-from fastgw.kernels.layout cimport ACCOUNT_TAGS, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t
+from fastgw.kernels.layout cimport (
+    ACCOUNT_TAGS, KEY_ACTIVE, PATH_BYTES, layout_claim, layout_counters, layout_histogram, record_t,
+)
 from fastgw.kernels.render cimport put_bytes, put_hex64
 from fastgw.refusals import Refusal
 
@@ -226,6 +228,7 @@ cdef class Gate(Flight):
         cdef char named[TAG_BYTES]
         cdef const account_t* account = &self.s.accounts[self.claim.account]
         cdef int64_t index
+        cdef int verdict
         if self.head.find_tag(&text, &length) != 1:
             return UNKNOWN_TAG
         named[0] = TAG_MARK
@@ -235,8 +238,9 @@ cdef class Gate(Flight):
         index = keys_find(self.s, digest)
         if index >= 0:
             self.now.tag = <uint32_t>index + 1
-            if claim_tag(self.s, index, &self.claim) == ADMITTED:
-                return ADMITTED
+            verdict = claim_tag(self.s, index, &self.claim)
+            if verdict == ADMITTED or <uint32_t>load_u64(&self.s.keys[index].state) == KEY_ACTIVE:
+                return verdict
         # One that is about to be made has a record already, and only the keeper knows it from one that was removed.
         self.tag_wanted = load_u64(&account.status) >> 32 & ACCOUNT_TAGS
         return UNKNOWN_TAG

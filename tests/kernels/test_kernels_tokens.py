@@ -293,6 +293,9 @@ def test_a_tag_that_is_not_there_or_no_name_is_refused(tagged: Shop) -> None:
     assert asked(gate, request("run-18")) is Refusal.UNKNOWN_TAG
     assert gate.tag_wanted
     assert gate.wanted_tag() == (ACME, "run-18")
+    tagged.segment.set_key(1, ACME, 0, 2, 0, 4)  # it is being made, or was removed: the keeper knows
+    assert asked(gate, request("run-17")) is Refusal.UNKNOWN_TAG
+    assert gate.tag_wanted
     assert tagged.segment.account(ACME)["status"] == 1
     assert decide(gate) is Refusal.ADMITTED
 
