@@ -55,6 +55,7 @@ def test_the_manager_is_told_of_everything(gateway: Gateway, tmp_path: Path) -> 
     started = time.monotonic()
     with Manager(place) as manager:
         gateway.start(env={"NOTIFY_SOCKET": place, "WATCHDOG_USEC": "400000"})
+        eventually(lambda: bool(manager.heard("READY")))
         [ready] = manager.heard("READY")
         where = f"http://127.0.0.1:{gateway.port} with 2 workers, admin on {gateway.admin_url}"
         assert ready["STATUS"] == f"serving on {where}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .configs import IDENTITY, KEY
@@ -63,11 +64,11 @@ def test_neither_memory_nor_files_hold_a_key(gateway: Gateway) -> None:
     files = [path for root in (gateway.state, gateway.memory) for path in root.rglob("*") if path.is_file()]
     assert any(path.parent == gateway.memory for path in files)
     for path in (*files, gateway.errors):
-        content = sparse(path)
-        for key in KEYS:
-            assert key.encode() not in content, f"{path} holds {key}"
-    for path in files:
-        assert path.stat().st_mode & 0o077 == 0, f"{path} can be read by others"
+        with suppress(FileNotFoundError):  # of a spool that has just become a part of the log
+            content = sparse(path)
+            for key in KEYS:
+                assert key.encode() not in content, f"{path} holds {key}"
+            assert path == gateway.errors or path.stat().st_mode & 0o077 == 0, f"{path} can be read by others"
 
 
 def sparse(path: Path) -> bytes:

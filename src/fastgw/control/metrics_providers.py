@@ -18,7 +18,7 @@ _COUNTERS = (
 
 
 class ProviderCollector(Collector):
-    """Says nothing where there are no providers."""
+    """Has its names, and no key, where there are no providers."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -26,8 +26,6 @@ class ProviderCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         providers = provider_keys(self.services.segment, self.services.settings().config)
         rows = [([provider.name, str(key.key)], key) for provider in providers for key in provider.keys]
-        if not rows:
-            return
         state = GaugeMetricFamily(
             "fastgw_provider_key_state", "0 for a key that may be used, 1 resting, 2 refused, 3 unpaid", labels=LABELS
         )
