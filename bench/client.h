@@ -1,4 +1,4 @@
-/* Decides how the clients of this directory tell the time, what they ask, and when an answer is whole. */
+/* Decides how the programs of this directory tell the time, what clients ask, and when an answer is whole. */
 #ifndef CLIENT_H
 #define CLIENT_H
 #include <arpa/inet.h>

@@ -8,23 +8,12 @@
  * holds the number of requests answered, so that a bench can prove what reached the upstream without asking it.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "server.h"
 
-enum { BUFFER_BYTES = 16384, EVENTS_PER_WAIT = 256, ANSWER_BYTES_MAX = 8192, BACKLOG = 4096, PORTS_MAX = 8 };
+enum { BUFFER_BYTES = 16384, EVENTS_PER_WAIT = 256, ANSWER_BYTES_MAX = 8192, PORTS_MAX = 8 };
 
 struct port {
     int listener;
@@ -43,11 +32,6 @@ struct connection {
 static struct port ports[PORTS_MAX];
 static uint64_t *answered;
 
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
 static void load_answer(struct port *port, const char *path) {
     FILE *file = fopen(path, "rb");
     if (!file) die(path);
@@ -61,34 +45,6 @@ static void map_counter(const char *path) {
     answered = mmap(NULL, sizeof *answered, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (answered == MAP_FAILED) die("mmap");
     close(fd);
-}
-
-static int listen_on(int port) {
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0) die("socket");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0) die("listen");
-    return fd;
-}
-
-/* Length of the first whole request in the buffer; 0 when more bytes are needed. */
-static size_t request_bytes(const char *data, size_t used) {
-    static const char name[] = "content-length:";
-    const char *end = memmem(data, used, "\r\n\r\n", 4);
-    if (!end) return 0;
-    size_t body = 0;
-    for (const char *line = memchr(data, '\n', (size_t)(end - data)); line;
-         line = memchr(line, '\n', (size_t)(end - line))) {
-        line++;
-        if ((*line | 0x20) == 'c' && strncasecmp(line, name, sizeof name - 1) == 0) {
-            body = strtoul(line + sizeof name - 1, NULL, 10);
-            break;
-        }
-    }
-    size_t total = (size_t)(end - data) + 4 + body;
-    return total <= used ? total : 0;
 }
 
 /* Returns -1 when the connection is to be closed. */
@@ -132,11 +88,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s COUNT_FILE PORT ANSWER_FILE [PORT ANSWER_FILE]...\n", argv[0]);
         return 2;
     }
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    raise_descriptors();
     map_counter(argv[1]);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die("epoll_create1");

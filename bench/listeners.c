@@ -8,19 +8,8 @@
  * the counted events, quantiles of their delay in µs, the streams that ended whole, and what went wrong.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "client.h"
 
 enum { BUFFER_BYTES = 32768, EVENTS_PER_WAIT = 512, MARK_BYTES = 11, DIGITS = 20, DELAYS_MAX = 1 << 26 };
 
@@ -34,32 +23,20 @@ struct listener {
     char buffer[BUFFER_BYTES];
 };
 
-static char request[65536];
-static size_t request_bytes;
+static struct request request;
 static uint32_t *delays_us;
-static size_t counted, whole, refused, broken;
-static uint64_t count_from;
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+static size_t counted, ended, refused, broken;
+static int64_t count_from;
 
 static void ask(struct listener *l) {
     l->begun = 0;
-    if (send(l->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) die("send");
+    if (send(l->fd, request.start, request.bytes, MSG_NOSIGNAL) != (ssize_t)request.bytes) die("send");
 }
 
-static void note(uint64_t now, const char *digits) {
+static void note(int64_t now, const char *digits) {
     char text[DIGITS + 1] = {0};
     memcpy(text, digits, DIGITS);
-    uint64_t sent = strtoull(text, NULL, 10);
+    int64_t sent = strtoll(text, NULL, 10);
     if (now >= count_from && counted < DELAYS_MAX) delays_us[counted++] = now > sent ? (uint32_t)((now - sent) / 1000) : 0;
 }
 
@@ -68,7 +45,7 @@ static int take(struct listener *l) {
     ssize_t got = recv(l->fd, l->buffer + l->used, BUFFER_BYTES - l->used, 0);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : -1;
     if (got == 0) return -1;
-    uint64_t now = now_ns();
+    int64_t now = now_ns();
     l->used += (size_t)got;
     if (!l->begun) {
         if (l->used < 12) return 0;
@@ -85,7 +62,7 @@ static int take(struct listener *l) {
     }
     const size_t tail = sizeof END - 1;
     if (l->used >= tail && memcmp(end - tail, END, tail) == 0) {
-        whole++;
+        ended++;
         l->used = 0;
         ask(l);
         return 0;
@@ -98,23 +75,9 @@ static int take(struct listener *l) {
     return 0;
 }
 
-static int compare(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint32_t quantile(double q) {
-    return counted ? delays_us[(size_t)(q * (double)(counted - 1))] : 0;
-}
-
-static struct listener *connect_to(int port) {
+static struct listener *listener(int port) {
     struct listener *l = calloc(1, sizeof *l);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int one = 1;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (!l || (l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) die("socket");
-    if (connect(l->fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
-    setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!l || (l->fd = connect_to(port, 0)) < 0) die("connect");
     return l;
 }
 
@@ -124,23 +87,16 @@ int main(int argc, char **argv) {
         return 2;
     }
     int port = atoi(argv[1]), streams = atoi(argv[3]);
-    uint64_t seconds_ns = (uint64_t)(atof(argv[4]) * 1e9);
-    FILE *file = fopen(argv[2], "rb");
-    if (!file) die(argv[2]);
-    request_bytes = fread(request, 1, sizeof request, file);
-    fclose(file);
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    int64_t seconds_ns = (int64_t)(atof(argv[4]) * 1e9);
+    read_request(&request, argv[2]);
+    raise_descriptors();
     delays_us = malloc((size_t)DELAYS_MAX * sizeof *delays_us);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!delays_us || epoll_fd < 0) die("start");
-    uint64_t began = now_ns(), ends = began + seconds_ns;
+    int64_t began = now_ns(), ends = began + seconds_ns;
     count_from = began + seconds_ns / 3;
     for (int i = 0; i < streams; i++) {
-        struct listener *l = connect_to(port);
+        struct listener *l = listener(port);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = l};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, l->fd, &event) < 0) die("epoll_ctl");
         ask(l);
@@ -158,10 +114,11 @@ int main(int argc, char **argv) {
             }
         }
     }
-    qsort(delays_us, counted, sizeof *delays_us, compare);
+    qsort(delays_us, counted, sizeof *delays_us, compare_u32);
     printf("{\"events\": %zu, \"seconds\": %.3f, \"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"p999_us\": %u, "
            "\"max_us\": %u, \"whole\": %zu, \"refused\": %zu, \"broken\": %zu}\n",
-           counted, (double)(now_ns() - count_from) / 1e9, quantile(0.5), quantile(0.9), quantile(0.99),
-           quantile(0.999), quantile(1.0), whole, refused, broken);
+           counted, (double)(now_ns() - count_from) / 1e9, quantile(delays_us, counted, 0.5),
+           quantile(delays_us, counted, 0.9), quantile(delays_us, counted, 0.99), quantile(delays_us, counted, 0.999),
+           quantile(delays_us, counted, 1.0), ended, refused, broken);
     return 0;
 }

@@ -8,23 +8,11 @@
  * how long it took. A request is a head up to CRLF CRLF and Content-Length bytes of body.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
+#include "server.h"
 
-enum { BUFFER_BYTES = 65536, EVENTS_PER_WAIT = 256, BACKLOG = 4096, TICK_US = 500 };
+enum { BUFFER_BYTES = 65536, EVENTS_PER_WAIT = 256, TICK_US = 500 };
 
 #define ID "chatcmpl-BhT2nQx8WcVd0000000000000001"
 #define COMMON "\"created\":1764000000,\"model\":\"m-1-2026-01-01\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_07871e2ad8\""
@@ -51,57 +39,18 @@ static const char LAST[] =
 struct connection {
     int fd;
     int left;                        /* events of the stream still to be sent; -1: none is going on */
-    uint64_t due_ns;
+    int64_t due_ns;
     size_t at;                       /* among the streams */
     size_t used;
     char *buffer;
 };
 
 static int chunks;
-static uint64_t interval_ns;
+static int64_t interval_ns;
 static struct connection **streams;
 static size_t streaming, streams_room;
 static char answer[4096];
 static size_t answer_bytes;
-
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int listen_on(int port) {
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0) die("socket");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, BACKLOG) < 0) die("listen");
-    return fd;
-}
-
-/* Length of the first whole request in the buffer; 0 when more bytes are needed. */
-static size_t request_bytes(const char *data, size_t used) {
-    static const char name[] = "content-length:";
-    const char *end = memmem(data, used, "\r\n\r\n", 4);
-    if (!end) return 0;
-    size_t body = 0;
-    for (const char *line = memchr(data, '\n', (size_t)(end - data)); line;
-         line = memchr(line, '\n', (size_t)(end - line))) {
-        line++;
-        if ((*line | 0x20) == 'c' && strncasecmp(line, name, sizeof name - 1) == 0) {
-            body = strtoul(line + sizeof name - 1, NULL, 10);
-            break;
-        }
-    }
-    size_t total = (size_t)(end - data) + 4 + body;
-    return total <= used ? total : 0;
-}
 
 static int send_all(struct connection *c, const char *data, size_t length) {
     /* What is sent is far smaller than the socket buffer: a short write means a reader that does not read. */
@@ -124,7 +73,7 @@ static void stop_streaming(struct connection *c) {
 }
 
 /* Send what is due; -1 when the connection is broken. */
-static int send_due(struct connection *c, uint64_t now) {
+static int send_due(struct connection *c, int64_t now) {
     char event[2048];
     while (c->left >= 0 && c->due_ns <= now) {
         if (c->left == 0) {
@@ -146,9 +95,9 @@ static int begin_stream(struct connection *c) {
         streams = realloc(streams, streams_room * sizeof *streams);
         if (!streams) die("realloc");
     }
-    uint64_t now = now_ns();
+    int64_t now = now_ns();
     c->left = chunks;
-    c->due_ns = now + (interval_ns ? (uint64_t)rand() % interval_ns : 0);
+    c->due_ns = now + (interval_ns ? rand() % interval_ns : 0);
     c->at = streaming;
     streams[streaming++] = c;
     return send_all(c, STREAM_HEAD, sizeof STREAM_HEAD - 1) < 0 ? -1 : send_due(c, now);
@@ -206,12 +155,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     chunks = atoi(argv[2]);
-    interval_ns = strtoull(argv[3], NULL, 10) * 1000;
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    interval_ns = strtoll(argv[3], NULL, 10) * 1000;
+    raise_descriptors();
     answer_bytes = (size_t)snprintf(answer, sizeof answer,
                                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
                                     sizeof ANSWER_BODY - 1, ANSWER_BODY);
@@ -228,7 +173,8 @@ int main(int argc, char **argv) {
             if (source == NULL) {
                 admit(epoll_fd, listener);
             } else if (source == &timer) {
-                uint64_t ticks, now = now_ns();
+                uint64_t ticks;
+                int64_t now = now_ns();
                 if (read(timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN) die("read");
                 /* A stream that ends leaves its place to the last one, which is then due at the next tick. A reader that
                  * has gone is met again as an event of its own. */
