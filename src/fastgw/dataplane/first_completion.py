@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from .._idempotency import ANSWER_MAX
 from ..refusals import Refusal
 from .completion import Completion
-from .idempotent import Nobody
+from .idempotent import Kept, go_on_alone
 from .stages import ENDED, PLAIN
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ class FirstCompletion(Completion):
         self.number = plane.calls.number
         self.fingerprint = b""  # of method, target and body, once all of it has come
         self.lines = b""  # of the answer's head
-        self.kept: list[bytes] | None = []  # of the answer's body; None: it cannot be kept
-        self.room = ANSWER_MAX
+        self.kept = Kept()
         self.whole = False
         self.alone = False  # the client has gone
 
@@ -47,38 +45,29 @@ class FirstCompletion(Completion):
 
     def _answer(self, verdict: int, status: int, kind: bytes, body: bytes, lines: bytes, charge: bool) -> None:
         self.lines = self._opening(status, kind) + lines
-        self._note(body)
+        self.kept.note(body)
         self.whole = True
         Completion._answer(self, verdict, status, kind, body, lines, charge)
 
     def _hand_out(self, data: bytes) -> None:
-        self._note(data)
-        if self.alone and self.kept is None:
+        self.kept.note(data)
+        if self.alone and self.kept.parts is None:
             self._give_up()
         else:
             Completion._hand_out(self, data)
 
     def _hand_out_last(self, verdict: int, data: bytes, done: bool) -> None:
-        self._note(data)
+        self.kept.note(data)
         self.whole = True
         self.lines = self._stream_lines()
         Completion._hand_out_last(self, verdict, data, done)
 
     def _pass_plain(self, data: bytes, start: int) -> None:
-        self.kept = None
+        self.kept.parts = None
         if self.alone:
             self._give_up()
         else:
             Completion._pass_plain(self, data, start)
-
-    def _note(self, data: bytes) -> None:
-        """Remember a part of the answer."""
-        if self.kept is not None:
-            self.room -= len(data)
-            if self.room < 0:
-                self.kept = None
-            elif data:
-                self.kept.append(data)
 
     # The end
 
@@ -95,7 +84,7 @@ class FirstCompletion(Completion):
         self.calls.end(self.number, charge)
 
     def _keep(self) -> None:
-        body = b"".join(self.kept) if self.whole and self.kept is not None else None
+        body = b"".join(self.kept.parts) if self.whole and self.kept.parts is not None else None
         lines = self.lines
         if body is not None:
             lines += b"Content-Length: %d\r\n" % len(body)
@@ -104,14 +93,11 @@ class FirstCompletion(Completion):
     def client_gone(self) -> None:
         """It goes on without its client, if all of the request has come, as long as the answer can be kept; but it does
         not wait for room without one."""
-        if self.stage == ENDED or self.request_open or self.kept is None or self.alone or self.waits:
+        if self.stage == ENDED or self.request_open or self.kept.parts is None or self.alone or self.waits:
             Completion.client_gone(self)
             return
         self.alone = True
-        self.keep_client = False
-        self.client = Nobody(self.plane, self)
-        if self.upstream is not None and self.upstream.held:
-            self.answer_input(False)
+        go_on_alone(self)
 
     def _give_up(self) -> None:
         """What cannot be kept is of no use to anybody any more."""

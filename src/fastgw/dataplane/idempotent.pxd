@@ -24,6 +24,15 @@ cdef class Opening:
 cpdef Opening open_call(Plane plane, ClientEnd client, Service service, int verdict, object plain, object first)
 
 
+cdef class Kept:
+    cdef public list parts
+    cdef public Py_ssize_t room
+    cpdef note(self, bytes data)
+
+
+cpdef go_on_alone(Exchange exchange)
+
+
 cdef class KeyedExchange(Exchange):
     cdef public Idempotency calls
     cdef public unsigned long long number
@@ -44,8 +53,7 @@ cdef class FirstCall(KeyedExchange):
     cdef public bytes lines
     cdef public bint dated
     cdef public bint heading
-    cdef public list parts
-    cdef public Py_ssize_t room
+    cdef public Kept kept
     cdef public bint whole
     cdef public bint alone
 

@@ -75,6 +75,31 @@ def open_call(
     return Opening(first(plane, client, gate.ticket(), service), 0, None)
 
 
+class Kept:
+    """What is kept of an answer's body: `parts`, None where it is too large; `room` is left for more of it."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] | None = []
+        self.room = ANSWER_MAX
+
+    def note(self, data: bytes) -> None:
+        """Remember a part of it."""
+        if self.parts is not None:
+            self.room -= len(data)
+            if self.room < 0:
+                self.parts = None
+            elif data:
+                self.parts.append(data)
+
+
+def go_on_alone(exchange: Exchange) -> None:
+    """Make the call to its end though its client has gone."""
+    exchange.keep_client = False
+    exchange.client = Nobody(exchange.plane, exchange)
+    if exchange.upstream is not None and exchange.upstream.held:
+        exchange.answer_input(False)
+
+
 class KeyedExchange(Exchange):
     """A call with a key; `number` and `word` say where in the table the key was found."""
 
@@ -120,8 +145,7 @@ class FirstCall(KeyedExchange):
         self.lines = b""  # of the answer's head
         self.dated = False
         self.heading = False  # the head is about to be passed on
-        self.parts: list[bytes] | None = []  # of the answer's body, as the client gets it; None: too large to keep
-        self.room = ANSWER_MAX
+        self.kept = Kept()  # of the answer's body, as the client gets it
         self.whole = False
         self.alone = False  # the client has gone
 
@@ -132,14 +156,14 @@ class FirstCall(KeyedExchange):
             self.lines = answer.render(b"", FRAMING_NONE, 0, 0)[:-2]
         else:
             self.lines = answer.render(b"", FRAMING_CHUNKED, 0, 0)[: -len(CHUNKED_LINES)]
-        self.room = ANSWER_MAX - len(self.lines) + (CHUNKED_ROOM if self.framing == FRAMING_CHUNKED else 0)
+        self.kept.room = ANSWER_MAX - len(self.lines) + (CHUNKED_ROOM if self.framing == FRAMING_CHUNKED else 0)
         self.dated = answer.dated
         self.heading = True
 
     def _pass_on(self, data: bytes, done: bool) -> None:
         if not done:
             self._note(data)
-            if self.alone and self.parts is None:
+            if self.alone and self.kept.parts is None:
                 Exchange.client_gone(self)  # what cannot be kept is of no use to anybody any more
                 self.client.finished(False)
                 return
@@ -155,18 +179,13 @@ class FirstCall(KeyedExchange):
         if self.heading:
             self.heading = False
             data = data[find_head_end(data, 0) :]
-        if self.parts is not None:
-            self.room -= len(data)
-            if self.room < 0:
-                self.parts = None
-            elif data:
-                self.parts.append(data)
+        self.kept.note(data)
 
     def _body(self) -> bytes | None:
         """The body of an answer that can be kept."""
-        if not self.whole or self.parts is None:
+        if not self.whole or self.kept.parts is None:
             return None
-        body = b"".join(self.parts)
+        body = b"".join(self.kept.parts)
         return ChunkedBody().feed(body, 0, False) if self.framing == FRAMING_CHUNKED else body
 
     def _end(self, verdict: int, status: int, charge: bool) -> None:
@@ -191,14 +210,11 @@ class FirstCall(KeyedExchange):
         not wait for room without one."""
         if self.stage == ENDED:
             return
-        if self.request_open or self.parts is None or self.alone or self.waits:
+        if self.request_open or self.kept.parts is None or self.alone or self.waits:
             Exchange.client_gone(self)
             return
         self.alone = True
-        self.keep_client = False
-        self.client = Nobody(self.plane, self)
-        if self.upstream is not None and self.upstream.held:
-            self.answer_input(False)
+        go_on_alone(self)
 
 
 class Repetition(KeyedExchange):

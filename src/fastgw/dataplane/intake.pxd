@@ -13,6 +13,6 @@ cdef class Intake(Exchange):
 
     @cython.locals(head=RequestHead, stop=Py_ssize_t)
     cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
-    @cython.locals(taken=Py_ssize_t, part=bytes, body=bytes)
-    cpdef Py_ssize_t request_data(self, bytes data)
+    @cython.locals(body=bytes)
+    cpdef _request_part(self, bytes part)
     cpdef _received(self, bytes body)

@@ -29,6 +29,7 @@ class Intake(Exchange):
         self.method = head.method
         self.target = head.target
         self.parts: list[bytes] = []
+        self.reframes = False
 
     def start(self, data: bytes, end: int) -> int:
         head = self.gate.head
@@ -51,27 +52,14 @@ class Intake(Exchange):
             self._await_client()
         return stop
 
-    def request_data(self, data: bytes) -> int:
-        taken = len(data)
-        if self.request_chunks is not None:
-            part = self.request_chunks.feed(data, 0, False)
-            taken = self.request_chunks.taken
-            self.bytes_in += taken
-            if not self._chunks_fine():
-                return taken
-        else:
-            taken = min(taken, self.request_left)
-            part = data if taken == len(data) else data[:taken]
-            self.request_left -= taken
-            self.request_open = self.request_left > 0
-            self.bytes_in += taken
+    def _request_part(self, part: bytes) -> None:
+        """Keep it until all have come."""
         self.parts.append(part)
         if not self.request_open:
             self._leave_upstream(False)
             body = part if len(self.parts) == 1 else b"".join(self.parts)
             self.parts = []
             self._received(body)
-        return taken
 
     def _received(self, body: bytes) -> None:
         """All of the request has come."""

@@ -45,6 +45,7 @@ cdef class Sending:
     cdef public bint request_open
     cdef public long long request_left
     cdef public ChunkedBody request_chunks
+    cdef public bint reframes
     cdef public bytes first
     cdef public list pending
     cdef public Py_ssize_t pending_size
@@ -73,6 +74,7 @@ cdef class Sending:
     cpdef refused(self, int refusal)
     @cython.locals(taken=Py_ssize_t, part=bytes)
     cpdef Py_ssize_t request_data(self, bytes data)
+    cpdef _request_part(self, bytes part)
     @cython.locals(chunks=ChunkedBody)
     cpdef bint _chunks_fine(self)
     cpdef _await(self, long long within_ms)

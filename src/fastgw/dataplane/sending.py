@@ -65,6 +65,7 @@ class Sending:
         self.request_open = False
         self.request_left = 0
         self.request_chunks: ChunkedBody | None = None
+        self.reframes = True  # parts of a chunked body are framed anew, not bare
         self.first = b""
         self.pending: list[bytes] = []
         self.pending_size = 0
@@ -209,7 +210,7 @@ class Sending:
         """More of the request's body; how many bytes of `data` belong to it."""
         taken = len(data)
         if self.request_chunks is not None:
-            part = self.request_chunks.feed(data, 0, True)
+            part = self.request_chunks.feed(data, 0, self.reframes)
             taken = self.request_chunks.taken
             self.bytes_in += taken
             if not self._chunks_fine():
@@ -220,6 +221,11 @@ class Sending:
             self.request_left -= taken
             self.request_open = self.request_left > 0
             self.bytes_in += taken
+        self._request_part(part)
+        return taken
+
+    def _request_part(self, part: bytes) -> None:
+        """Send a part of the body, or keep it until there is a connection to write to."""
         if self.upstream is None:
             self.pending.append(part)
             self.pending_size += len(part)
@@ -231,7 +237,6 @@ class Sending:
             self.upstream.send(part)
         if not self.request_open and self.upstream is not None and self.stage == WAITING:
             self._await(self.bounds.first_byte_ms)
-        return taken
 
     def _chunks_fine(self) -> bool:
         """Take in how the chunked body stands; false when that ended the exchange."""
