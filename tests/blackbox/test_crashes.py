@@ -186,7 +186,7 @@ def test_the_next_start_does_not_wait_for_what_orphans_have_in_flight(gateway: G
         orphans = gateway.workers()
         gateway.kill_supervisor()
         gateway.start()
-        assert all(map(alive, orphans)), "it did not wait for them"
+        assert any(map(alive, orphans)), "it did not wait for those that have calls"
         assert gateway.call() == 200
         assert gateway.money()["held"] == 4 * PRICE, "what they hold stays held"
     assert hammering.tally.statuses == {200: 4}
