@@ -158,7 +158,7 @@ class Completion(Delivery):
         choices, meter, call = self.choices, self.meter, self.call
         while choices.next():
             offer = choices.offer
-            meter.set(offer.candidate.price)
+            meter.set(offer.tariff)
             verdict = meter.hold(choices.served.model, self.streams)
             if verdict:
                 choices.unsent()
