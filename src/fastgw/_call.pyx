@@ -182,7 +182,7 @@ cdef class Ticket:
         """Microseconds since its first byte came."""
         return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
 
-    cpdef long long room(self) noexcept:
+    cpdef long long balance(self) noexcept:
         """`balance_nanos`."""
         return claim_room(&self.table.s.accounts[self.record.account - 1]) if self.record.account else 0
 
@@ -193,7 +193,7 @@ cdef class Ticket:
     @property
     def balance_nanos(self) -> int:
         """What the account that pays could still hold now, besides; 0 without one."""
-        return self.room()
+        return self.balance()
 
     @property
     def held_nanos(self) -> int:

@@ -221,6 +221,7 @@ class Completion(Delivery):
         choices = self.choices
         if self.stage != WAITING or self.bytes_out or not cause:
             return False
+        offer, reading = choices.offer, self.reading
         choices.go_on(cause)
         self.reading = UNREAD
         self.partial = b""
@@ -232,7 +233,13 @@ class Completion(Delivery):
         self.renewed = False
         self.waited = True
         self._leave_upstream(False)
-        return self._ask_next()
+        if self._ask_next():
+            return True
+        # What has come of this try is what the caller gets, as this one's and at its price.
+        choices.offer = offer
+        self.reading = reading
+        self.meter.set(offer.tariff)
+        return False
 
     def refused(self, refusal: int) -> None:
         self.choices.unsent()

@@ -23,7 +23,9 @@ STEP = 16  # tokens of output that a stream holds at least, and beyond what it n
 ATTEMPTS = 4  # to hold what is left, while others hold from the same account
 
 # There is not as much money as was asked for; there may be less.
-SHORT = frozenset((Refusal.INSUFFICIENT_BALANCE, Refusal.BALANCE_HELD, Refusal.BUDGET_EXHAUSTED))
+SHORT = frozenset((
+    Refusal.INSUFFICIENT_BALANCE, Refusal.BALANCE_HELD, Refusal.BUDGET_EXHAUSTED, Refusal.TAG_BUDGET_EXHAUSTED,
+))  # fmt: skip
 
 
 def with_slack(tokens: int) -> int:
@@ -96,7 +98,7 @@ class Meter(Fare):
 
     def _affordable(self) -> int:
         """How many tokens of output there is money for now."""
-        return self._tokens_for(self.held + self.ticket.room())
+        return self._tokens_for(self.held + self.gate.room(self.ticket))
 
     def _hold_less(self, least: int, most: int) -> int:
         """Hold for as many tokens as there is money for: 0, or the refusal of the least of them."""
@@ -155,4 +157,4 @@ class Meter(Fare):
                 break
             if verdict not in SHORT:
                 break
-            missing = min(missing - 1, self.ticket.room())
+            missing = min(missing - 1, self.gate.room(self.ticket))
