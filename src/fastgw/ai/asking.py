@@ -29,8 +29,8 @@ CAPS = {
     "messages": ("max_tokens",),
 }
 # Where parts may be that are no text.
-_MEDIA = {"chat": ("messages",), "responses": ("input",), "input_tokens": ("input",)} | dict.fromkeys(
-    ("messages", "count_tokens"), ("messages",)
+_MEDIA = dict.fromkeys(("responses", "compact", "input_tokens"), ("input",)) | dict.fromkeys(
+    ("chat", "messages", "count_tokens"), ("messages",)
 )
 # Some servers take members of objects in any case, and the last one of two.
 _GUARDED = frozenset(
@@ -122,10 +122,14 @@ def _read_json(operation: Operation, body: Body) -> None:
     asked = body.asked
     asked.model = _model(operation, decode(_text, fields["model"], "model") if "model" in fields else "")
     asked.stream = decode(_flag, fields["stream"], "stream") or False if "stream" in fields else False
+    if asked.stream and operation.name == "compact":
+        raise BodyError("A compaction is not streamed.", "stream")
     known = _input(operation, body)
     asked.input_tokens = known.held
     asked.usage = Usage(input=known.likely)
-    for name in CAPS.get(operation.name, ()):
+    names = CAPS.get(operation.name, ())
+    asked.bounded = names != ()
+    for name in names:
         cap = _number(fields, name, 1, 1 << 31)
         if cap is not None:
             body.caps[name] = cap
@@ -158,7 +162,7 @@ def _input(operation: Operation, body: Body) -> estimate.Input:
         known = estimate.request(body.raw, *lists)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyError(f"The messages are not as they should be: {error}", "messages") from None
-    if operation.name == "responses":
+    if operation.name in ("responses", "compact"):
         stored = sum(name in body.fields for name in ("previous_response_id", "conversation", "prompt"))
         known.held += stored * estimate.UNSEEN_TOKENS
         known.likely += stored * estimate.UNSEEN_TOKENS

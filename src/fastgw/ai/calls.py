@@ -71,7 +71,7 @@ class Call:
         body = self._body
         self._refuse_unpriced(candidate.price)
         changes: dict[str, Any] = {"model": candidate.model} if "model" in body.fields else {}
-        if max_tokens and self.operation.generates:
+        if max_tokens and self.asked.bounded:
             changes |= self._caps(provider, max(max_tokens // self.asked.choices, 1))
         if self.operation.name == "messages" and "messages" in body.fields:
             changes["messages"] = thoughts.own(body.fields["messages"])
@@ -109,7 +109,7 @@ class Call:
             return passing.Chunks(hide_usage, searches)
         if name == "messages":
             return passing.Messages()
-        if name == "responses":
+        if name in ("responses", "compact"):
             return passing.Responses()
         if name in ("images", "image_edits", "image_variations"):
             return passing.Images(each=price.image > 0)

@@ -8,6 +8,7 @@ cdef class Asked:
     cdef public long long input_tokens
     cdef public long long max_tokens
     cdef public long long choices
+    cdef public bint bounded
     cdef public Usage usage
 
 

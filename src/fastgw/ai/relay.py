@@ -14,8 +14,9 @@ class Asked:
     """What a caller asks for, as far as money and routing go.
 
     `operation` is the name of a row of operations.TABLE. `input_tokens` errs upwards. `max_tokens` is what the caller
-    lets be generated in all `choices` together, 0 where it does not say, or where the operation does not generate.
-    `usage` is what is charged where the provider never tells, as far as it is known beforehand.
+    lets be generated in all `choices` together, 0 where it does not say, or where the operation does not generate;
+    `bounded` says that a provider can be told so. `usage` is what is charged where the provider never tells, as far as
+    it is known beforehand.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Asked:
         input_tokens: int = 0,
         max_tokens: int = 0,
         choices: int = 1,
+        bounded: bool = True,
         usage: Usage | None = None,
     ) -> None:
         self.operation = operation
@@ -34,6 +36,7 @@ class Asked:
         self.input_tokens = input_tokens
         self.max_tokens = max_tokens
         self.choices = choices
+        self.bounded = bounded
         self.usage = usage or Usage()
 
     @property

@@ -130,14 +130,15 @@ class Completion(Delivery):
         """No provider of the model has this endpoint: what the gateway knows itself, or a refusal."""
         body = self.call.counted()
         if body is not None:
-            self._answer(0, 200, b"application/json", body, b"", False)
+            self._answer(0, 200, b"application/json", body, self._id_lines(), False)
             return
         message = f"The model {name!r} has no {self.operation.name}; GET the list of models for others."
         self._invalid(UnsupportedError(message, "model"))
 
     def _say(self, verdict: int, failure: Failure, lines: bytes = b"") -> None:
         """Answer with an error of our own, which costs nothing."""
-        self._answer(verdict, failure.status, b"application/json", errors.write(self.dialect, failure), lines, False)
+        out = errors.write(self.dialect, failure)
+        self._answer(verdict, failure.status, b"application/json", out, lines + self._id_lines(), False)
 
     def _list(self, name: str) -> None:
         """The models that a caller can use, or one of them, in the form that it reads."""
@@ -149,7 +150,7 @@ class Completion(Delivery):
         else:
             self._unknown(name)
             return
-        self._answer(0, 200, b"application/json", body, b"", False)
+        self._answer(0, 200, b"application/json", body, self._id_lines(), False)
 
     # Who is asked
 

@@ -87,7 +87,7 @@ class Meter(Fare):
         self.step = max(one.hold_step, STEP)
         self.cap = self.most
         verdict = self._hold_for(ahead)
-        if verdict in SHORT and self.most and (stream or one.shrink):
+        if verdict in SHORT and self.most and (stream or (one.shrink and self.asked.bounded)):
             verdict = self._hold_less(min(ahead, STEP if stream else 1), ahead)
             if verdict == 0 and not stream:
                 self.shrunk = True
