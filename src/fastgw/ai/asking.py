@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from .._usage import Usage
 from . import estimate, forms, sounds
 from .canonical import BodyError, UnsupportedError
 from .operations import JSON, OPAQUE, Operation
 from .relay import Asked
-from .usage import Usage
 
 T = TypeVar("T")
 Fields = Mapping[str, Raw]

@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, Struct
 
+from .._usage import Usage
 from . import errors, reported, sse
 from .canonical import Failure
 from .estimate import piece
 from .relay import Portion, Relay
-from .usage import Usage
 
 HIDDEN = -1  # instead of a number of tokens: the caller has not asked for this event
 SOUND_BYTES = 3_200  # of base64, for a token: 16 bits at 24 kHz
@@ -338,7 +338,7 @@ def _counted(usage: Usage | None, response: _Response) -> Usage | None:
     calls = [item.type for item in response.output or () if item.type in HOSTED]
     told = reported.count((response.tool_usage or {}).get("web_search"), "num_requests")
     searches = len(calls) if told is None else told + sum(kind != "web_search_call" for kind in calls)
-    return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
+    return usage.replace(searches=usage.searches + searches) if usage and searches else usage
 
 
 _response = msgspec.json.Decoder(_Response)
@@ -415,7 +415,7 @@ class Images(Typed):
         except msgspec.DecodeError:
             return body
         if self.usage is not None or self._each:
-            self.usage = structs.replace(self.usage or Usage(), images=images)
+            self.usage = (self.usage or Usage()).replace(images=images)
         return body
 
     def _end(self, event: _Event) -> None:

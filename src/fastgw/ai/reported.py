@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from .usage import Usage
+from .._usage import Usage
 
 COUNT_MAX = 1 << 31  # tokens, bytes, seconds: nobody serves more in one call
 
