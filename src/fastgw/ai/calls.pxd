@@ -1,4 +1,6 @@
-from fastgw.ai.asking cimport Body
+from fastgw.ai.asking cimport Body, read_body
+
+cimport cython
 
 
 cdef class Call:
@@ -10,6 +12,10 @@ cdef class Call:
     cpdef bint serves(self, object provider) except -1
     cpdef prepare(self, object provider, object candidate, long long max_tokens)
     cdef bint _passes(self, object provider) except -1
+    @cython.locals(body=Body, hide=bint)
     cdef _json(self, object provider, object candidate, long long max_tokens)
-    cdef dict _caps(self, object provider, object most)
+    cdef _bound(self, dict changes, object provider, long long most)
     cdef _relay(self, object price, bint hide_usage=*, int searches=*)
+
+
+cpdef Call read(object operation, str rest, str query, str content_type, bytes body)
