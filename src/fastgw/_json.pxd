@@ -41,6 +41,7 @@ cdef class Picker:
     cpdef bint null(self, int slot) noexcept
     cpdef bytes value(self, int slot)
     cpdef long long number(self, int slot) noexcept
+    cpdef bint counts(self, int first, int last, long long most) noexcept
     cpdef int flag(self, int slot) noexcept
     cpdef str string(self, int slot)
     cpdef Py_ssize_t size(self, int slot) noexcept

@@ -240,6 +240,17 @@ cdef class Picker:
             number = number * 10 + (at[i] - b"0"[0])
         return number
 
+    cpdef bint counts(self, int first, int last, long long most) noexcept:
+        """Whether those between the two numbers are whole numbers up to `most`, as far as they are there."""
+        cdef int slot
+        cdef long long number
+        for slot in range(first, last):
+            if self.spans[slot].end:
+                number = self.number(slot)
+                if number == ODD_VALUE or number > most:
+                    return False
+        return True
+
     cpdef int flag(self, int slot) noexcept:
         """1 for true, 0 for false, ABSENT where it is null or not there, ODD for all else."""
         cdef char first

@@ -50,8 +50,12 @@ _source = msgspec.json.Decoder(_Source)
 
 def piece(text: str) -> int:
     """Tokens of output in a piece of a stream, or in a whole text."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return (size + 3) // 4 if size > LITTLE_BYTES else 1 if size else 0
+    return tokens_of(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+
+
+def tokens_of(size: int) -> int:
+    """The same of its bytes of UTF-8."""
+    return (size + 3) // 4 if size > LITTLE_BYTES else 1 if size > 0 else 0
 
 
 def has_types(body: bytes) -> bool:

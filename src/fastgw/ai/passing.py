@@ -14,10 +14,13 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from .._json import ODD, Picker
+from .._sse import data_at
 from . import errors, reported, sse
 from .canonical import Failure
-from .estimate import piece
+from .estimate import piece, tokens_of
 from .relay import Portion, Relay
+from .reported import found_usage, reads_usage
 from .usage import Usage
 
 HIDDEN = -1  # instead of a number of tokens: the caller has not asked for this event
@@ -96,6 +99,8 @@ class Passing(Relay):
 
     def _account(self, body: bytes) -> Usage | None:
         """The usage in a whole answer. msgspec.DecodeError, RecursionError."""
+        if reads_usage(body):
+            return self._with_searches(found_usage(self.dialect))
         if self.dialect == "openai":
             try:
                 return self.told(_account.decode(body).usage)
@@ -114,6 +119,13 @@ class Passing(Relay):
     def feed(self, data: bytes) -> list[Portion]:
         portions = []
         for block in self._blocks.feed(data):
+            tokens = self.plain(block)
+            if tokens >= 0:
+                if self._hide and _chunk_picker.has(USAGE):
+                    block = _chunk_picker.without(USAGE, 0, len(block))
+                self.relayed += tokens
+                portions.append(Portion(block, tokens))
+                continue
             event = sse.data_of(block)
             tokens = self.event(event) if event else 0
             if tokens < 0:
@@ -134,9 +146,16 @@ class Passing(Relay):
     def told(self, usage: Any) -> Usage | None:
         """What a provider's account of it says."""
         read = reported.anthropic(usage, self.known) if self.dialect == "anthropic" else reported.openai(usage)
-        if read is not None and self._searches:
-            read.searches += self._searches
-        return read
+        return self._with_searches(read)
+
+    def _with_searches(self, usage: Usage | None) -> Usage | None:
+        if usage is not None and self._searches:
+            usage.searches += self._searches
+        return usage
+
+    def plain(self, block: bytes) -> int:  # noqa: ARG002
+        """Tokens of output in an event that says nothing else that matters, ODD for any other."""
+        return ODD
 
     def event(self, data: bytes) -> int:
         """Tokens of output in what an event carries, or HIDDEN."""
@@ -226,11 +245,39 @@ def _function_tokens(function: _Function | None) -> int:
     return piece(function.name or "") + piece(function.arguments or "") if function else 0
 
 
+_chunk_picker = Picker(
+    "choices[].delta.content", "choices[].text", "choices[].delta.refusal", "choices[].delta.reasoning_content",
+    "choices[].delta.reasoning", "choices[].finish_reason", "usage", "x_groq", "error", "choices[].delta.tool_calls",
+    "choices[].delta.function_call", "choices[].delta.audio",
+)  # fmt: skip
+TEXTS, REASONING_CONTENT, REASONING, FINISH_REASON, USAGE, X_GROQ, OTHERS = 3, 3, 4, 5, 6, 7, 12
+
+
 class Chunks(Passing):
     """Chat completions, and completions."""
 
     generates = True
     stop_form = "chunks"
+
+    def plain(self, block: bytes) -> int:
+        found = _chunk_picker
+        at = data_at(block)
+        if at < 0 or not found.read(block, at, len(block) - 2) or not found.null(USAGE) or found.any(X_GROQ, OTHERS):
+            return ODD
+        ends = found.size(FINISH_REASON)
+        thought = found.size(REASONING_CONTENT)
+        if thought <= 0:
+            thought = max(found.size(REASONING), thought)
+        if ends == ODD or thought == ODD:
+            return ODD
+        tokens = tokens_of(thought)
+        for place in range(TEXTS):
+            size = found.size(place)
+            if size == ODD:
+                return ODD
+            tokens += tokens_of(size)
+        self._finished = self._finished or ends > 0
+        return tokens
 
     def event(self, data: bytes) -> int:
         if data == b"[DONE]":
@@ -306,8 +353,21 @@ ENDS = frozenset(
 HOSTED = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
 
 
+_typed_picker = Picker("type", "delta")
+TYPE, DELTA = range(2)
+
+
 class Typed(Passing):
     """Responses, and streams of images, transcriptions and speech."""
+
+    def plain(self, block: bytes) -> int:
+        found = _typed_picker
+        at = data_at(block)
+        if at < 0 or not found.read(block, at, len(block) - 2):
+            return ODD
+        size = found.size(DELTA)
+        kind = found.string(TYPE)
+        return tokens_of(size) if size >= 0 and kind is not None and "audio.delta" not in kind else ODD
 
     def event(self, data: bytes) -> int:
         if data == b"[DONE]":
@@ -467,10 +527,27 @@ class _MessageEvent(Struct):
 _message_event = msgspec.json.Decoder(_MessageEvent)
 
 
+_message_picker = Picker("type", "delta.text", "delta.partial_json", "delta.thinking")
+DELTAS, DELTAS_END = 1, 4
+
+
 class Messages(Passing):
     dialect = "anthropic"
     generates = True
     stop_form = "anthropic"
+
+    def plain(self, block: bytes) -> int:
+        found = _message_picker
+        at = data_at(block)
+        if at < 0 or not found.read(block, at, len(block) - 2) or found.string(TYPE) != "content_block_delta":
+            return ODD
+        written = 0
+        for place in range(DELTAS, DELTAS_END):
+            size = found.size(place)
+            if size == ODD:
+                return ODD
+            written = written or max(size, 0)
+        return tokens_of(written)
 
     def event(self, data: bytes) -> int:
         try:

@@ -7,3 +7,4 @@ cdef class Relay:
 
     cpdef tuple charged(self, object likely)
     cpdef bytes whole(self, bytes body)
+    cpdef list feed(self, bytes data)
