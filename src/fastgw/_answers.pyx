@@ -12,7 +12,9 @@ from fastgw.kernels.claim cimport claim_t
 from fastgw.kernels.layout cimport record_t
 from fastgw.kernels.limited cimport put_limit
 from fastgw.kernels.render cimport put_bytes, put_hex64
-from fastgw.kernels.template cimport LINK_BYTES, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t
+from fastgw.kernels.template cimport (
+    LINK_BYTES, NUMBER_REQUEST_ID, NUMBERS_MAX, TOKEN_BYTES, template_body, template_length, template_t,
+)
 from fastgw.refusals import Refusal
 
 cdef int RATE_LIMITED = Refusal.RATE_LIMITED
@@ -102,6 +104,10 @@ cdef class Answers:
         if (verdict == RATE_LIMITED or verdict == TOKENS_LIMITED) and claim.violated is not NULL:
             to = put_limit(to, claim, route.name, route.name_length, verdict == TOKENS_LIMITED)
         if t.numbers:
+            if t.number[t.numbers - 1] == NUMBER_REQUEST_ID:    # what is told in the body has this name in the head
+                to = put_bytes(to, b"Request-Id: ", 12)
+                to = put_hex64(put_hex64(to, record.request[0]), record.request[1])
+                to = put_bytes(to, b"\r\n", 2)
             to = length_end = template_length(to, t)
         if close:
             to = put_bytes(to, b"Connection: close\r\n", 19)

@@ -15,6 +15,7 @@ cdef class Flight:
     cdef uint64_t* histograms
     cdef int64_t realtime_offset
     cpdef int extend(self, Ticket ticket, long long nanos) except -1
+    cpdef long long room(self, Ticket ticket) noexcept
     cpdef int reserve(self, Ticket ticket, long long tokens) except -1
     cpdef void earn(self, Ticket ticket, int status, long long cost, long long bytes_in, long long bytes_out,
                     int target) noexcept

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastgw._call cimport Ticket
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, unlikely
-from fastgw.kernels.claim cimport claim_more, claim_nothing, claim_t
+from fastgw.kernels.claim cimport claim_more, claim_nothing, claim_room_for, claim_t
 from fastgw.kernels.journal cimport (
     HOLD_ACCOUNT, HOLD_BUDGET, HOLD_DAY, HOLD_MONTH, HOLD_TAG, holds_t, journal_settle, record_end,
 )
@@ -49,6 +49,17 @@ cdef class Flight:
             self.me.held += nanos
             claim_nothing(c)
         return verdict
+
+    cpdef long long room(self, Ticket ticket) noexcept:
+        """The nanos that the hold of a call in flight could grow by now: the least that its account and its key's and
+        its tag's budgets have; 0 without a key."""
+        cdef claim_t c                              # a `fail` still tells the numbers of the refusal before
+        if ticket.settled or ticket.record.key == 0:
+            return 0
+        c.time_ns = clock_ns(CLOCK_MONOTONIC) + self.realtime_offset
+        c.key = ticket.record.key - 1
+        c.account = ticket.record.account - 1
+        return max(0, claim_room_for(self.s, &c, &ticket.holds, ticket.record.tag))
 
     cpdef int reserve(self, Ticket ticket, long long tokens) except -1:
         """Let a call in flight use `tokens` ≥ 0 more, by its key's limit, its plan's and the quotas, all or none: 0, or

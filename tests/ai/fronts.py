@@ -80,7 +80,7 @@ PRICES: dict[str, int] = {"input": 1_000, "cached": 100, "written": 1_250, "outp
 BASES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": ""}
 # What OpenAI has by itself, and files, whose keeping nobody is charged for.
 OPERATIONS = [
-    "responses", "completions", "embeddings", "moderations", "images", "speech", "transcriptions", "files",
+    "responses", "compact", "completions", "embeddings", "moderations", "images", "speech", "transcriptions", "files",
 ]  # fmt: skip
 # Of OpenAI's dialect, each for what makes a gateway leave a provider in peace.
 SPARE = ("flaky", "limited", "paused")

@@ -48,7 +48,8 @@ def sent(made: calls.Call, max_tokens: int = 0, provider: Provider = OPENAI) -> 
         ("POST", "responses", "responses"),
         ("GET", "responses/resp_1", "stored_responses"),
         ("POST", "responses/resp_1/cancel", "stored_responses"),
-        ("POST", "responses/compact", None),
+        ("POST", "responses/compact", "compact"),
+        ("GET", "responses/compact", None),
         ("POST", "messages", "messages"),
         ("POST", "messages/count_tokens", "count_tokens"),
         ("GET", "messages/batches/id/results", "message_batches"),
@@ -123,6 +124,9 @@ def test_other_endpoints_name_it_otherwise() -> None:
     assert sent(call("responses", {"model": "m", "input": "x"}), 40)["max_output_tokens"] == 40
     assert sent(call("completions", {"model": "m", "prompt": "x"}), 40)["max_tokens"] == 40
     assert sent(call("messages", {**HELLO, "max_tokens": 90}), 40, CLAUDE)["max_tokens"] == 40
+    assert set(sent(call("responses/compact", {"model": "m", "input": "x"}), 40)) == {"model", "input"}
+    with pytest.raises(BodyError, match="not streamed"):
+        call("responses/compact", {"model": "m", "input": "x", "stream": True})
     assert "max_tokens" not in sent(call("embeddings", {"model": "m", "input": "x"}), 40)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from fronts import Front, doors
+from fronts import PRICES, Front, doors
 from openai.types.responses import FunctionToolParam
 from provider import Provider, order
 from pydantic import BaseModel
@@ -101,6 +101,20 @@ def test_a_response_that_fails_in_its_midst_is_raised(front: Front) -> None:
 
 
 # The rest
+
+
+def test_a_conversation_is_compacted(front: Front, provider: Provider) -> None:
+    said = order(id="compact", say=12, input=30)
+    made = front.openai().responses.with_raw_response.compact(
+        model=front.model, input=[{"role": "user", "content": said}]
+    )
+    compacted = made.parse()
+    assert [item.type for item in compacted.output] == ["message", "compaction"]
+    assert (compacted.usage.input_tokens, compacted.usage.output_tokens) == (30, 12)
+    assert provider.books.one("compact").endpoint == "compact"
+    if not front.direct:
+        cost = 30 * PRICES["input"] + 12 * PRICES["output"]
+        assert round(float(made.headers["x-fastgw-cost"]) * 10**9) == cost
 
 
 def test_completions(front: Front) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -65,6 +66,8 @@ def test_refusals_are_the_sdks_own(shop: Gateway, caller: str, provider: Provide
     with pytest.raises(STATUS) as broke:
         ask(front, caller, "Hello", "sk-broke-0001")
     assert (broke.value.status_code, code_of(broke.value)) == (402, "insufficient_balance")
+    for refused in (missing, broke):  # what the gateway says itself, and what its core has in store
+        assert re.fullmatch("[0-9a-f]{32}", refused.value.request_id)
     assert provider.books.bills == [], "the provider was asked"
 
 

@@ -47,6 +47,17 @@ def test_a_bare_name_means_the_first_provider_that_has_it(accept: Accept) -> Non
     assert sorted(listed) == ["a", "b", "one/two/b", "shared", "two/shared"]
 
 
+def test_a_pattern_means_no_model_that_is_retired_but_its_name_does(accept: Accept) -> None:
+    openai = '[[providers]]\nname = "openai"\nkeys = ["sk-1"]\nmodels = {}\n' + ROUTE
+    names = [each.name for each in accept(openai.format('["*"]')).models if each.listed]
+    assert {"gpt-5.2", "text-embedding-3-small", "gpt-5-2025-08-07"} <= set(names)
+    assert not {"ada", "gpt-4", "gpt-3.5-turbo", "o1", "gpt-5-2"} & set(names)
+    gone = accept(openai.format('["gpt-5*", "gpt-4"]'))
+    assert [each.name for each in gone.models if each.name.startswith("gpt-4")] == ["gpt-4"]
+    google = openai.replace("openai", "gemini").format('["*"]')
+    assert not [each.name for each in accept(google).models if "gemini-2.0" in each.name or "gemini-1" in each.name]
+
+
 def test_a_model_has_its_targets_in_order_and_by_weight(accept: Accept) -> None:
     config = accept(model('targets = ["one/a", ["two/b", { model = "two/c", weight = 3 }], { model = "one/z" }]'))
     assert served(config) == [("one/a", 0, 1), ("two/b", 1, 1), ("two/c", 1, 3), ("one/z", 2, 1)]

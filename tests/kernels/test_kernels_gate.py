@@ -191,6 +191,7 @@ def test_every_refusal_is_a_whole_answer_counted_and_recorded(
     assert ("Retry-After" in fields) == (refusal is Refusal.RATE_LIMITED or bool(row.retry_after_s))
     document = orjson.loads(body)
     inner = document["error"] if dialect else document
+    assert fields.get("Request-Id") == (fields["X-Request-Id"] if DIALECTS[dialect] == "anthropic" else None)
     assert inner["code"] == refusal.name.lower()
     assert list(inner)[len(inner) - len(row.numbers) :] == [number.name.lower() for number in row.numbers]
     if DIALECTS[dialect] == "anthropic":

@@ -16,7 +16,9 @@ NAMES = ("model", "n", "stream", "usage.total", "usage.parts.cached", "choices[]
 MODEL, N, STREAM, TOTAL, CACHED, TEXT, USAGE = range(7)
 PICKER = Picker(*NAMES)
 
-keys = strategies.sampled_from(["model", "n", "stream", "usage", "choices", "delta", "text", "total", "x", "é", "Model"])
+keys = strategies.sampled_from(
+    ["model", "n", "stream", "usage", "choices", "delta", "text", "total", "x", "é", "Model"]
+)
 values = strategies.recursive(
     strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats(allow_nan=False)
     | strategies.text(max_size=20),

@@ -278,6 +278,21 @@ def test_a_tag_has_a_budget_beside_account_and_key(tagged: Shop) -> None:
     assert asked(gate, REQUEST) is Refusal.ADMITTED
 
 
+def test_the_room_of_a_call_is_the_least_of_all_that_it_holds_from(tagged: Shop) -> None:
+    gate = tagged.gate()
+    assert asked(gate, request("run-17")) is Refusal.ADMITTED
+    ticket = gate.ticket()
+    assert gate.room(ticket) == 20
+    tagged.budget(10)
+    assert gate.room(ticket) == 20  # it began without a budget of the key
+    tagged.segment.set_granted(4, 1_000)
+    assert gate.room(ticket) == 70
+    tagged.segment.revoke_key(1)
+    assert gate.room(ticket) == 0
+    gate.settle(ticket, 0, 200, True, -1, 0, 0, 1)
+    assert gate.room(ticket) == 0
+
+
 def test_a_tag_that_is_not_there_or_no_name_is_refused(tagged: Shop) -> None:
     gate = tagged.gate()
     for data in (

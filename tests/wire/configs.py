@@ -158,6 +158,7 @@ _WIDE = """
 [server]
 key_header = "x-wire-key"
 realm = "wire"
+body_max = "1TiB"
 docs_url = "https://docs.example/errors"
 top_up_url = "https://pay.example/"
 [[upstreams]]
@@ -323,7 +324,7 @@ idempotency = "24h"
 
 
 def wide(oracle: int, refusing: int) -> str:
-    """Default limits, every kind of route and of plan."""
+    """Default limits but for bodies, every kind of route and of plan."""
     return (_WIDE + _BASIC + _ACCOUNTS + _PLANS).format(oracle=oracle, refusing=refusing)
 
 

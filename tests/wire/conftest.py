@@ -144,7 +144,7 @@ def session_terms(
 
 @pytest.fixture
 def gateway(session_wide: Gateway, oracle: Oracle) -> Iterator[Gateway]:  # noqa: ARG001 cleared and judged with it
-    """With default limits. It must outlive every test."""
+    """With default limits, and bodies of any size. It must outlive every test."""
     yield session_wide
     assert session_wide.process.poll() is None
     assert "Traceback" not in session_wide.errors.read_text()

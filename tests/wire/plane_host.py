@@ -2,13 +2,15 @@
 
 Run as a program with the segment's path, a worker's slot, a listening socket and the path of a configuration. Every
 further path on standard input is one to go over to, "+N" lets N milliseconds go by at once, "~N" does so before the
-first step of what the plane begins next, and "drain" is what the drain timeout's end is; each is answered with a line.
+first step of what the plane begins next, "!N" has the process killed as soon as something has been sent to a client
+for the Nth time from now on, and "drain" is what the drain timeout's end is; each is answered with a line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import time
@@ -20,7 +22,9 @@ import uvloop
 from fastgw import published
 from fastgw._segment import Segment
 from fastgw.config.load import load
+from fastgw.dataplane import doors
 from fastgw.dataplane import plane as plane_module
+from fastgw.dataplane.connection import Connection
 from fastgw.dataplane.doors import Door
 from fastgw.dataplane.plane import Plane
 from fastgw.model import Config
@@ -53,6 +57,18 @@ class Late:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loop, name)
+
+
+class Mortal(Connection):
+    """A client's connection; what is left of the process's life is counted in what is sent on one."""
+
+    left = 0
+
+    def send(self, data: bytes) -> None:
+        super().send(data)
+        Mortal.left -= 1
+        if Mortal.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def read(path: str, segment: Segment) -> Config:
@@ -88,6 +104,9 @@ async def serve(segment: Segment, worker: int, listener: socket.socket, path: st
         elif line.startswith("+"):
             clock.ahead_s += int(line) / 1000
             plane.wheel.turn(int(clock.monotonic() * 1000))
+        elif line.startswith("!"):
+            Mortal.left = int(line[1:])
+            setattr(doors, "Connection", Mortal)  # noqa: B010
         elif line == "drain":
             for client in list(plane.clients):
                 if client.exchange is not None:

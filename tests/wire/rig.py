@@ -66,6 +66,29 @@ def eventually(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
     return True
 
 
+def stopped(count: Callable[[], int], still_s: float = 0.3, within_s: float = 10.0) -> int:
+    """What is counted, once it has not grown for that long."""
+    deadline = time.monotonic() + within_s
+    last = -1
+    while (now := count()) != last:
+        assert time.monotonic() < deadline, f"it goes on after {now}"
+        last = now
+        time.sleep(still_s)
+    return last
+
+
+def kernel_buffer(of: str) -> int:
+    """Bytes that the kernel lets the buffer of a TCP socket grow to: "rmem", for what is received, or "wmem"."""
+    return int(Path(f"/proc/sys/net/ipv4/tcp_{of}").read_text().split()[2])
+
+
+def more_than_buffered() -> int:
+    """More bytes than the kernel keeps of what comes by one connection and goes on by another, where nobody reads it:
+    a buffer that is never read from does not grow.
+    """
+    return 2 * (kernel_buffer("rmem") + kernel_buffer("wmem"))
+
+
 class Host:
     """A data plane of its own beside the workers of `gateway`: on the same segment, as the worker of slot `slot`.
 

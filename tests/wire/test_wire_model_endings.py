@@ -148,6 +148,27 @@ def test_a_provider_that_falls_silent_is_given_up(models: Stand, streams: bool) 
     assert account.captured() >= (CALL + 5 * OUTPUT if streams else 0)
 
 
+@pytest.mark.parametrize("model", ["plain", "dearer"])
+def test_a_stream_that_fails_at_once_and_is_not_ended_ends_for_the_caller(models: Stand, model: str) -> None:
+    """Nobody else is left to be asked, or only who costs more than there is: the caller gets what there is, of whom
+    it is, and for his price."""
+    account = models.account(20, INPUT_MOST)
+
+    def script(talk: Talk) -> None:
+        talk.read_body()
+        talk.send(STREAM + chunk(event()) + chunk(b'data: {"error": {"message": "no", "type": "server_error"}}\n\n'))
+        talk.gone()
+
+    with models.serving(main=script), models.connect() as client:
+        client.socket.settimeout(5)
+        client.send(ask(account, body(model, stream=True)))
+        answer = client.read()
+    assert (answer.status, answer.one("x-fastgw-model")) == (200, "main/main-1")
+    assert tokens_of(answer) == 1
+    assert b'"error"' in answer.body
+    assert CALL + OUTPUT < account.captured() <= CALL + OUTPUT + INPUT_MOST * INPUT
+
+
 def test_a_draining_worker_lets_streams_finish_or_ends_them_in_dialect(models: Stand) -> None:
     account, left = models.account(), list[float]()
     with models.serving(main=pausing(5, left)), models.connect() as client, models.row() as rows:

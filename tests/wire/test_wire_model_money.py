@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from typing import NamedTuple
 
 import pytest
 
@@ -28,6 +29,7 @@ from .modelling import (
 )
 from .oracle import Talk
 from .rig import eventually
+from .tunnelling import Account
 
 INPUT_MOST = 64  # tokens that the input of these tests may be estimated at
 STREAMS = 200
@@ -57,6 +59,16 @@ def refusal(client: Client, data: bytes) -> tuple[int, str]:
     return answer.status, json.loads(answer.body)["error"]["code"] if answer.status != 200 else ""
 
 
+class Tight(NamedTuple):
+    """An account with a budget of `nanos`, whose calls have `lines`; `code` is what refuses them."""
+
+    account: Account
+    meter: int
+    nanos: int
+    lines: tuple[str, ...]
+    code: str
+
+
 # Streams
 
 
@@ -71,6 +83,38 @@ def test_a_stream_ends_in_dialect_where_the_money_does(models: Stand) -> None:
     assert last["error"]["code"] == "insufficient_balance"
     assert told(data)["out"] == str(tokens_of(data))
     assert models.segment.account(account.index)["granted"] - account.captured() >= 0
+
+
+@pytest.fixture(params=["key", "tag"])
+def tight(models: Stand, request: pytest.FixtureRequest) -> Tight:
+    """An account that can pay for all, and a budget, of its key or a tag, that cannot: for 100 tokens."""
+    account, nanos = models.account(), CALL + INPUT_MOST * INPUT + 100 * OUTPUT
+    if request.param == "key":
+        return Tight(account, account.budget(nanos), nanos, (), "budget_exhausted")
+    return Tight(account, account.tag("run-17", nanos), nanos, ("X-Fastgw-Tag: run-17",), "tag_budget_exhausted")
+
+
+def test_a_stream_ends_in_dialect_where_a_budget_does(models: Stand, tight: Tight) -> None:
+    with models.serving(main=endless), models.connect() as client:
+        client.send(ask(tight.account, body(stream=True), *tight.lines))
+        data = read_stream(client)
+        assert refusal(client, ask(tight.account, body(), *tight.lines)) == (402, tight.code)
+        [arrival] = models.oracle.named("main")
+    assert 90 <= tokens_of(data) <= 100
+    assert 100 <= json.loads(arrival.body)["max_completion_tokens"] <= 120  # what the budget covers
+    last = [json.loads(line[6:]) for line in data.split(b"\n") if line.startswith(b"data: {")][-1]
+    assert last["error"]["code"] == tight.code
+    assert tight.account.captured() == models.segment.account(tight.meter)["captured"] <= tight.nanos
+
+
+def test_what_a_budget_covers_is_what_a_call_is_cut_down_to_and_charged_at_most(models: Stand, tight: Tight) -> None:
+    with models.serving(main=whole(7, 150)), models.connect() as client:
+        client.send(ask(tight.account, body("shrinking", max_tokens=500), *tight.lines))
+        answer = client.read()
+        assert answer.status == 200
+    assert 99 <= int(answer.one("x-fastgw-max-tokens")) <= 110
+    assert tight.account.captured() == models.segment.account(tight.meter)["captured"]
+    assert tight.nanos - OUTPUT < tight.account.captured() <= tight.nanos  # more was used than was asked for
 
 
 def test_a_stream_that_holds_all_it_may_generate_is_not_ended_by_an_estimate(models: Stand) -> None:

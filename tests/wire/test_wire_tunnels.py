@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from fastgw.refusals import Refusal
 
 from .client import Client
-from .rig import eventually
+from .rig import eventually, more_than_buffered, stopped
 from .tunnelling import HANDSHAKE, SWITCHING, Accepted, Account, Stand, close_frame
 
 HOUR_S = 3600
@@ -321,10 +321,11 @@ def test_who_reads_slowly_makes_the_other_wait_and_misses_nothing(
     client, upstream = tunnels.open(account)
     slow, quick = (client, upstream) if reader == "client" else (upstream, client)
     part = bytes(range(256)) * 1024
+    parts = more_than_buffered() // len(part)
     sent = [0]
 
     def push() -> None:
-        for _ in range(192):  # 48 MiB
+        for _ in range(parts):
             quick.socket.sendall(part)
             sent[0] += 1
         quick.half_close()
@@ -333,20 +334,16 @@ def test_who_reads_slowly_makes_the_other_wait_and_misses_nothing(
     with client, upstream:
         thread = threading.Thread(target=push)
         thread.start()
-        last = -1
-        while sent[0] != last:
-            last = sent[0]
-            thread.join(0.2)
-        assert last < 150, "it is not stopped"
+        assert stopped(lambda: sent[0]) < parts, "it is not stopped"
         assert tunnels.resident_bytes() - before < 4 << 20
         slow.send(b"the other way it goes on")
         assert quick.exactly(24) == b"the other way it goes on"
         seen = hashlib.sha256()
-        for _ in range(192):
+        for _ in range(parts):
             seen.update(slow.exactly(len(part)))
         assert ended(slow)
         thread.join()
-        assert seen.digest() == hashlib.sha256(part * 192).digest()
+        assert seen.digest() == hashlib.sha256(part * parts).digest()
 
 
 # What takes too long

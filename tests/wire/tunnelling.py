@@ -239,6 +239,19 @@ class Account:
         identity = f"GET {path} HTTP/1.1\r\nHost: wire\r\nAuthorization: Bearer {self.key}\r\n".encode()
         return identity + b"".join(line + b"\r\n" for line in lines or HANDSHAKE) + b"\r\n"
 
+    def budget(self, nanos: int) -> int:
+        """Give its key a budget; the index of its meter."""
+        meter = self.stand.segment.add_account(account_digest(f"{self.key}/budget"), nanos, 0)
+        self.stand.segment.set_key(self.key_index, self.index, 0, 1, 0, meter)
+        return meter
+
+    def tag(self, name: str, nanos: int) -> int:
+        """Give it a tag with a budget; the index of its meter."""
+        segment = self.stand.segment
+        meter = segment.add_account(account_digest(f"{self.key}/{name}"), nanos, 0)
+        segment.add_key(segment.tag_digest(self.key, name), self.index, 0, 1, 0, meter)
+        return meter
+
     def grant(self, nanos: int) -> None:
         self.stand.segment.set_granted(self.index, nanos)
 

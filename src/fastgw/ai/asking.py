@@ -41,7 +41,9 @@ CHOICES_MAX = 128
 PROMPTS_MAX = 2_048
 
 # Where parts may be that are no text.
-_MEDIA = {"chat": MESSAGES, "messages": MESSAGES, "count_tokens": MESSAGES, "responses": INPUT, "input_tokens": INPUT}
+_MEDIA = dict.fromkeys(("chat", "messages", "count_tokens"), MESSAGES) | dict.fromkeys(
+    ("responses", "compact", "input_tokens"), INPUT
+)
 # Some servers take members of objects in any case, and the last one of two.
 _GUARDED = frozenset((*NAMES[: N + 1], "best_of", *NAMES[MAX_COMPLETION_TOKENS:PROMPT]))
 _REFUSED = frozenset((*OTHER_CAPS, *UNPRICED))
@@ -140,9 +142,12 @@ def _read_json(operation: Operation, body: Body) -> None:
     asked = body.asked
     asked.model = _model(operation, _string(body, MODEL))
     asked.stream = _is_true(body, STREAM)
+    if asked.stream and name == "compact":
+        raise BodyError("A compaction is not streamed.", "stream")
     _estimate(operation, body)
     body.hosted = _hosted(body)
-    if operation.generates:
+    asked.bounded = name in CAPS
+    if asked.bounded:
         for cap in CAPS[name]:
             most = _number(body, cap, 1, 1 << 31)
             if most >= 0:
@@ -188,7 +193,7 @@ def _estimate(operation: Operation, body: Body) -> None:
         held, likely = request(raw, messages)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyError(f"The messages are not as they should be: {error}", "messages") from None
-    if operation.name == "responses" and not body.plain:
+    if operation.name in ("responses", "compact") and not body.plain:
         stored = sum(name in body.fields for name in _STORED) * estimate.UNSEEN_TOKENS
         held += stored
         likely += stored

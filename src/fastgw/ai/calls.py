@@ -78,7 +78,7 @@ class Call:
         changes: dict[int, Any] = {}
         if self.asked.model and self.asked.model != candidate.model:
             changes[MODEL] = candidate.model
-        if max_tokens and self.operation.generates:
+        if max_tokens and self.asked.bounded:
             self._bound(changes, provider, max(max_tokens // self.asked.choices, 1))
         if name == "messages" and thoughts.has_foreign(body.raw) and (messages := body.member(MESSAGES)) is not None:
             changes[MESSAGES] = thoughts.own(Raw(messages))
@@ -113,7 +113,7 @@ class Call:
             return passing.Chunks(hide_usage, searches)
         if name == "messages":
             return passing.Messages()
-        if name == "responses":
+        if name in ("responses", "compact"):
             return passing.Responses()
         if name in ("images", "image_edits", "image_variations"):
             return passing.Images(each=price.image > 0)

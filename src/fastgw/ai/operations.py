@@ -10,7 +10,7 @@ JSON, FORM, OPAQUE = "json", "form", "opaque"
 
 class Operation(NamedTuple):
     """An endpoint: `dialect` is its callers', `body` how its request is read; `generates` says that what it costs
-    depends on tokens that a call may bound."""
+    depends on tokens that are generated; a call may bound them, but for a compaction."""
 
     name: str
     dialect: str
@@ -31,6 +31,7 @@ _POSTED = {
     "audio/speech": Operation("speech", "openai", JSON),
     "audio/transcriptions": Operation("transcriptions", "openai", FORM),
     "audio/translations": Operation("translations", "openai", FORM),
+    "responses/compact": Operation("compact", "openai", JSON, generates=True),
     "responses/input_tokens": Operation("input_tokens", "openai", JSON),
     "messages": Operation("messages", "anthropic", JSON, generates=True),
     "messages/count_tokens": Operation("count_tokens", "anthropic", JSON),

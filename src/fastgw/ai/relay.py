@@ -16,8 +16,8 @@ class Asked(Struct):
     """What a caller asks for, as far as money and routing go.
 
     `input_tokens` errs upwards. `max_tokens` is what the caller lets be generated in all `choices` together, 0 where it
-    does not say, or where the operation does not generate. `usage` is what is charged where the provider never tells,
-    as far as it is known beforehand.
+    does not say, or where the operation does not generate; `bounded` says that a provider can be told so. `usage` is
+    what is charged where the provider never tells, as far as it is known beforehand.
     """
 
     operation: str  # the name of a row of operations.TABLE
@@ -26,6 +26,7 @@ class Asked(Struct):
     input_tokens: int = 0
     max_tokens: int = 0
     choices: int = 1
+    bounded: bool = True
     usage: Usage = field(default_factory=Usage)
 
     @property

@@ -119,8 +119,13 @@ def _offered(report: Report, offer: Offer, pricing: Pricing, library: Library) -
 
 def _names(report: Report, offer: Offer, library: Library) -> dict[str, Path]:
     """The names that its patterns mean, and where the file has one of them in full."""
-    known = [*library.names(offer.prices), *offer.also] if offer.prices and offer.models else []
     found: dict[str, Path] = {}
+    known: list[str] = []
+    if offer.prices and offer.models:
+        current = [
+            name for name in library.names(offer.prices) if not any(matches(name, gone) for gone in offer.without)
+        ]
+        known = [*current, *offer.also]
     for index, pattern in enumerate(offer.models):
         path: Path = (*offer.path, "models", index)
         if "*" not in pattern:

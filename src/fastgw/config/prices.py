@@ -91,8 +91,9 @@ class Library:
         return [provider.id for provider in get_snapshot().providers]
 
     def names(self, provider: str) -> list[str]:
-        """Every name of a model of the provider that it has in full and can be asked for at a price."""
-        named = self._named(provider)
+        """Every name of a model of the provider that it has in full and can be asked for at a price; none of those that
+        it calls deprecated, whose price it still tells."""
+        named = {name: model for name, model in self._named(provider).items() if not model.deprecated}
         return [name for name, model in named.items() if _NAMED.fullmatch(name) and self._known(model)]
 
     def price(self, provider: str, name: str) -> Price | None:

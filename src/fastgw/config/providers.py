@@ -70,7 +70,8 @@ class Offer(Struct, frozen=True):
     """A provider as the file has it: what serves, at which terms, and where it says so.
 
     `prices` is its id in the library or "", `price` that of models which are not there. `models` are names and
-    patterns, of the file where it has `said` so, `also` more names.
+    patterns, of the file where it has `said` so; of those that the library knows, no pattern means one of `without`, and
+    one may mean one of `also` too.
     """
 
     provider: Provider
@@ -81,6 +82,7 @@ class Offer(Struct, frozen=True):
     terms: Terms
     models: tuple[str, ...]
     said: bool
+    without: tuple[str, ...]
     also: tuple[str, ...]
 
 
@@ -128,6 +130,7 @@ def _offer(report: Report, index: int, raw: Any, environ: Mapping[str, str], lib
         terms=read_terms(fields),
         models=fields.each("models", parse_pattern) if "models" in fields.raw else known.models,
         said="models" in fields.raw,
+        without=known.without,
         also=known.also,
     )
 

@@ -130,14 +130,15 @@ class Completion(Delivery):
         """No provider of the model has this endpoint: what the gateway knows itself, or a refusal."""
         body = self.call.counted()
         if body is not None:
-            self._answer(0, 200, b"application/json", body, b"", False)
+            self._answer(0, 200, b"application/json", body, self._id_lines(), False)
             return
         message = f"The model {name!r} has no {self.operation.name}; GET the list of models for others."
         self._invalid(UnsupportedError(message, "model"))
 
     def _say(self, verdict: int, failure: Failure, lines: bytes = b"") -> None:
         """Answer with an error of our own, which costs nothing."""
-        self._answer(verdict, failure.status, b"application/json", errors.write(self.dialect, failure), lines, False)
+        out = errors.write(self.dialect, failure)
+        self._answer(verdict, failure.status, b"application/json", out, lines + self._id_lines(), False)
 
     def _list(self, name: str) -> None:
         """The models that a caller can use, or one of them, in the form that it reads."""
@@ -149,7 +150,7 @@ class Completion(Delivery):
         else:
             self._unknown(name)
             return
-        self._answer(0, 200, b"application/json", body, b"", False)
+        self._answer(0, 200, b"application/json", body, self._id_lines(), False)
 
     # Who is asked
 
@@ -221,6 +222,7 @@ class Completion(Delivery):
         choices = self.choices
         if self.stage != WAITING or self.bytes_out or not cause:
             return False
+        offer, reading = choices.offer, self.reading
         choices.go_on(cause)
         self.reading = UNREAD
         self.partial = b""
@@ -232,7 +234,13 @@ class Completion(Delivery):
         self.renewed = False
         self.waited = True
         self._leave_upstream(False)
-        return self._ask_next()
+        if self._ask_next():
+            return True
+        # What has come of this try is what the caller gets, as this one's and at its price.
+        choices.offer = offer
+        self.reading = reading
+        self.meter.set(offer.candidate.price)
+        return False
 
     def refused(self, refusal: int) -> None:
         self.choices.unsent()

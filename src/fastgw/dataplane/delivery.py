@@ -323,14 +323,14 @@ class Delivery(Intake):
 
     def _hand_out_last(self, verdict: int, data: bytes, done: bool) -> None:
         """The stream is over, and charged before the last of it is sent; of the answer's body nothing is left if
-        `done`, else its end must come soon."""
+        `done`, else its end must come soon, unless the provider has been left already, for another who is not there."""
         if self.stage == WAITING:
             data = self._begin_stream(data)
         elif self.framing == FRAMING_CHUNKED:
             data = chunk(data, 0, len(data), False)
         self.bytes_out += len(data) + (len(END) if self.framing == FRAMING_CHUNKED else 0)
         self._end(verdict, self.status, self.service.charges(self.status))
-        if done:
+        if done or self.upstream is None:
             self.client.send(data + END if self.framing == FRAMING_CHUNKED else data)
             self._part(verdict == 0)
         else:

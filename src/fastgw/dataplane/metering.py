@@ -23,7 +23,9 @@ STEP = 16  # tokens of output that a stream holds at least, and beyond what it n
 ATTEMPTS = 4  # to hold what is left, while others hold from the same account
 
 # There is not as much money as was asked for; there may be less.
-SHORT = frozenset((Refusal.INSUFFICIENT_BALANCE, Refusal.BALANCE_HELD, Refusal.BUDGET_EXHAUSTED))
+SHORT = frozenset((
+    Refusal.INSUFFICIENT_BALANCE, Refusal.BALANCE_HELD, Refusal.BUDGET_EXHAUSTED, Refusal.TAG_BUDGET_EXHAUSTED,
+))  # fmt: skip
 
 
 def with_slack(tokens: int) -> int:
@@ -100,7 +102,7 @@ class Meter:
         self.step = max(one.hold_step, STEP)
         self.cap = self.most
         verdict = self._hold_for(ahead)
-        if verdict in SHORT and self.most and (stream or one.shrink):
+        if verdict in SHORT and self.most and (stream or (one.shrink and self.asked.bounded)):
             verdict = self._hold_less(min(ahead, STEP if stream else 1), ahead)
             if verdict == 0 and not stream:
                 self.shrunk = True
@@ -111,7 +113,7 @@ class Meter:
 
     def _affordable(self) -> int:
         """How many tokens of output there is money for now."""
-        return self._tokens_for(self.held + self.ticket.balance_nanos)
+        return self._tokens_for(self.held + self.gate.room(self.ticket))
 
     def _hold_less(self, least: int, most: int) -> int:
         """Hold for as many tokens as there is money for: 0, or the refusal of the least of them."""
@@ -170,4 +172,4 @@ class Meter:
                 break
             if verdict not in SHORT:
                 break
-            missing = min(missing - 1, self.ticket.balance_nanos)
+            missing = min(missing - 1, self.gate.room(self.ticket))

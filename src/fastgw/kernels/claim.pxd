@@ -322,6 +322,34 @@ cdef inline bint claim_take(const segment_t* s, const tariff_t* t, const claim_t
     return fits
 
 
+cdef inline int _look_at_holder(const segment_t* s, claim_t* c, const holds_t* h, uint64_t tag) noexcept nogil:
+    """Note the budgets from which a call in flight holds more, if its key and its tag may still be used."""
+    cdef const key_t* key = &s.keys[c.key]
+    cdef uint64_t state = load_u64(&key.state)
+    cdef int verdict = _look_at_key(c, key, state)
+    c.budget = state >> 32
+    c.tag = 0
+    if unlikely(tag != 0) and verdict == CLAIM_GRANTED:
+        verdict = claim_tag(s, tag - 1, c)
+    if h.place[<int>HOLD_ACCOUNT]:
+        c.budget = h.place[<int>HOLD_BUDGET]
+        c.tag = h.place[<int>HOLD_TAG]
+    return verdict
+
+
+cdef inline int64_t claim_room_for(const segment_t* s, claim_t* c, const holds_t* h, uint64_t tag) noexcept nogil:
+    """The most that `claim_more` could hold now for the call: the least room of all that it holds from; not above 0
+    where its key or its tag may not be used any more."""
+    cdef int64_t room = claim_room(&s.accounts[c.account])
+    if _look_at_holder(s, c, h, tag):
+        return 0
+    if c.budget:
+        room = min(room, claim_room(&s.accounts[c.budget - 1]))
+    if c.tag:
+        room = min(room, claim_room(&s.accounts[c.tag - 1]))
+    return room
+
+
 cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, uint64_t tag, int worker) noexcept nogil:
     """Hold `c.price` nanos (0: none) more for the call in flight of the key `c.key` and the account `c.account`, which
     holds `h`; CLAIM_GRANTED, or what refuses it, and then `h` is as it was.
@@ -330,20 +358,11 @@ cdef inline int claim_more(const segment_t* s, claim_t* c, holds_t* h, uint64_t 
     calls, and this is no other one. A call stays with the budgets that it began to hold from, and has its key's and its
     tag's of now where it has held no money yet.
     """
-    cdef const key_t* key = &s.keys[c.key]
     cdef const account_t* account = &s.accounts[c.account]
-    cdef uint64_t state = load_u64(&key.state)
     cdef holds_t more
-    cdef int verdict = _look_at_key(c, key, state)
-    c.budget = h.place[<int>HOLD_BUDGET] if h.place[<int>HOLD_ACCOUNT] else state >> 32
+    cdef int verdict = _look_at_holder(s, c, h, tag)
     if verdict:
         return verdict
-    c.tag = 0
-    if unlikely(tag != 0):
-        if claim_tag(s, tag - 1, c):
-            return CLAIM_UNKNOWN_TAG
-        if h.place[<int>HOLD_ACCOUNT]:
-            c.tag = h.place[<int>HOLD_TAG]
     if unlikely(<uint32_t>load_u64(&account.status) != ACCOUNT_ACTIVE):
         return CLAIM_ACCOUNT_SUSPENDED
     if unlikely(_has_ended(c, load_u64(&account.terms))):

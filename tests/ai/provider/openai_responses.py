@@ -72,6 +72,19 @@ def items(reply: Reply, status: str) -> list[dict[str, Any]]:
     return found
 
 
+def compaction(asked: Asked, reply: Reply) -> dict[str, Any]:
+    """What /responses/compact makes of a conversation: the caller's own words, and the rest sealed."""
+    sealed = {"id": f"cmp_{token(reply.id, 48)}", "type": "compaction", "encrypted_content": token(reply.id, 200)}
+    words = [{"type": "input_text", "text": asked.words}]
+    return {
+        "id": f"resp_{token(reply.id, 48)}",
+        "object": "response.compaction",
+        "created_at": CREATED,
+        "output": [{"type": "message", "role": "user", "status": "completed", "content": words}, sealed],
+        "usage": usage(reply),
+    }
+
+
 def part(reply: Reply, text: str) -> dict[str, Any]:
     if reply.refusal:
         return {"type": "refusal", "refusal": text}

@@ -83,6 +83,10 @@ def _openai(path: str, content_type: str, body: bytes) -> Speaker | None:
             asked, lined(openai_chat.answer),
             lambda asked, reply: openai_chat.events(asked, reply, azure is not None), end=openai_chat.DONE,
         )  # fmt: skip
+    if path.endswith("/responses/compact"):
+        asked = openai_responses.asked(json.loads(body))
+        asked.endpoint = "compact"
+        return Speaker(asked, lined(openai_responses.compaction))
     if path.endswith("/responses"):
         return Speaker(
             openai_responses.asked(json.loads(body)), lined(openai_responses.answer), openai_responses.events
