@@ -9,7 +9,8 @@ import pytest
 
 from fastgw.ai import calls, operations
 from fastgw.ai.canonical import BodyError, UnsupportedError
-from fastgw.ai.passing import Chunks, Images, Messages, Typed
+from fastgw.ai.passing import Chunks, Messages
+from fastgw.ai.passing_typed import Images, Typed
 from fastgw.ai.relay import Asked
 from fastgw.ai.usage import Usage
 from fastgw.model import Candidate, Price, Provider, Secret

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgw.ai import sounds
-from fastgw.ai.passing import Transcripts
+from fastgw.ai.passing_typed import Transcripts
 from fastgw.ai.usage import Usage
 
 

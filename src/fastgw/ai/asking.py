@@ -62,7 +62,7 @@ class _Tool(msgspec.Struct):
 
 
 _json = msgspec.json.Encoder()
-_fields = msgspec.json.Decoder(dict[str, Raw])
+_fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
 _flag = msgspec.json.Decoder(bool | None)
 _count = msgspec.json.Decoder(int | None)
@@ -105,7 +105,7 @@ class Body:
             return self.raw
         if not self.plain or None in changes.values():
             named = {NAMES[place]: value for place, value in changes.items()}
-            return passing.request(self.fields or decode(_fields, self.raw), named)
+            return passing.request(self.fields or _fields.decode(self.raw), named)
         if not _picker.holds(self.raw):
             _picker.read(self.raw)
         return _picker.changed(list(changes), [_json.encode(value) for value in changes.values()])

@@ -12,7 +12,7 @@ import orjson
 from msgspec import Raw
 
 from ..model import Candidate, Price, Provider
-from . import errors, forms, passing, thoughts, translating
+from . import errors, forms, passing, passing_typed, thoughts, translating
 from .asking import Body, read_body
 from .canonical import Failure, UnsupportedError
 from .members import CAPS, MAX_COMPLETION_TOKENS, MAX_TOKENS, MESSAGES, MODEL, STREAM_OPTIONS
@@ -114,12 +114,12 @@ class Call:
         if name == "messages":
             return passing.Messages()
         if name in ("responses", "compact"):
-            return passing.Responses()
+            return passing_typed.Responses()
         if name in ("images", "image_edits", "image_variations"):
-            return passing.Images(each=price.image > 0)
+            return passing_typed.Images(each=price.image > 0)
         if name in ("transcriptions", "translations"):
-            return passing.Transcripts(by_second=price.second > 0)
-        relay = passing.Typed()
+            return passing_typed.Transcripts(by_second=price.second > 0)
+        relay = passing_typed.Typed()
         if name == "speech" and price.characters:
             relay.usage = self.asked.usage
         return relay

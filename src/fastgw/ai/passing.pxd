@@ -7,8 +7,8 @@ from fastgw.ai.sse cimport Blocks
 
 cimport cython
 
-cdef int ODD, TEXTS, REASONING_CONTENT, REASONING, FINISH_REASON, USAGE, X_GROQ, OTHERS, TYPE, DELTA, DELTAS, DELTAS_END
-cdef Picker _chunk_picker, _typed_picker, _message_picker
+cdef int ODD, TEXTS, REASONING_CONTENT, REASONING, FINISH_REASON, USAGE, X_GROQ, OTHERS, TYPE, DELTAS, DELTAS_END
+cdef Picker _chunk_picker, _message_picker
 
 
 cdef class Passing(Relay):
@@ -20,6 +20,7 @@ cdef class Passing(Relay):
     cpdef bytes whole(self, bytes body)
     cdef _with_searches(self, object usage)
     cpdef long long plain(self, bytes block) except? -3
+    cpdef bytes bare(self, bytes block)
     @cython.locals(tokens=cython.longlong, block=bytes)
     cpdef list feed(self, bytes data)
     cpdef _account(self, bytes body)
@@ -35,27 +36,9 @@ cdef class Chunks(Passing):
     @cython.locals(found=Picker, at=Py_ssize_t, ends=Py_ssize_t, thought=Py_ssize_t, size=Py_ssize_t, place=int,
                    tokens=cython.longlong)
     cpdef long long plain(self, bytes block) except? -3
+    cpdef bytes bare(self, bytes block)
     cpdef long long event(self, bytes data) except? -2
     cdef long long _told(self, object chunk, long long tokens) except? -2
-
-
-cdef class Typed(Passing):
-    @cython.locals(found=Picker, at=Py_ssize_t, size=Py_ssize_t)
-    cpdef long long plain(self, bytes block) except? -3
-    cpdef _end(self, object event)
-
-
-cdef class Responses(Typed):
-    pass
-
-
-cdef class Transcripts(Typed):
-    cdef bint _by_second
-
-
-cdef class Images(Typed):
-    cdef bint _each
-    cdef int _made
 
 
 cdef class Messages(Passing):
