@@ -11,6 +11,7 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai import chat, sse
 from fastgw.ai.canonical import (
     FILTERED,
@@ -41,7 +42,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 
 def asked(**members: Any) -> Request:

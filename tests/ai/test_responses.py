@@ -15,6 +15,7 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from fastgw._usage import Usage
 from fastgw.ai import chat, passing_typed, responses, sse
 from fastgw.ai.canonical import (
     FILTERED,
@@ -47,7 +48,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 

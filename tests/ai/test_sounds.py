@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai import sounds
 from fastgw.ai.passing_typed import Transcripts
-from fastgw.ai.usage import Usage
 
 
 def wav(seconds: int) -> bytes:

@@ -1,5 +1,7 @@
 from fastgw._json cimport Picker
+from fastgw._usage cimport Usage
 from fastgw.ai.estimate cimport has_types, request
+from fastgw.ai.relay cimport Asked
 
 cimport cython
 
@@ -12,7 +14,7 @@ cdef dict _MEDIA
 cdef class Body:
     cdef public bytes raw
     cdef public str content_type
-    cdef public object asked
+    cdef public Asked asked
     cdef public bint is_json
     cdef public bint plain
     cdef public dict fields
@@ -26,7 +28,7 @@ cdef class Body:
 
 cpdef Body read_body(object operation, bytes raw, str content_type)
 cpdef decode(object decoder, object raw, str parameter=*)
-@cython.locals(most=cython.longlong)
+@cython.locals(most=cython.longlong, asked=Asked)
 cdef _read_json(object operation, Body body)
 cdef str _model(object operation, str name)
 cdef _estimate(object operation, Body body)

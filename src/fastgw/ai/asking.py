@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from .._json import ABSENT, ODD, Picker
+from .._usage import Usage
 from . import estimate, forms, passing, sounds
 from .canonical import BodyError, UnsupportedError
 from .estimate import has_types, request
@@ -31,7 +32,6 @@ from .members import (
 )  # fmt: skip
 from .operations import JSON, OPAQUE, Operation
 from .relay import Asked
-from .usage import Usage
 
 T = TypeVar("T")
 Fields = Mapping[str, Raw]

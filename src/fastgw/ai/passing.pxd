@@ -1,7 +1,8 @@
 from fastgw._json cimport Picker
 from fastgw._sse cimport data_at
+from fastgw._usage cimport Usage
 from fastgw.ai.estimate cimport piece, tokens_of
-from fastgw.ai.relay cimport Relay
+from fastgw.ai.relay cimport Portion, Relay
 from fastgw.ai.reported cimport found_usage, reads_usage
 from fastgw.ai.sse cimport Blocks
 
@@ -18,13 +19,13 @@ cdef class Passing(Relay):
     cdef int _searches
 
     cpdef bytes whole(self, bytes body)
-    cdef _with_searches(self, object usage)
+    cdef Usage _with_searches(self, Usage usage)
     cpdef long long plain(self, bytes block) except? -3
     cpdef bytes bare(self, bytes block)
     @cython.locals(tokens=cython.longlong, block=bytes)
     cpdef list feed(self, bytes data)
-    cpdef _account(self, bytes body)
-    cpdef told(self, object usage)
+    cpdef Usage _account(self, bytes body)
+    cpdef Usage told(self, object usage)
     cpdef long long event(self, bytes data) except? -2
     cpdef long long odd(self, bytes data) except? -2
 

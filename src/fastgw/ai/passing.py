@@ -15,12 +15,12 @@ from msgspec import Raw, Struct
 
 from .._json import ODD, Picker
 from .._sse import data_at
+from .._usage import Usage
 from . import errors, reported, sse
 from .canonical import Failure
 from .estimate import piece, tokens_of
 from .relay import Portion, Relay
 from .reported import found_usage, reads_usage
-from .usage import Usage
 
 HIDDEN = -1  # instead of a number of tokens: the caller has not asked for this event
 SOUND_BYTES = 3_200  # of base64, for a token: 16 bits at 24 kHz

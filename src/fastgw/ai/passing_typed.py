@@ -7,15 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, Struct
 
 from .._json import ODD, Picker
 from .._sse import data_at
+from .._usage import Usage
 from . import errors, reported
 from .estimate import piece, tokens_of
 from .passing import SOUND_BYTES, Passing
 from .relay import Portion
-from .usage import Usage
 
 
 class _Item(Struct):
@@ -94,7 +94,7 @@ def _counted(usage: Usage | None, response: _Response) -> Usage | None:
     calls = [item.type for item in response.output or () if item.type in HOSTED]
     told = reported.count((response.tool_usage or {}).get("web_search"), "num_requests")
     searches = len(calls) if told is None else told + sum(kind != "web_search_call" for kind in calls)
-    return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
+    return usage.replace(searches=usage.searches + searches) if usage and searches else usage
 
 
 _response = msgspec.json.Decoder(_Response)
@@ -171,7 +171,7 @@ class Images(Typed):
         except msgspec.DecodeError:
             return body
         if self.usage is not None or self._each:
-            self.usage = structs.replace(self.usage or Usage(), images=images)
+            self.usage = (self.usage or Usage()).replace(images=images)
         return body
 
     def _end(self, event: _Event) -> None:

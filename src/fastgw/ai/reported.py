@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from .._json import ABSENT, Picker
-from .usage import Usage
+from .._usage import Usage
 
 COUNT_MAX = 1 << 31  # tokens, bytes, seconds: nobody serves more in one call
 
@@ -178,18 +178,18 @@ def _openai(
         if cached_inside < 0:
             cached_inside = other
     written = min(max(written if written >= 0 else created, 0), taken)
-    return Usage(
-        input=taken,
-        cached=min(max(cached_inside, 0), taken),
-        written=written,
-        written_long=min(max(lasting, 0), written),
-        audio_in=min(max(audio_in, 0), taken),
-        output=made,
-        reasoning=min(reasoning if reasoning >= 0 else made - visible, made),
-        audio_out=min(max(audio_out, 0), made),
-        searches=max(searches, 0),
-        seconds=max(seconds, 0),
-    )
+    usage = Usage()
+    usage.input = taken
+    usage.cached = min(max(cached_inside, 0), taken)
+    usage.written = written
+    usage.written_long = min(max(lasting, 0), written)
+    usage.audio_in = min(max(audio_in, 0), taken)
+    usage.output = made
+    usage.reasoning = min(reasoning if reasoning >= 0 else made - visible, made)
+    usage.audio_out = min(max(audio_out, 0), made)
+    usage.searches = max(searches, 0)
+    usage.seconds = max(seconds, 0)
+    return usage
 
 
 def anthropic(told: Any, before: Usage | None = None) -> Usage | None:

@@ -15,7 +15,8 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
     `url` is where its API begins, with {region}, {resource} and {account} to be filled in; `needs` has the variable
     of the environment that each of these comes from by default, or "". `key` are the variables of its key, `prices` its
     id in genai-prices, `models` which of those are its own, `without` which its API does not take, or not any more, or
-    by no endpoint that is here, and `also` more names that it takes, by the library's rules for names. `operations` are the endpoints that it has beside chat.
+    by no endpoint that is here, and `also` more names that it takes, by the library's rules for names. `operations`
+    are the endpoints that it has beside chat.
     """
 
     url: str

@@ -70,8 +70,8 @@ class Offer(Struct, frozen=True):
     """A provider as the file has it: what serves, at which terms, and where it says so.
 
     `prices` is its id in the library or "", `price` that of models which are not there. `models` are names and
-    patterns, of the file where it has `said` so; of those that the library knows, no pattern means one of `without`, and
-    one may mean one of `also` too.
+    patterns, of the file where it has `said` so. To the names that the library knows, which patterns mean, there are
+    `also` others, `without` some.
     """
 
     provider: Provider
