@@ -382,7 +382,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(ALL)), st.lists(json_values | st.binary(max_size=30), max_size=4), st.integers(1, 30))
 def test_whatever_a_provider_sends_passes_and_nothing_breaks(name: str, sent: list[Any], step: int) -> None:
     events = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in sent]

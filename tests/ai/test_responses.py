@@ -165,7 +165,7 @@ def test_requests_that_make_no_sense(members: Any) -> None:
 # Answers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples.answers(), samples.usages(), st.sampled_from([STOP, LENGTH, FILTERED]))
 def test_whole_and_streamed_answers_are_the_same_response(parts: list[Part], usage: Usage, finish: str) -> None:
     whole = json.loads(responses.write_answer(Answer("id", "m", parts, finish, usage, created_s=7)))
