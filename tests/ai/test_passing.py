@@ -18,7 +18,8 @@ from openai.types.chat import ChatCompletionChunk
 from fastgw._usage import Usage
 from fastgw.ai import errors, passing, reported, sse
 from fastgw.ai.canonical import Failure
-from fastgw.ai.passing import Chunks, Images, Messages, Passing, Responses, Transcripts, Typed
+from fastgw.ai.passing import Chunks, Messages, Passing
+from fastgw.ai.passing_typed import Images, Responses, Transcripts, Typed
 
 RELAYS: dict[str, Callable[[], Passing]] = {
     "chat": Chunks, "completions": Chunks, "responses": Responses, "anthropic": Messages,

@@ -16,7 +16,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from fastgw._usage import Usage
-from fastgw.ai import chat, passing, responses, sse
+from fastgw.ai import chat, passing_typed, responses, sse
 from fastgw.ai.canonical import (
     FILTERED,
     LENGTH,
@@ -177,7 +177,7 @@ def test_whole_and_streamed_answers_are_the_same_response(parts: list[Part], usa
     state = ResponseStreamState[None](input_tools=omit, text_format=omit)
     for event in events:
         state.handle_event(EVENT.validate_python(event))
-    relay = passing.Responses()
+    relay = passing_typed.Responses()
     relay.feed(b"".join(sse.event(json.dumps(event).encode()) for event in events))
     assert relay.usage == usage
     # An agent sends back what it was given.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastgw._usage import Usage
 from fastgw.ai import sounds
-from fastgw.ai.passing import Transcripts
+from fastgw.ai.passing_typed import Transcripts
 
 
 def wav(seconds: int) -> bytes:
