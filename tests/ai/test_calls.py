@@ -10,7 +10,8 @@ import pytest
 from fastgw._usage import Usage
 from fastgw.ai import calls, operations
 from fastgw.ai.canonical import BodyError, UnsupportedError
-from fastgw.ai.passing import Chunks, Images, Messages, Typed
+from fastgw.ai.passing import Chunks, Messages
+from fastgw.ai.passing_typed import Images, Typed
 from fastgw.model import Candidate, Price, Provider, Secret
 
 EVERYTHING = tuple(operations.TABLE)

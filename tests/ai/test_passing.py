@@ -18,7 +18,8 @@ from openai.types.chat import ChatCompletionChunk
 from fastgw._usage import Usage
 from fastgw.ai import errors, passing, reported, sse
 from fastgw.ai.canonical import Failure
-from fastgw.ai.passing import Chunks, Images, Messages, Passing, Responses, Transcripts, Typed
+from fastgw.ai.passing import Chunks, Messages, Passing
+from fastgw.ai.passing_typed import Images, Responses, Transcripts, Typed
 
 RELAYS: dict[str, Callable[[], Passing]] = {
     "chat": Chunks, "completions": Chunks, "responses": Responses, "anthropic": Messages,
@@ -381,7 +382,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(ALL)), st.lists(json_values | st.binary(max_size=30), max_size=4), st.integers(1, 30))
 def test_whatever_a_provider_sends_passes_and_nothing_breaks(name: str, sent: list[Any], step: int) -> None:
     events = [value if isinstance(value, bytes) else json.dumps(value).encode() for value in sent]

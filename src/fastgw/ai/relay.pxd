@@ -40,3 +40,4 @@ cdef class Relay:
 
     cpdef tuple charged(self, Usage likely)
     cpdef bytes whole(self, bytes body)
+    cpdef list feed(self, bytes data)

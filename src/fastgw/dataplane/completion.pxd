@@ -4,6 +4,7 @@ from fastgw._http cimport RequestHead, ResponseHead
 from fastgw._lines cimport is_spent, request
 from fastgw._targets cimport affinity
 from fastgw.ai.calls cimport Call
+from fastgw.ai.calls cimport read as read_call
 from fastgw.ai.relay cimport Asked, Sent
 from fastgw.dataplane.delivery cimport Delivery
 from fastgw.dataplane.ends cimport ClientEnd

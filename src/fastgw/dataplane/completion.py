@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .._lines import is_spent, request
 from .._targets import affinity
 from ..ai import calls, errors, operations
+from ..ai.calls import read as read_call
 from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
 from .delivery import Delivery
@@ -92,7 +93,7 @@ class Completion(Delivery):
         self.dialect = endpoint.dialect
         try:
             kind = self.sent_kind.decode("latin-1")
-            call = calls.read(endpoint.operation, endpoint.rest, query, kind, body)
+            call = read_call(endpoint.operation, endpoint.rest, query, kind, body)
         except BodyError as error:
             self._invalid(error)
             return
