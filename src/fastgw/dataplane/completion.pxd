@@ -18,9 +18,6 @@ cimport cython
 cdef int UNREAD, WAITING
 
 
-cpdef Completion open_completion(Plane plane, ClientEnd client, Service service)
-
-
 cdef class Completion(Delivery):
     cdef public Models models
     cdef public bytes sent_kind
@@ -52,3 +49,7 @@ cdef class Completion(Delivery):
     @cython.locals(standing=Standing)
     cpdef _blame(self, object failure, int status, long long for_ms)
     cpdef _refused(self, bytes body)
+
+
+@cython.locals(call=Completion)
+cpdef Completion open_completion(Plane plane, ClientEnd client, Service service)
