@@ -8,9 +8,9 @@ from fastgw.ai.calls cimport read as read_call
 from fastgw.ai.relay cimport Asked, Sent
 from fastgw.dataplane.delivery cimport Delivery
 from fastgw.dataplane.ends cimport ClientEnd
-from fastgw.dataplane.metering cimport Meter
+from fastgw.dataplane.metering cimport Meter, open_meter
 from fastgw.dataplane.plane cimport Plane
-from fastgw.dataplane.providers cimport Choices, Credential, Endpoint, Models, Offer, Served, Source
+from fastgw.dataplane.providers cimport Choices, Credential, Endpoint, Models, Offer, Served, Source, open_choices
 from fastgw.dataplane.service cimport Service
 
 cimport cython
