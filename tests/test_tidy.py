@@ -48,7 +48,7 @@ GROUPS = {
         "__init__", "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http",
         "_idempotency", "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire", "kernels", "limits",
         "memory", "refusals", "settings", "states", "units", "addresses", "instance", "room", "secret", "channel",
-        "identities", "pem",
+        "identities", "pem", "scopes",
     },
 }  # fmt: skip
 ARROWS = {
