@@ -58,3 +58,5 @@ cdef class Ticket:
                      long long tokens_cached=*, long long tokens_reasoning=*) noexcept
     cpdef long long scope(self) noexcept
     cpdef long long elapsed_us(self) noexcept
+    cpdef long long balance(self) noexcept
+    cpdef long long holding(self) noexcept

@@ -186,12 +186,20 @@ cdef class Ticket:
         """Microseconds since its first byte came."""
         return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000
 
+    cpdef long long balance(self) noexcept:
+        """`balance_nanos`."""
+        return claim_room(&self.table.s.accounts[self.record.account - 1]) if self.record.account else 0
+
+    cpdef long long holding(self) noexcept:
+        """`held_nanos`."""
+        return 0 if self.settled else self.holds.held[<int>HOLD_ACCOUNT]
+
     @property
     def balance_nanos(self) -> int:
         """What the account that pays could still hold now, besides; 0 without one."""
-        return claim_room(&self.table.s.accounts[self.record.account - 1]) if self.record.account else 0
+        return self.balance()
 
     @property
     def held_nanos(self) -> int:
         """What the account holds for it: the most that it can be charged; 0 once it is settled."""
-        return 0 if self.settled else self.holds.held[<int>HOLD_ACCOUNT]
+        return self.holding()

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
 """Decides what a call in flight may still take, and what it is charged and leaves behind when it ends."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from fastgw._call cimport Ticket
 from fastgw.kernels.atomics cimport CLOCK_MONOTONIC, clock_ns, unlikely
@@ -43,7 +43,7 @@ cdef class Flight:
         c.account = ticket.record.account - 1
         c.day = 0
         c.month = 0
-        c.price = nanos
+        c.price = min(nanos, INT64_MAX - ticket.holds.held[<int>HOLD_ACCOUNT])      # nobody has as much
         verdict = claim_more(self.s, c, &ticket.holds, ticket.record.tag, self.worker)
         if verdict == ADMITTED:
             self.me.held += nanos

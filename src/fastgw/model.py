@@ -125,7 +125,7 @@ class Upstream(Struct, frozen=True):
 
 
 class Price(Struct, frozen=True):
-    """What a model costs, in nanos: for 1,000,000 tokens of each kind (see `ai.usage.Usage`) or characters, for each
+    """What a model costs, in nanos: for 1,000,000 tokens of each kind (see `_usage.Usage`) or characters, for each
     image, search and second, and for the call itself. Where the input is longer than `above_tokens`, `above` holds for
     all of it."""
 

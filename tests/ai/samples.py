@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai.canonical import (
     ASSISTANT,
     SYSTEM,
@@ -36,7 +37,6 @@ from fastgw.ai.canonical import (
     Used,
 )
 from fastgw.ai.translating import Reader
-from fastgw.ai.usage import Usage
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 names = st.from_regex(r"[a-zA-Z_]{1,12}", fullmatch=True)

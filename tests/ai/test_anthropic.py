@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import recorded
 
+from fastgw._usage import Usage
 from fastgw.ai import anthropic
 from fastgw.ai.canonical import (
     CALL_PROOF,
@@ -32,7 +33,6 @@ from fastgw.ai.canonical import (
     ToolPiece,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 
 def pieces(stream: bytes, *at: int) -> list[Piece]:

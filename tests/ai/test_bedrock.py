@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import recorded
 
+from fastgw._usage import Usage
 from fastgw.ai import bedrock, eventstream, signing
 from fastgw.ai.canonical import (
     ASSISTANT,
@@ -41,7 +42,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 CLAUDE, OLD, NOVA = (
     "us.anthropic.claude-opus-4-8-v1:0",

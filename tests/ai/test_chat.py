@@ -11,6 +11,7 @@ import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai import chat, sse
 from fastgw.ai.canonical import (
     FILTERED,
@@ -41,7 +42,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 
 def asked(**members: Any) -> Request:
@@ -61,7 +61,7 @@ def said(request: Request, model: str = "gpt-4.1", **options: Any) -> dict[str, 
 # Requests
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples.requests())
 def test_what_is_written_of_a_request_is_read(request: Request) -> None:
     request.wants_usage = request.stream
@@ -231,7 +231,7 @@ def test_recorded_answers_mean_this() -> None:
     assert isinstance(last, Failure)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples.answers(), samples.usages(), st.sampled_from([STOP, LENGTH, FILTERED]))
 def test_what_is_written_of_an_answer_is_read(parts: list[Part], usage: Usage, finish: str) -> None:
     finish = TOOL_CALLS if isinstance(parts[-1:][0] if parts else None, ToolCall) else finish

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import recorded
 
+from fastgw._usage import Usage
 from fastgw.ai import gemini, gemini_embeddings, gemini_requests, schemas
 from fastgw.ai.canonical import (
     ASSISTANT,
@@ -42,7 +43,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 NEW, OLD = "gemini-3.5-flash", "gemini-2.5-flash"
 OBJECT = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

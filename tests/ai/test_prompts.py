@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai import passing, sse
 from fastgw.ai.canonical import BodyError, Failure
 from fastgw.ai.prompts import InputError, Rendering, Shaping, filled, is_strict, problem, variables
-from fastgw.ai.usage import Usage
 from fastgw.model import Prompt
 
 TITLE = {

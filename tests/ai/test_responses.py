@@ -15,7 +15,8 @@ from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from fastgw.ai import chat, passing, responses, sse
+from fastgw._usage import Usage
+from fastgw.ai import chat, passing_typed, responses, sse
 from fastgw.ai.canonical import (
     FILTERED,
     LENGTH,
@@ -47,7 +48,6 @@ from fastgw.ai.canonical import (
     UnsupportedError,
     Used,
 )
-from fastgw.ai.usage import Usage
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
@@ -165,7 +165,7 @@ def test_requests_that_make_no_sense(members: Any) -> None:
 # Answers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples.answers(), samples.usages(), st.sampled_from([STOP, LENGTH, FILTERED]))
 def test_whole_and_streamed_answers_are_the_same_response(parts: list[Part], usage: Usage, finish: str) -> None:
     whole = json.loads(responses.write_answer(Answer("id", "m", parts, finish, usage, created_s=7)))
@@ -177,7 +177,7 @@ def test_whole_and_streamed_answers_are_the_same_response(parts: list[Part], usa
     state = ResponseStreamState[None](input_tools=omit, text_format=omit)
     for event in events:
         state.handle_event(EVENT.validate_python(event))
-    relay = passing.Responses()
+    relay = passing_typed.Responses()
     relay.feed(b"".join(sse.event(json.dumps(event).encode()) for event in events))
     assert relay.usage == usage
     # An agent sends back what it was given.

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastgw._usage import Usage
 from fastgw.ai import sounds
-from fastgw.ai.passing import Transcripts
-from fastgw.ai.usage import Usage
+from fastgw.ai.passing_typed import Transcripts
 
 
 def wav(seconds: int) -> bytes:
@@ -54,7 +54,7 @@ def test_how_long_a_sound_is(name: str) -> None:
     assert sounds.seconds(memoryview(sound)) == seconds
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(SOUNDS)), st.integers(0, 4_000), st.binary(max_size=40))
 def test_files_that_are_broken_last_some_time(name: str, at: int, noise: bytes) -> None:
     sound = SOUNDS[name][0][:20_000]

@@ -13,11 +13,11 @@ import samples
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from fastgw._usage import Usage
 from fastgw.ai import anthropic, bedrock, calls, chat, errors, gemini, operations, sse
 from fastgw.ai.canonical import BodyError, Failure, Refused, Text, UnsupportedError
 from fastgw.ai.relay import Portion, Relay, Sent
 from fastgw.ai.translating import Reader
-from fastgw.ai.usage import Usage
 from fastgw.model import Candidate, Price, Provider
 
 MANY = ("embeddings", "count_tokens")

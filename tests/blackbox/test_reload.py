@@ -20,6 +20,7 @@ from fastgw.states import WorkerState
 pytestmark = pytest.mark.slow  # whole gateways, one a test
 
 KEY = "sk-acme-0001"
+TIMES = int(os.environ.get("FASTGW_LONG", "1"))  # so many times as many changes
 # A connection for each call: whatever is accepted, queued or handed over at the moment must be served.
 ONCE = request(KEY).replace(b"Content-Type", b"Connection: close\r\nContent-Type")
 
@@ -133,7 +134,7 @@ def test_workers_go_and_come_under_load_and_no_call_fails(gateway: Gateway, upst
 
 @pytest.mark.slow
 def test_workers_go_and_come_again_and_again(gateway: Gateway, upstream: Upstream) -> None:
-    workers_go_and_come(gateway, upstream, 32, 10)
+    workers_go_and_come(gateway, upstream, 32, 3 * TIMES)
 
 
 def test_a_request_that_a_worker_which_goes_has_not_read_yet_is_answered(gateway: Gateway, upstream: Upstream) -> None:

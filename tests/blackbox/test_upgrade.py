@@ -16,6 +16,8 @@ from fastgw import __version__
 
 pytestmark = pytest.mark.slow  # whole gateways, one a test
 
+TIMES = int(os.environ.get("FASTGW_LONG", "1"))  # so many times as many upgrades
+
 
 def upgrade(gateway: Gateway, says: str = f"upgraded to {__version__}; ", within_s: float = 15) -> str:
     """SIGUSR2; what it has said of it, once that contains `says`."""
@@ -72,7 +74,7 @@ def test_an_upgrade_under_load_fails_no_call(gateway: Gateway, upstream: Upstrea
 
 @pytest.mark.slow
 def test_upgrades_again_and_again(gateway: Gateway, upstream: Upstream) -> None:
-    upgrade_under_load(gateway, upstream, 5, 32)
+    upgrade_under_load(gateway, upstream, 2 * TIMES, 32)
 
 
 def test_a_stream_in_flight_outlives_an_upgrade(gateway: Gateway, upstream: Upstream) -> None:

@@ -137,7 +137,7 @@ def open_log(tmp_path: Path) -> Iterator[OpenLog]:
             log.stop()
 
 
-def eventually(condition: Callable[[], object], within_s: float = 5.0) -> None:
+def eventually(condition: Callable[[], object], within_s: float = 15.0) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "not in time"

@@ -11,6 +11,7 @@ from conftest import HOUR, NOON, Journals, KnownNames, rows
 
 from fastgw.calllog import Call, CallLog, LogSettings, log, parquet
 
+LONG = "FASTGW_LONG" in os.environ
 STEPS = ("open", "pwrite", "rename", "unlink", "truncate", "ftruncate", "mkdir", "rmdir", "fdatasync", "fsync")
 
 
@@ -122,7 +123,7 @@ def count_steps(fate: Fate, open_on: OpenOn, folder: Path) -> int:
     return fate.steps
 
 
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [17, pytest.param(1 if LONG else 3, marks=pytest.mark.slow)])
 def test_a_log_that_is_killed_at_a_step_of_its_life_has_every_row_once(
     fate: Fate, open_on: OpenOn, tmp_path: Path, stride: int
 ) -> None:

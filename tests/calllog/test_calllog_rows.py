@@ -30,7 +30,7 @@ def escaped(raw: bytes) -> str:
     return "".join(chr(octet) if 0x20 < octet < 0x7F and octet != 0x5C else f"\\x{octet:02X}" for octet in raw)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(paths=st.lists(st.one_of(st.binary(max_size=200), st.from_regex(rb"/[!-~]{0,120}", fullmatch=True)), min_size=1))
 def test_a_path_is_what_came_as_far_as_it_was_kept_and_no_byte_of_it_ends_a_line(
     book: NameBook, paths: list[bytes]
@@ -105,7 +105,7 @@ def test_a_line_of_names_that_was_cut_off_is_as_if_it_had_not_been_begun(book: N
     assert NameBook(book.path).accounts.word(9) == "acct-9"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(texts=st.lists(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), min_size=1))
 def test_an_address_is_written_as_everybody_does(book: NameBook, texts: list[Any]) -> None:
     made = rows(len(texts))

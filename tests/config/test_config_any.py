@@ -34,7 +34,7 @@ VALUES = st.recursive(
 TABLES = st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6) | VALUES, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(ARRAYS), TABLES | VALUES))
 def test_tables_of_anything_end_in_problems(document: dict[str, Any]) -> None:
     if isinstance(document.get("keys"), list):
@@ -46,7 +46,7 @@ def test_tables_of_anything_end_in_problems(document: dict[str, Any]) -> None:
         assert report.problems
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(VALUES)
 def test_a_setting_of_anything_is_taken_or_refused_by_its_rule(value: object) -> None:
     for row in SETTINGS:
@@ -63,7 +63,7 @@ def test_a_setting_of_anything_is_taken_or_refused_by_its_rule(value: object) ->
             assert isinstance(parsed, kinds.get(row.kind, int if row.is_number else str))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(st.text(alphabet="[]{}=\"'#\n\\ ab.\r"))
 def test_lines_of_anything_are_lines_of_the_text(text: str) -> None:
     lines = Lines(text)

@@ -126,6 +126,12 @@ def test_what_is_wrong_is_refused_in_words(refuse: Refuse, lines: str, problem: 
     assert any(problem in each for each in problems), problems
 
 
+def test_a_markup_makes_no_price_larger_than_an_amount_may_be(refuse: Refuse) -> None:
+    dear = model('targets = ["two/b"]').replace('input = "3"', 'input = "8999999999"')
+    problems = refuse(dear)
+    assert any("markup: makes a price of more than 9000000000" in each for each in problems), problems
+
+
 def test_a_model_without_a_price_is_never_served(refuse: Refuse) -> None:
     provider = '[[providers]]\nname = "openai"\nkeys = ["k"]\n'
     table = '[[models]]\nname = "m"\ntargets = ["openai/gpt-of-tomorrow"]\n'

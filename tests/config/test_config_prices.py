@@ -10,7 +10,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, Usage
 
-from fastgw.ai import usage as ours
+from fastgw import _usage as ours
 from fastgw.config.prices import _BESIDE, _KINDS, Library, completed, marked_up, parse_markup
 from fastgw.model import Price
 from fastgw.units import NANOS_PER_UNIT
@@ -79,9 +79,10 @@ def test_a_call_costs_what_the_library_says(provider) -> None:  # type: ignore[n
             continue
         if len(prices) > 1 or not is_plain(prices[0]):
             continue
+        tariff = ours.Tariff(price)
         for usage, other in calls:
             exact = prices[0].calc_price(other)["total_price"] * NANOS_PER_UNIT
-            nanos = ours.cost_nanos(price, usage)
+            nanos = tariff.cost_nanos(usage)
             # Prices with more digits than a nano a million, an hour of sound and a thousand searches are rounded up.
             least_unit = (
                 usage.seconds + usage.searches + 2 + (usage.input + usage.output + usage.characters) // 1_000_000

@@ -53,7 +53,13 @@ SCENARIOS = {
     "a call that grows and one that wants the money": OUTGROWN,
     "two calls that grow": STARTED,
 }
-LONG = ["two workers, any of them killed twice", "two calls that grow"]
+LONG = [
+    "two kills of worker, keeper or who recovers",
+    "two workers, any of them killed twice",
+    "a call that is paid for as it goes and one that wants the money",
+    "a call that grows and one that wants the money",
+    "two calls that grow",
+]
 
 
 @pytest.mark.parametrize(
@@ -91,15 +97,15 @@ def long_history(seed: int, mutation: str = "") -> Scenario:
 
 def test_long_random_histories_with_kills_leave_the_books_right() -> None:
     killed = 0
-    for seed in range(SEED, SEED + 300):
+    for seed in range(SEED, SEED + 200):
         run = wander(long_history(seed), seed)
         killed += sum(line.endswith("KILLED") for line in run.history)
-    assert killed > 300
+    assert killed > 200
 
 
 @pytest.mark.slow
 def test_many_long_random_histories_leave_the_books_right() -> None:
-    for seed in range(SEED, SEED + 3_000 * TIMES):
+    for seed in range(SEED, SEED + 1_500 * TIMES):
         wander(long_history(seed), seed)
 
 

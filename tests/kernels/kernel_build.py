@@ -22,14 +22,32 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = ROOT / "build" / "test-kernels" / f"{sysconfig.get_config_var('SOABI')}"
+NAMES = ("_kernels", "_money")
 
 
 def build() -> Path:
     """Compile what is out of date; the folder that holds the extensions."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_built():
+            _compile()
+    return OUT
+
+
+def _is_built() -> bool:
+    """Whether the extensions are there, newer than all that they are made of: to ask Cython takes a second."""
+    made = [OUT / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in NAMES]
+    sources = [Path(__file__), *HERE.glob("*.pyx"), *(ROOT / "src" / "fastgw").rglob("*.pxd")]
+    return all(file.exists() for file in made) and (
+        min(file.stat().st_mtime_ns for file in made) > max(file.stat().st_mtime_ns for file in sources)
+    )
+
+
+def _compile() -> None:
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension  # type: ignore[import-untyped]
 
-    OUT.mkdir(parents=True, exist_ok=True)
     headers = ROOT / "build/python-headers/root/usr/include"  # where setup.py unpacks them when there are none
     extensions = [
         Extension(
@@ -38,28 +56,25 @@ def build() -> Path:
             include_dirs=[str(headers / f"python{sysconfig.get_python_version()}"), str(headers)],
             extra_compile_args=["-O3", "-fno-semantic-interposition"],
         )
-        for name in ("_kernels", "_money")
+        for name in NAMES
     ]
-    with open(OUT / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        distribution = Distribution(
-            {
-                "ext_modules": cythonize(  # type: ignore[no-untyped-call]
-                    extensions,
-                    include_path=[str(ROOT / "src")],
-                    build_dir=str(OUT / "c"),
-                    compiler_directives={"language_level": 3, "binding": False},
-                    quiet=True,
-                )
-            }
-        )
-        distribution.verbose = 0
-        command = distribution.get_command_obj("build_ext")
-        command.build_lib = str(OUT)
-        command.build_temp = str(OUT / "o")
-        command.ensure_finalized()
-        command.run()
-    return OUT
+    distribution = Distribution(
+        {
+            "ext_modules": cythonize(  # type: ignore[no-untyped-call]
+                extensions,
+                include_path=[str(ROOT / "src")],
+                build_dir=str(OUT / "c"),
+                compiler_directives={"language_level": 3, "binding": False},
+                quiet=True,
+            )
+        }
+    )
+    distribution.verbose = 0
+    command = distribution.get_command_obj("build_ext")
+    command.build_lib = str(OUT)
+    command.build_temp = str(OUT / "o")
+    command.ensure_finalized()
+    command.run()
 
 
 def load() -> None:

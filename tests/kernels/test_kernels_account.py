@@ -97,7 +97,7 @@ class Books(RuleBasedStateMachine):
             assert reserved == captured + released + mine
 
 
-Books.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Books.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestBooks = Books.TestCase
 
 
@@ -212,7 +212,6 @@ def test_a_supervisor_killed_while_it_recovers_can_start_again(segment: Segment,
     assert segment.account(0)["committed"] == segment.account(0)["captured"] == charged
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=6))
 def test_what_others_are_just_doing_never_makes_the_excess_larger_than_it_is(others: list[tuple[int, int]]) -> None:
     """Workers 1… stand between two stores while worker 0's death is cleared up: nothing of theirs is taken."""

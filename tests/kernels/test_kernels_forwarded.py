@@ -78,7 +78,7 @@ def recorded(peer: Peer, chain: list[str]) -> tuple[bytes, int]:
     return fields[19], fields[17]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=150)
 @given(chains)
 def test_the_client_is_whom_the_chain_names(chain: list[str]) -> None:
     peer = Peer("10.1.2.3", 4711, Proxies(NETWORKS))

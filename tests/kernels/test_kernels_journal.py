@@ -5,7 +5,7 @@ from struct import Struct
 
 import _kernels
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_build import make_gate, scratch_segment
 
@@ -32,7 +32,6 @@ def numbers(records: bytes) -> list[int]:
     return [RECORD.unpack_from(records, at)[0] - 1 for at in range(0, len(records), RECORD_BYTES)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=12))
 def test_a_reader_gets_each_call_once_or_counts_it_as_lost(steps: list[tuple[int, bool]]) -> None:
     segment = scratch_segment()  # a ring of 8

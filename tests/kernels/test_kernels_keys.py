@@ -2,7 +2,7 @@
 
 import _kernels
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_build import scratch_segment
 
@@ -26,7 +26,6 @@ def filled(segment: Segment) -> Segment:
     return segment
 
 
-@settings(deadline=None)
 @given(st.lists(CRAFTED | st.binary(min_size=32, max_size=32), max_size=70), st.lists(CRAFTED, max_size=20))
 def test_the_table_is_a_dict_even_when_digests_collide(wanted: list[bytes], others: list[bytes]) -> None:
     segment = scratch_segment()

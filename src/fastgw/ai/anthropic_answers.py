@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from .._usage import Usage
 from . import errors, reported, sse
 from .bodies import json_object
 from .canonical import (
@@ -38,7 +39,6 @@ from .canonical import (
     ToolPiece,
     Used,
 )
-from .usage import Usage
 
 _FINISH_OF = {
     "end_turn": STOP, "stop_sequence": STOP, "max_tokens": LENGTH, "model_context_window_exceeded": LENGTH,

@@ -8,11 +8,30 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from . import estimate, forms, sounds
+from .._json import ABSENT, ODD, Picker
+from .._usage import Usage
+from . import estimate, forms, passing, sounds
 from .canonical import BodyError, UnsupportedError
+from .estimate import has_types, request
+from .members import (
+    BEST_OF,
+    CAPS,
+    INPUT,
+    MAX_COMPLETION_TOKENS,
+    MESSAGES,
+    MODEL,
+    NAMES,
+    OTHER_CAPS,
+    PROMPT,
+    SEARCH,
+    SELDOM,
+    STREAM,
+    TOOLS,
+    UNPRICED,
+    N,
+)  # fmt: skip
 from .operations import JSON, OPAQUE, Operation
 from .relay import Asked
-from .usage import Usage
 
 T = TypeVar("T")
 Fields = Mapping[str, Raw]
@@ -21,42 +40,29 @@ NAME_MAX = 256  # characters of a model's name
 CHOICES_MAX = 128
 PROMPTS_MAX = 2_048
 
-# What callers bound the tokens of a choice by. Where several are said, all hold.
-CAPS = {
-    "chat": ("max_completion_tokens", "max_tokens"),
-    "completions": ("max_tokens",),
-    "responses": ("max_output_tokens",),
-    "messages": ("max_tokens",),
-}
 # Where parts may be that are no text.
-_MEDIA = dict.fromkeys(("responses", "compact", "input_tokens"), ("input",)) | dict.fromkeys(
-    ("chat", "messages", "count_tokens"), ("messages",)
+_MEDIA = dict.fromkeys(("chat", "messages", "count_tokens"), MESSAGES) | dict.fromkeys(
+    ("responses", "compact", "input_tokens"), INPUT
 )
 # Some servers take members of objects in any case, and the last one of two.
-_GUARDED = frozenset(
-    ("model", "stream", "stream_options", "n", "best_of", *(name for names in CAPS.values() for name in names))
-)
-_OTHER_CAPS = frozenset(("n_predict", "num_predict", "max_new_tokens"))
-# What a call's price says nothing about.
-_UNPRICED: dict[str, Callable[[Any], bool]] = {
-    "service_tier": lambda value: value in ("priority", "fast"),
-    "speed": lambda value: value != "standard",
-    "models": bool,  # OpenRouter's: others than `model` may answer
-    "plugins": bool,
-    "background": bool,  # is answered before anything is known of its cost
-}
-_REFUSED = _OTHER_CAPS | _UNPRICED.keys()
+_GUARDED = frozenset((*NAMES[: N + 1], "best_of", *NAMES[MAX_COMPLETION_TOKENS:PROMPT]))
+_REFUSED = frozenset((*OTHER_CAPS, *UNPRICED))
+_STORED = ("previous_response_id", "conversation", "prompt")
 IMAGE_TOKENS = {"low": 500, "medium": 1_600, "high": 6_300, "xhigh": 12_600, "max": 25_200}
 SPOKEN_TOKENS = 8  # of text, in a second of speech
 # Beginnings of the types of tools that a provider runs, and charges.
 _HOSTED = ("web_search", "file_search", "code_interpreter", "image_generation", "browser_search")
 
 
+_picker = Picker(*NAMES)
+
+
 class _Tool(msgspec.Struct):
     type: Any = None
 
 
-_fields = msgspec.json.Decoder(dict[str, Raw])
+_json = msgspec.json.Encoder()
+_fields: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _text = msgspec.json.Decoder(str)
 _flag = msgspec.json.Decoder(bool | None)
 _count = msgspec.json.Decoder(int | None)
@@ -66,32 +72,46 @@ _tools = msgspec.json.Decoder(list[_Tool] | None)
 
 
 class Body:
-    """A request as it came, and what of it is known: the members of its JSON, or where a form names the model."""
+    """A request as it came, and what of it is known. Where it `is_json` that is not `plain`, its members are `fields`;
+    of a form, it is known where it names the model."""
 
     def __init__(self, raw: bytes, content_type: str, asked: Asked) -> None:
         self.raw = raw
         self.content_type = content_type
         self.asked = asked
+        self.is_json = False
+        self.plain = False
         self.fields: dict[str, Raw] = {}
-        self.caps: dict[str, int] = {}
+        self.caps: dict[int, int] = {}
+        self.hosted = ""  # what the provider is to do beside generating, and charges by itself: a tool of its own
         self.model_field: forms.Field | None = None
 
-    def option(self, name: str) -> dict[str, Any]:
+    def member(self, place: int) -> bytes | Raw | None:
+        """The JSON of one of its members, None where it is not there."""
+        if not self.plain:
+            return self.fields.get(NAMES[place])
+        if not _picker.holds(self.raw):
+            _picker.read(self.raw)
+        return _picker.value(place) or None
+
+    def option(self, place: int) -> dict[str, Any]:
         """A member that is an object, {} where there is none."""
-        return decode(_object, self.fields[name], name) or {} if name in self.fields else {}
+        raw = self.member(place)
+        return {} if raw is None else decode(_object, raw, NAMES[place]) or {}
 
-    def hosted(self) -> str:
-        """What the provider is to do beside generating, and charges by itself: a tool of its own, or ""."""
-        if "web_search_options" in self.fields:
-            return "web_search_options"
-        tools = decode(_tools, self.fields["tools"], "tools") if "tools" in self.fields else None
-        for tool in tools or ():
-            if isinstance(tool.type, str) and tool.type.startswith(_HOSTED):
-                return tool.type
-        return ""
+    def changed(self, changes: Mapping[int, Any]) -> bytes:
+        """The body with other values for some of its members; None leaves one out."""
+        if self.plain and not changes:
+            return self.raw
+        if not self.plain or None in changes.values():
+            named = {NAMES[place]: value for place, value in changes.items()}
+            return passing.request(self.fields or _fields.decode(self.raw), named)
+        if not _picker.holds(self.raw):
+            _picker.read(self.raw)
+        return _picker.changed(list(changes), [_json.encode(value) for value in changes.values()])
 
 
-def read(operation: Operation, raw: bytes, content_type: str) -> Body:
+def read_body(operation: Operation, raw: bytes, content_type: str) -> Body:
     """Raises BodyError."""
     body = Body(raw, content_type, Asked(operation.name))
     if operation.body == OPAQUE:
@@ -113,38 +133,47 @@ def decode(decoder: msgspec.json.Decoder[T], raw: Raw | bytes, parameter: str = 
 
 
 def _read_json(operation: Operation, body: Body) -> None:
-    fields = body.fields = decode(_fields, body.raw)
+    name = operation.name
+    body.is_json = True
+    if name not in _KNOWN and _picker.read(body.raw) and not _picker.any(SELDOM, len(NAMES)):
+        body.plain = True
+    else:
+        body.fields = _members(body.raw)
+    asked = body.asked
+    asked.model = _model(operation, _string(body, MODEL))
+    asked.stream = _is_true(body, STREAM)
+    if asked.stream and name == "compact":
+        raise BodyError("A compaction is not streamed.", "stream")
+    _estimate(operation, body)
+    body.hosted = _hosted(body)
+    asked.bounded = name in CAPS
+    if asked.bounded:
+        for cap in CAPS[name]:
+            most = _number(body, cap, 1, 1 << 31)
+            if most >= 0:
+                body.caps[cap] = most
+        asked.choices = _choices(name, body)
+        asked.max_tokens = min(body.caps.values()) * asked.choices if body.caps else 0
+    if name in _KNOWN:
+        asked.usage = _KNOWN[name](body, asked.usage)
+
+
+def _members(raw: bytes) -> dict[str, Raw]:
+    fields = decode(_fields, raw)
     for name in fields:
         if name not in _GUARDED and name.lower() in _GUARDED:
             raise BodyError(f"Write {name.lower()!r} in lower case.", name)
     if not _REFUSED.isdisjoint(fields):
         _refuse_unpriced(fields)
-    asked = body.asked
-    asked.model = _model(operation, decode(_text, fields["model"], "model") if "model" in fields else "")
-    asked.stream = decode(_flag, fields["stream"], "stream") or False if "stream" in fields else False
-    if asked.stream and operation.name == "compact":
-        raise BodyError("A compaction is not streamed.", "stream")
-    known = _input(operation, body)
-    asked.input_tokens = known.held
-    asked.usage = Usage(input=known.likely)
-    names = CAPS.get(operation.name, ())
-    asked.bounded = names != ()
-    for name in names:
-        cap = _number(fields, name, 1, 1 << 31)
-        if cap is not None:
-            body.caps[name] = cap
-    asked.choices = _choices(operation.name, fields)
-    asked.max_tokens = min(body.caps.values()) * asked.choices if body.caps else 0
-    if operation.name in _KNOWN:
-        asked.usage = _KNOWN[operation.name](fields, asked.usage)
+    return fields
 
 
 def _refuse_unpriced(fields: Fields) -> None:
-    for name in _OTHER_CAPS & fields.keys():
+    for name in fields.keys() & OTHER_CAPS:
         raise BodyError(f"Say max_tokens instead of {name}.", name)
-    for name in _UNPRICED.keys() & fields.keys():
+    for name in UNPRICED.keys() & fields.keys():
         value = decode(_any, fields[name], name)
-        if value is not None and _UNPRICED[name](value):
+        if value is not None and UNPRICED[name](value):
             raise UnsupportedError(f"This gateway has no price for {name}; leave it out.", name)
 
 
@@ -156,45 +185,82 @@ def _model(operation: Operation, name: str) -> str:
     return name
 
 
-def _input(operation: Operation, body: Body) -> estimate.Input:
-    lists = [body.fields[name] for name in _MEDIA.get(operation.name, ()) if name in body.fields]
+def _estimate(operation: Operation, body: Body) -> None:
+    """How many tokens of input there are."""
+    raw = body.raw
+    messages = body.member(_MEDIA[operation.name]) if operation.name in _MEDIA and has_types(raw) else None
     try:
-        known = estimate.request(body.raw, *lists)
+        held, likely = request(raw, messages)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyError(f"The messages are not as they should be: {error}", "messages") from None
-    if operation.name in ("responses", "compact"):
-        stored = sum(name in body.fields for name in ("previous_response_id", "conversation", "prompt"))
-        known.held += stored * estimate.UNSEEN_TOKENS
-        known.likely += stored * estimate.UNSEEN_TOKENS
-    return known
+    if operation.name in ("responses", "compact") and not body.plain:
+        stored = sum(name in body.fields for name in _STORED) * estimate.UNSEEN_TOKENS
+        held += stored
+        likely += stored
+    body.asked.input_tokens = held
+    body.asked.usage = Usage(input=likely)
 
 
-def _number(fields: Fields, name: str, least: int, most: int) -> int | None:
-    value = decode(_count, fields[name], name) if name in fields else None
-    if value is not None and not least <= value <= most:
-        raise BodyError(f"{name} must be between {least} and {most}.", name)
+def _hosted(body: Body) -> str:
+    if body.member(SEARCH) is not None:
+        return "web_search_options"
+    raw = body.member(TOOLS)
+    for tool in () if raw is None else decode(_tools, raw, "tools") or ():
+        if isinstance(tool.type, str) and tool.type.startswith(_HOSTED):
+            return tool.type
+    return ""
+
+
+def _string(body: Body, place: int) -> str:
+    """A member that is a string, "" where it is not there."""
+    text = _picker.string(place) if body.plain else None
+    if text:
+        return text
+    raw = body.member(place)
+    return "" if raw is None else decode(_text, raw, NAMES[place])
+
+
+def _is_true(body: Body, place: int) -> bool:
+    flag = _picker.flag(place) if body.plain else ODD
+    if flag != ODD:
+        return flag == 1
+    raw = body.member(place)
+    return raw is not None and bool(decode(_flag, raw, NAMES[place]))
+
+
+def _number(body: Body, place: int, least: int, most: int) -> int:
+    """A member that is a number, ABSENT where it is null or not there."""
+    value = _picker.number(place) if body.plain else ODD
+    if value == ODD:
+        raw = body.member(place)
+        said = None if raw is None else decode(_count, raw, NAMES[place])
+        value = ABSENT if said is None else min(max(said, ODD), most + 1)
+    if value != ABSENT and not least <= value <= most:
+        raise BodyError(f"{NAMES[place]} must be between {least} and {most}.", NAMES[place])
     return value
 
 
-def _choices(operation: str, fields: Fields) -> int:
-    choices = _number(fields, "n", 1, CHOICES_MAX) or 1
+def _choices(operation: str, body: Body) -> int:
+    choices = max(_number(body, N, 1, CHOICES_MAX), 1)
     if operation == "chat":
         return choices
     if operation != "completions":
         return 1
-    prompts: object = decode(_any, fields["prompt"], "prompt") if "prompt" in fields else ""
+    raw = body.member(PROMPT)
+    prompts: object = "" if raw is None else decode(_any, raw, "prompt")
     several = len(prompts) if isinstance(prompts, list) and not isinstance(next(iter(prompts), 0), int) else 1
     if several > PROMPTS_MAX:
         raise BodyError(f"Send at most {PROMPTS_MAX} prompts.", "prompt")
-    return max(choices, _number(fields, "best_of", 1, CHOICES_MAX) or 1) * max(several, 1)
+    return max(choices, _number(body, BEST_OF, 1, CHOICES_MAX), 1) * max(several, 1)
 
 
 # What is known beforehand of calls that are not paid by generated tokens
 
 
-def _images(fields: Fields, usage: Usage) -> Usage:
-    quality = decode(_any, fields["quality"], "quality") if "quality" in fields else None
-    return _pictures(_number(fields, "n", 1, CHOICES_MAX) or 1, quality, usage)
+def _images(body: Body, usage: Usage) -> Usage:
+    raw = body.fields.get("quality")
+    quality = None if raw is None else decode(_any, raw, "quality")
+    return _pictures(max(_number(body, N, 1, CHOICES_MAX), 1), quality, usage)
 
 
 def _pictures(images: int, quality: object, usage: Usage) -> Usage:
@@ -202,13 +268,13 @@ def _pictures(images: int, quality: object, usage: Usage) -> Usage:
     return Usage(input=usage.input, output=images * tokens, images=images)
 
 
-def _speech(fields: Fields, usage: Usage) -> Usage:
-    text = decode(_text, fields["input"], "input") if "input" in fields else ""
+def _speech(body: Body, usage: Usage) -> Usage:
+    text = _string(body, INPUT)
     tokens = len(text.encode("utf-8", "surrogatepass")) * estimate.SPEECH_BYTE_TOKENS
     return Usage(input=usage.input, output=tokens, audio_out=tokens, characters=len(text))
 
 
-_KNOWN: dict[str, Callable[[Fields, Usage], Usage]] = {
+_KNOWN: dict[str, Callable[[Body, Usage], Usage]] = {
     "images": _images,
     "image_edits": _images,
     "speech": _speech,

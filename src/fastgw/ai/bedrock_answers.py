@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw, Struct
 
+from .._usage import Usage
 from . import errors
 from .canonical import (
     FILTERED,
@@ -35,7 +36,6 @@ from .canonical import (
 )
 from .eventstream import Message, Messages
 from .reported import COUNT_MAX, count
-from .usage import Usage
 
 _FINISH_OF = {
     "end_turn": STOP, "stop_sequence": STOP, "tool_use": TOOL_CALLS, "max_tokens": LENGTH,

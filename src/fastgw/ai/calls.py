@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from msgspec import Raw
 
 from ..model import Candidate, Price, Provider
-from . import asking, errors, forms, passing, thoughts, translating
+from . import errors, forms, passing, passing_typed, thoughts, translating
+from .asking import Body, read_body
 from .canonical import Failure, UnsupportedError
+from .members import CAPS, MAX_COMPLETION_TOKENS, MAX_TOKENS, MESSAGES, MODEL, STREAM_OPTIONS
 from .operations import Operation
 from .relay import Asked, Relay, Sent
 
@@ -27,7 +30,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 class Call:
     """A call that has come whole; `asked` is what it comes to."""
 
-    def __init__(self, operation: Operation, target: str, body: asking.Body) -> None:
+    def __init__(self, operation: Operation, target: str, body: Body) -> None:
         self.operation = operation
         self.asked: Asked = body.asked
         self._target = target
@@ -60,7 +63,7 @@ class Call:
             if not translating.can(self.operation, provider):
                 raise UnsupportedError(f"The model has no {self.operation.name}; GET /v1/models lists others.", "model")
             return translating.prepare(self.operation, self._body.raw, provider, candidate.model, max_tokens)
-        if self._body.fields:
+        if self._body.is_json:
             return self._json(provider, candidate, max_tokens)
         body = self._body.raw
         if self._body.model_field is not None:
@@ -68,40 +71,41 @@ class Call:
         return Sent(self._target, body, b"", self._relay(candidate.price), self._body.content_type.encode("latin-1"))
 
     def _json(self, provider: Provider, candidate: Candidate, max_tokens: int) -> Sent:
-        body = self._body
-        self._refuse_unpriced(candidate.price)
-        changes: dict[str, Any] = {"model": candidate.model} if "model" in body.fields else {}
+        body, name = self._body, self.operation.name
+        if body.hosted and not candidate.price.search:
+            message = f"This model has no price for {body.hosted}, which its provider would charge."
+            raise UnsupportedError(message, "tools")
+        changes: dict[int, Any] = {}
+        if self.asked.model and self.asked.model != candidate.model:
+            changes[MODEL] = candidate.model
         if max_tokens and self.asked.bounded:
-            changes |= self._caps(provider, max(max_tokens // self.asked.choices, 1))
-        if self.operation.name == "messages" and "messages" in body.fields:
-            changes["messages"] = thoughts.own(body.fields["messages"])
+            self._bound(changes, provider, max(max_tokens // self.asked.choices, 1))
+        if name == "messages" and thoughts.has_foreign(body.raw) and (messages := body.member(MESSAGES)) is not None:
+            changes[MESSAGES] = thoughts.own(Raw(messages))
         hide = False
-        if self.asked.stream and provider.stream_usage and self.operation.name in ("chat", "completions"):
-            options = body.option("stream_options")
+        if self.asked.stream and provider.stream_usage and name in ("chat", "completions"):
+            options = body.option(STREAM_OPTIONS)
             hide = options.get("include_usage") is not True
             if hide:
-                changes["stream_options"] = {**options, "include_usage": True}
-        relay = self._relay(candidate.price, hide, "web_search_options" in body.fields)
-        return Sent(self._target, passing.request(body.fields, changes), b"", relay)
+                changes[STREAM_OPTIONS] = {**options, "include_usage": True}
+        relay = self._relay(candidate.price, hide, body.hosted == "web_search_options")
+        return Sent(self._target, body.changed(changes), b"", relay)
 
-    def _caps(self, provider: Provider, most: int) -> dict[str, int | None]:
-        """Every bound that the caller says, and at least one, none above `most`; None takes one out."""
+    def _bound(self, changes: dict[int, Any], provider: Provider, most: int) -> None:
+        """Change what the caller says of bounds: there must be one at least, and none above `most`."""
         caps = self._body.caps
-        names = asking.CAPS[self.operation.name]
-        if self.operation.name != "chat":
-            return {names[0]: min(caps.get(names[0], most), most)}
-        known = provider.max_tokens_field
+        place = CAPS[self.operation.name][0]
+        if self.operation.name == "chat" and provider.max_tokens_field == "max_tokens":
+            place = MAX_TOKENS
+            if MAX_COMPLETION_TOKENS in caps:  # of those who know only the older name, some refuse the other
+                changes[MAX_COMPLETION_TOKENS] = None
+                changes[place] = min(most, *caps.values())
+                return
         if not caps:
-            return {known: most}
-        if known == "max_tokens":  # of those who know only this older name, some refuse the other
-            least = min(caps.values())
-            return {**dict.fromkeys(caps), known: min(least, most)}
-        return {name: min(cap, most) for name, cap in caps.items()}
-
-    def _refuse_unpriced(self, price: Price) -> None:
-        hosted = self._body.hosted()
-        if hosted and not price.search:
-            raise UnsupportedError(f"This model has no price for {hosted}, which its provider would charge.", "tools")
+            changes[place] = most
+        for said, cap in caps.items():
+            if cap > most:
+                changes[said] = most
 
     def _relay(self, price: Price, hide_usage: bool = False, searches: int = 0) -> Relay:
         name = self.operation.name
@@ -110,12 +114,12 @@ class Call:
         if name == "messages":
             return passing.Messages()
         if name in ("responses", "compact"):
-            return passing.Responses()
+            return passing_typed.Responses()
         if name in ("images", "image_edits", "image_variations"):
-            return passing.Images(each=price.image > 0)
+            return passing_typed.Images(each=price.image > 0)
         if name in ("transcriptions", "translations"):
-            return passing.Transcripts(by_second=price.second > 0)
-        relay = passing.Typed()
+            return passing_typed.Transcripts(by_second=price.second > 0)
+        relay = passing_typed.Typed()
         if name == "speech" and price.characters:
             relay.usage = self.asked.usage
         return relay
@@ -123,8 +127,10 @@ class Call:
 
 def read(operation: Operation, rest: str, query: str, content_type: str, body: bytes) -> Call:
     """What a call asks for; `rest` is the path below the route's. Raises BodyError."""
-    target = "/" + rest.strip("/") + ("?" + query if query else "")
-    return Call(operation, target, asking.read(operation, body, content_type))
+    target = "/" + rest.strip("/")
+    if query:
+        target += "?" + query
+    return Call(operation, target, read_body(operation, body, content_type))
 
 
 def write_error(dialect: str, failure: Failure) -> bytes:

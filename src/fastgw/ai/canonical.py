@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .usage import Usage
+from .._usage import Usage
 
 # Roles of messages. What a system or developer message says stands before the rest wherever a dialect wants it so.
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from .._usage import Usage
 from . import errors, reported, sse
 from .bodies import given
 from .canonical import (
@@ -41,7 +42,6 @@ from .canonical import (
     Used,
 )
 from .chat_requests import shown_call
-from .usage import Usage
 
 _FINISH_OF = {
     "stop": STOP, "length": LENGTH, "tool_calls": TOOL_CALLS, "function_call": TOOL_CALLS, "content_filter": FILTERED,

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from .._json import contains
+
 LITTLE_BYTES = 12  # a piece of a stream that is one token
 IMAGE_TOKENS = 3_000
 UNSEEN_TOKENS = 20_000  # what the provider fetches or has stored: its size is not ours to see
@@ -26,13 +28,6 @@ DOCUMENTS = frozenset(("document", "file", "input_file"))
 SOUNDS = frozenset(("audio", "input_audio"))
 FILMS = frozenset(("video", "video_url", "input_video"))
 WRITTEN = frozenset(("text", "content"))  # sources of documents that are text
-
-
-class Input(Struct):
-    """Tokens of a request: `held` errs upwards, `likely` does not err on purpose."""
-
-    held: int
-    likely: int
 
 
 class _Item(Struct):
@@ -55,28 +50,37 @@ _source = msgspec.json.Decoder(_Source)
 
 def piece(text: str) -> int:
     """Tokens of output in a piece of a stream, or in a whole text."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return (size + 3) // 4 if size > LITTLE_BYTES else 1 if size else 0
+    return tokens_of(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
 
 
-def request(body: bytes, *messages: Raw) -> Input:
-    """Tokens of input in a body of JSON; `messages` are the lists in it that may hold media.
+def tokens_of(size: int) -> int:
+    """The same of its bytes of UTF-8."""
+    return (size + 3) // 4 if size > LITTLE_BYTES else 1 if size > 0 else 0
+
+
+def has_types(body: bytes) -> bool:
+    """Whether anything in it may have a type: else it is all text."""
+    return contains(body, b'"type"') or contains(body, b"\\u")  # a name may be spelt in escapes
+
+
+def request(body: bytes, messages: Raw | bytes | None = None) -> tuple[int, int]:
+    """Tokens of input in a body of JSON: upwards, and without erring on purpose. `messages` is the list in it that may
+    hold media.
 
     Raises msgspec.DecodeError.
     """
     size = len(body)
     flat = 0
-    if b'"type"' in body or b"\\u" in body:  # else nothing has a type, not even one that is spelt in escapes
-        for item, kind in _media(messages):
-            held = len(memoryview(item))
-            size -= held
-            flat += _flat(kind, held)
-    return Input(-(-size // 2) + flat, -(-size // 4) + flat)
+    for item, kind in () if messages is None else _media(messages):
+        held = len(memoryview(item))
+        size -= held
+        flat += _flat(kind, held)
+    return -(-size // 2) + flat, -(-size // 4) + flat
 
 
-def _media(lists: tuple[Raw, ...]) -> Iterator[tuple[Raw, str]]:
-    """What is not text in lists of messages, items and parts, and of what kind it is."""
-    waiting = list(lists)
+def _media(messages: Raw | bytes) -> Iterator[tuple[Raw, str]]:
+    """What is not text in a list of messages, items and parts, and of what kind it is."""
+    waiting = [messages]
     while waiting:
         here = waiting.pop()
         if not _begins(here, "["):
@@ -92,7 +96,7 @@ def _media(lists: tuple[Raw, ...]) -> Iterator[tuple[Raw, str]]:
                 waiting += (item.content, item.output)
 
 
-def _begins(raw: Raw, sign: str) -> bool:
+def _begins(raw: Raw | bytes, sign: str) -> bool:
     view = memoryview(raw)
     return len(view) > 0 and view[0] == ord(sign)
 

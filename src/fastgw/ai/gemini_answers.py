@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw, Struct
 
+from .._usage import Usage
 from . import errors, sse
 from .canonical import (
     FILTERED,
@@ -35,7 +36,6 @@ from .canonical import (
     Used,
 )
 from .reported import COUNT_MAX, count
-from .usage import Usage
 
 # Any reason that is not here has kept the answer from being whole: the content was not let through, or a call not made.
 _FINISH_OF = {

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from .._usage import Usage
 from . import bodies, gemini_answers
 from .bodies import given, resource
 from .canonical import BodyError, UnsupportedError
-from .usage import Usage
 
 
 class Embeddings(Struct):

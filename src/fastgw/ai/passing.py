@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, Struct
 
+from .._json import ODD, Picker
+from .._sse import data_at
+from .._usage import Usage
 from . import errors, reported, sse
 from .canonical import Failure
-from .estimate import piece
+from .estimate import piece, tokens_of
 from .relay import Portion, Relay
-from .usage import Usage
+from .reported import found_usage, reads_usage
 
 HIDDEN = -1  # instead of a number of tokens: the caller has not asked for this event
 SOUND_BYTES = 3_200  # of base64, for a token: 16 bits at 24 kHz
@@ -96,6 +98,8 @@ class Passing(Relay):
 
     def _account(self, body: bytes) -> Usage | None:
         """The usage in a whole answer. msgspec.DecodeError, RecursionError."""
+        if reads_usage(body):
+            return self._with_searches(found_usage(self.dialect))
         if self.dialect == "openai":
             try:
                 return self.told(_account.decode(body).usage)
@@ -114,6 +118,13 @@ class Passing(Relay):
     def feed(self, data: bytes) -> list[Portion]:
         portions = []
         for block in self._blocks.feed(data):
+            tokens = self.plain(block)
+            if tokens >= 0:
+                if self._hide and _chunk_picker.has(USAGE):
+                    block = _chunk_picker.without(USAGE, 0, len(block))
+                self.relayed += tokens
+                portions.append(Portion(block, tokens))
+                continue
             event = sse.data_of(block)
             tokens = self.event(event) if event else 0
             if tokens < 0:
@@ -134,9 +145,20 @@ class Passing(Relay):
     def told(self, usage: Any) -> Usage | None:
         """What a provider's account of it says."""
         read = reported.anthropic(usage, self.known) if self.dialect == "anthropic" else reported.openai(usage)
-        if read is not None and self._searches:
-            read.searches += self._searches
-        return read
+        return self._with_searches(read)
+
+    def _with_searches(self, usage: Usage | None) -> Usage | None:
+        if usage is not None and self._searches:
+            usage.searches += self._searches
+        return usage
+
+    def plain(self, block: bytes) -> int:  # noqa: ARG002
+        """Tokens of output in an event that says nothing else that matters, ODD for any other."""
+        return ODD
+
+    def bare(self, block: bytes) -> bytes:
+        """An event without what the caller has not asked for."""
+        return _without_usage(block)
 
     def event(self, data: bytes) -> int:
         """Tokens of output in what an event carries, or HIDDEN."""
@@ -226,11 +248,44 @@ def _function_tokens(function: _Function | None) -> int:
     return piece(function.name or "") + piece(function.arguments or "") if function else 0
 
 
+_chunk_picker = Picker(
+    "choices[].delta.content", "choices[].text", "choices[].delta.refusal", "choices[].delta.reasoning_content",
+    "choices[].delta.reasoning", "choices[].finish_reason", "usage", "x_groq", "error", "choices[].delta.tool_calls",
+    "choices[].delta.function_call", "choices[].delta.audio",
+)  # fmt: skip
+TEXTS, REASONING_CONTENT, REASONING, FINISH_REASON, USAGE, X_GROQ, OTHERS = 3, 3, 4, 5, 6, 7, 12
+
+
 class Chunks(Passing):
     """Chat completions, and completions."""
 
     generates = True
     stop_form = "chunks"
+
+    def plain(self, block: bytes) -> int:
+        found = _chunk_picker
+        at = data_at(block)
+        if at < 0 or not found.read(block, at, len(block) - 2) or not found.null(USAGE) or found.any(X_GROQ, OTHERS):
+            return ODD
+        ends = found.size(FINISH_REASON)
+        thought = found.size(REASONING_CONTENT)
+        if thought <= 0:
+            thought = max(found.size(REASONING), thought)
+        if ends == ODD or thought == ODD:
+            return ODD
+        tokens = tokens_of(thought)
+        for place in range(TEXTS):
+            size = found.size(place)
+            if size == ODD:
+                return ODD
+            tokens += tokens_of(size)
+        self._finished = self._finished or ends > 0
+        return tokens
+
+    def bare(self, block: bytes) -> bytes:
+        if not _chunk_picker.holds(block):
+            return _without_usage(block)
+        return _chunk_picker.without(USAGE, 0, len(block)) if _chunk_picker.has(USAGE) else block
 
     def event(self, data: bytes) -> int:
         if data == b"[DONE]":
@@ -272,169 +327,6 @@ class Chunks(Passing):
         return portions
 
 
-# Responses, and what else names its events by type
-
-
-class _Item(Struct):
-    type: str | None = None
-
-
-class _Response(Struct):
-    usage: dict[str, Any] | None = None
-    tool_usage: dict[str, Any] | None = None
-    error: Any = None
-    output: list[_Item] | None = None
-
-
-class _Event(Struct):
-    type: str | None = None
-    delta: str | None = None
-    usage: dict[str, Any] | None = None
-    response: _Response | None = None
-    item: _Item | None = None
-    error: Any = None
-    message: Any = None
-
-
-_event = msgspec.json.Decoder(_Event)
-ENDS = frozenset(
-    (
-        "response.completed", "response.incomplete", "response.failed",
-        "transcript.text.done", "speech.audio.done", "image_generation.completed", "image_edit.completed",
-    )
-)  # fmt: skip
-HOSTED = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
-
-
-class Typed(Passing):
-    """Responses, and streams of images, transcriptions and speech."""
-
-    def event(self, data: bytes) -> int:
-        if data == b"[DONE]":
-            return 0
-        try:
-            event = _event.decode(data)
-        except (msgspec.DecodeError, RecursionError):
-            return self.odd(data)
-        kind = event.type
-        if event.delta is not None:
-            return -(-len(event.delta) // SOUND_BYTES) if kind and "audio.delta" in kind else piece(event.delta)
-        if kind in ENDS:
-            self._end(event)
-        elif kind == "error" or event.error is not None:
-            self.failure = errors.told_failure(0, {"error": event.error or {"message": event.message}})
-        return 0
-
-    def _end(self, event: _Event) -> None:
-        self.ended = True
-        response = event.response or _Response()
-        self.usage = _counted(self.told(event.usage or response.usage), response)
-        if response.error is not None:
-            self.failure = errors.told_failure(0, {"error": response.error})
-
-
-def _counted(usage: Usage | None, response: _Response) -> Usage | None:
-    """With what the provider's own tools have been called for: as it tells, or as it shows."""
-    calls = [item.type for item in response.output or () if item.type in HOSTED]
-    told = reported.count((response.tool_usage or {}).get("web_search"), "num_requests")
-    searches = len(calls) if told is None else told + sum(kind != "web_search_call" for kind in calls)
-    return structs.replace(usage, searches=usage.searches + searches) if usage and searches else usage
-
-
-_response = msgspec.json.Decoder(_Response)
-
-
-class Responses(Typed):
-    generates = True
-
-    def whole(self, body: bytes) -> bytes:
-        Passing.whole(self, body)
-        with suppress(msgspec.DecodeError):  # of odd items: what is told of tokens stands
-            self.usage = _counted(self.usage, _response.decode(body))
-        return body
-
-
-class _Transcript(Struct):
-    duration: float | str | None = None
-    usage: Any = None
-
-
-_transcript = msgspec.json.Decoder(_Transcript)
-_TIMES = re.compile(rb"--> (?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})")  # of SubRip and WebVTT
-
-
-class Transcripts(Typed):
-    """Transcriptions, paid by the second of sound or by tokens: of the forms that tell neither, some say when the last
-    words are spoken."""
-
-    def __init__(self, *, by_second: bool) -> None:
-        super().__init__()
-        self._by_second = by_second
-
-    def whole(self, body: bytes) -> bytes:
-        Passing.whole(self, body)
-        self.ended = True
-        if self.usage is None and (seconds := _seconds(body)):
-            self.usage = Usage(seconds=seconds)
-        if self.usage is not None and not self._by_second and self.usage == Usage(seconds=self.usage.seconds):
-            self.usage = None  # it is paid by its tokens, which are not told
-        return body
-
-
-def _seconds(body: bytes) -> int:
-    try:
-        duration = _transcript.decode(body).duration
-        return reported.count({"duration": float(duration)}, "duration") or 0 if duration else 0
-    except (ValueError, RecursionError):
-        times = _TIMES.findall(body)
-    if not times:
-        return 0
-    hours, minutes, seconds, thousandths = (int(digits or 0) for digits in times[-1])
-    return min(hours * 3_600 + minutes * 60 + seconds + (thousandths > 0), reported.COUNT_MAX)
-
-
-class _Images(Struct):
-    data: list[Raw] | None = None
-
-
-_images = msgspec.json.Decoder(_Images)
-
-
-class Images(Typed):
-    """Images, paid for each, or for their tokens where the provider tells these."""
-
-    def __init__(self, *, each: bool) -> None:
-        super().__init__()
-        self._each = each
-        self._made = 0
-
-    def whole(self, body: bytes) -> bytes:
-        Passing.whole(self, body)
-        try:
-            images = len(_images.decode(body).data or ())
-        except msgspec.DecodeError:
-            return body
-        if self.usage is not None or self._each:
-            self.usage = structs.replace(self.usage or Usage(), images=images)
-        return body
-
-    def _end(self, event: _Event) -> None:
-        """One of the images is there, and says its own usage."""
-        self._made += 1
-        told = self.told(event.usage)
-        if told is not None or self._each:
-            so_far, more = self.known or Usage(), told or Usage()
-            self.known = Usage(
-                input=so_far.input + more.input, output=so_far.output + more.output, images=so_far.images + 1
-            )
-
-    def finish(self) -> list[Portion]:
-        portions = super().finish()
-        self.ended = self._made > 0 and self.failure is None
-        self.usage = self.known if self.ended else None
-        return portions
-
-
 # Messages of Anthropic's
 
 
@@ -467,10 +359,28 @@ class _MessageEvent(Struct):
 _message_event = msgspec.json.Decoder(_MessageEvent)
 
 
+TYPE = 0
+_message_picker = Picker("type", "delta.text", "delta.partial_json", "delta.thinking")
+DELTAS, DELTAS_END = 1, 4
+
+
 class Messages(Passing):
     dialect = "anthropic"
     generates = True
     stop_form = "anthropic"
+
+    def plain(self, block: bytes) -> int:
+        found = _message_picker
+        at = data_at(block)
+        if at < 0 or not found.read(block, at, len(block) - 2) or found.string(TYPE) != "content_block_delta":
+            return ODD
+        written = 0
+        for place in range(DELTAS, DELTAS_END):
+            size = found.size(place)
+            if size == ODD:
+                return ODD
+            written = written or max(size, 0)
+        return tokens_of(written)
 
     def event(self, data: bytes) -> int:
         try:

@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
+from .._usage import Usage
 from ..model import Prompt
 from ..refusals import TABLE, Refusal
 from . import canonical, chat, errors, sse
 from .canonical import BodyError, Failure
 from .checking import Checker, Wrong
 from .relay import Portion, Relay
-from .usage import Usage
 
 VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 PROBLEM = b"application/problem+json"

@@ -6,55 +6,65 @@ caller, and is asked for no I/O: bytes in, bytes out. How they are made is for `
 
 from __future__ import annotations
 
-from msgspec import Struct, field, structs
-
+from .._usage import Usage
 from .canonical import Failure
-from .usage import Usage
 
 
-class Asked(Struct):
+class Asked:
     """What a caller asks for, as far as money and routing go.
 
-    `input_tokens` errs upwards. `max_tokens` is what the caller lets be generated in all `choices` together, 0 where it
-    does not say, or where the operation does not generate; `bounded` says that a provider can be told so. `usage` is
-    what is charged where the provider never tells, as far as it is known beforehand.
+    `operation` is the name of a row of operations.TABLE. `input_tokens` errs upwards. `max_tokens` is what the caller
+    lets be generated in all `choices` together, 0 where it does not say, or where the operation does not generate;
+    `bounded` says that a provider can be told so. `usage` is what is charged where the provider never tells, as far as
+    it is known beforehand.
     """
 
-    operation: str  # the name of a row of operations.TABLE
-    model: str = ""
-    stream: bool = False
-    input_tokens: int = 0
-    max_tokens: int = 0
-    choices: int = 1
-    bounded: bool = True
-    usage: Usage = field(default_factory=Usage)
+    def __init__(
+        self,
+        operation: str,
+        model: str = "",
+        stream: bool = False,
+        input_tokens: int = 0,
+        max_tokens: int = 0,
+        choices: int = 1,
+        bounded: bool = True,
+        usage: Usage | None = None,
+    ) -> None:
+        self.operation = operation
+        self.model = model
+        self.stream = stream
+        self.input_tokens = input_tokens
+        self.max_tokens = max_tokens
+        self.choices = choices
+        self.bounded = bounded
+        self.usage = usage or Usage()
 
     @property
     def likely_tokens(self) -> int:
         """What the input comes to without erring on purpose."""
         return self.usage.input
 
-    def most(self, max_tokens: int) -> Usage:
-        """What it may come to when so many tokens may be generated."""
-        return structs.replace(self.usage, input=self.input_tokens, output=self.usage.output + max_tokens)
+
+class Sent:
+    """A request as a provider wants it; the head is for the exchange to make. `path` is with the query, below the
+    provider's base path; `fields` are header lines of its own; `content_type` is b"" where there is no body."""
+
+    def __init__(
+        self, path: str, body: bytes, fields: bytes, relay: Relay, content_type: bytes = b"application/json"
+    ) -> None:
+        self.path = path
+        self.body = body
+        self.fields = fields
+        self.relay = relay
+        self.content_type = content_type
 
 
-class Sent(Struct):
-    """A request as a provider wants it; the head is for the exchange to make. `fields` are header lines of its own,
-    `content_type` is b"" where there is no body."""
-
-    path: str  # with the query, below the provider's base path
-    body: bytes
-    fields: bytes
-    relay: Relay
-    content_type: bytes = b"application/json"
-
-
-class Portion(Struct):
+class Portion:
     """Bytes for the caller that belong together, and by how many tokens of output, estimated, they are more."""
 
-    data: bytes
-    tokens: int
+    def __init__(self, data: bytes, tokens: int) -> None:
+        self.data = data
+        self.tokens = tokens
 
 
 class Relay:
@@ -79,7 +89,7 @@ class Relay:
         if self.usage is not None:
             return self.usage, False
         known = self.known or likely
-        return structs.replace(known, output=max(known.output, self.relayed)), True
+        return known.replace(output=max(known.output, self.relayed)), True
 
     def whole(self, body: bytes) -> bytes:
         """The body for the caller, of a provider's whole one that succeeded. ValueError: it makes no sense."""

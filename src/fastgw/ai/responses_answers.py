@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from .._usage import Usage
 from . import errors, sse
 from .canonical import (
     CALL_PROOF,
@@ -35,7 +36,6 @@ from .canonical import (
     Used,
 )
 from .responses_requests import SEALED
-from .usage import Usage
 
 _INCOMPLETE = {LENGTH: "max_output_tokens", FILTERED: "content_filter", REFUSED: "content_filter"}
 Shown = dict[str, Any]

@@ -1,3 +1,8 @@
+from fastgw._sse cimport data_at, is_event
+
+cimport cython
+
+
 cdef class Blocks:
     cdef bytearray _rest
 
@@ -5,6 +10,5 @@ cdef class Blocks:
     cpdef bytes finish(self)
 
 
-cdef bint _is_one(bytes data) except -1
-
+@cython.locals(at=Py_ssize_t)
 cpdef bytes data_of(bytes block)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .._sse import data_at, is_event
+
 EVENT_BYTES_MAX = 64 << 20  # of one event, whose end is awaited
 
 CR = 13
@@ -21,7 +23,7 @@ class Blocks:
     def feed(self, data: bytes) -> list[bytes]:
         """The blocks that end here. ValueError: one is too long."""
         rest = self._rest
-        if not rest and _is_one(data):
+        if not rest and is_event(data):
             return [data]
         searched = max(len(rest) - 3, 0)
         if rest:
@@ -47,15 +49,6 @@ class Blocks:
         return rest
 
 
-def _is_one(data: bytes) -> bool:
-    """Whether it is one event, of a line or two, as nearly all come."""
-    last = len(data) - 2
-    line = data.find(b"\n")
-    if last <= 0 or CR in data or not data.endswith(b"\n\n"):
-        return False
-    return line == last or data.find(b"\n", line + 1) == last
-
-
 def _ends(buffer: bytes | bytearray, searched: int) -> list[int]:
     blank = b"\n\n"
     if CR in buffer:
@@ -72,9 +65,9 @@ def _ends(buffer: bytes | bytearray, searched: int) -> list[int]:
 
 def data_of(block: bytes) -> bytes:
     """What an event carries; b"" where it is a comment, or a name alone."""
-    start = 0 if block.startswith(b"data: ") else block.find(b"\n") + 1
-    if block.startswith(b"data: ", start) and block.find(b"\n", start) == len(block) - 2 and CR not in block:
-        return block[start + 6 : -2]  # one line, as nearly all are
+    at = data_at(block)
+    if at >= 0:
+        return block[at:-2]
     lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
 

@@ -30,6 +30,11 @@ _BLOCKS = msgspec.json.Decoder(list[Raw])
 _BLOCK = msgspec.json.Decoder(_Block)
 
 
+def has_foreign(body: bytes) -> bool:
+    """Whether there may be any in a request."""
+    return b'"signature"' in body and _FOREIGN.search(body) is not None
+
+
 def own(messages: Raw) -> Raw:
     """The messages without what no Claude has thought; as they are, where that is all of it or they make no sense."""
     if not _FOREIGN.search(messages):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from .._usage import Usage
 from ..model import Provider
 from . import anthropic, bedrock, chat, errors, gemini, gemini_embeddings, responses
 from .canonical import (
@@ -25,7 +26,6 @@ from .canonical import (
 from .estimate import piece as tokens_of
 from .operations import Operation
 from .relay import Portion, Relay, Sent
-from .usage import Usage
 
 
 class Reader(Protocol):

@@ -11,11 +11,11 @@ import httpx
 import msgspec
 
 from .. import __version__, upstream_tls
+from .._usage import Fare, Tariff, Usage
 from ..ai import calls, operations, signing, sse
 from ..ai.canonical import BodyError, Failure
 from ..ai.prompts import InputError, Rendering, Shaping, problem
 from ..ai.relay import Sent
-from ..ai.usage import Usage, cost_nanos, tier
 from ..model import Candidate, Config, Model, Prompt, Provider, Target
 from ..units import format_money
 from .outcome import Refused, Unreachable
@@ -121,11 +121,9 @@ class Trial:
         """What a call like this one holds at most, at who is asked first."""
         if self.prompt.included:
             return self.prompt.price_nanos
-        usage = self.call.asked.most(self.most)
-        price = tier(self.candidate.price, usage.input)
-        if price.reasoning > price.output:
-            usage.reasoning = usage.output
-        return self.prompt.price_nanos + cost_nanos(self.candidate.price, usage)
+        asked, fare = self.call.asked, Fare()
+        fare.rated(Tariff(self.candidate.price), asked.usage, asked.input_tokens)
+        return self.prompt.price_nanos + fare.most_nanos(self.most)
 
     # Nobody is asked
 
@@ -196,7 +194,7 @@ class Trial:
         return headers
 
     def _tell(self, usage: Usage, estimated: bool, who: str, seconds: float) -> None:
-        tokens = cost_nanos(self.candidate.price, usage)
+        tokens = Tariff(self.candidate.price).cost_nanos(usage)
         charged = self.prompt.price_nanos + (0 if self.prompt.included else tokens)
         _summary([
             f"in={usage.input} out={usage.output}" + (" (estimated)" if estimated else ""),

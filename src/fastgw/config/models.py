@@ -11,9 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..model import Candidate, Model, Price
+from ..units import MONEY_MAX_NANOS, MONEY_MAX_UNITS
 from .fields import Fields, Report, missing, one_of
 from .manual import MODEL_TARGETS, MODELS
-from .prices import MODEL_NAME, Library, marked_up, read_price
+from .prices import MODEL_NAME, Library, dearest, marked_up, read_price
 from .providers import Offer, Terms, read_terms
 from .toml_lines import Path
 
@@ -65,7 +66,14 @@ class Pricing:
             price = self.resolve(offer.price, (*offer.path, "price"))
         if ratio is None:
             ratio = offer.terms.ratio
-        return price if price is None or ratio is None else marked_up(price, ratio)
+        return price if price is None or ratio is None else self.raised(price, ratio, offer.path)
+
+    def raised(self, price: Price, ratio: int, path: Path) -> Price:
+        """The price with a markup; one that becomes more than an amount may be is refused."""
+        raised = marked_up(price, ratio)
+        if dearest(raised) > MONEY_MAX_NANOS:
+            self._report.refuse((*path, "markup"), f"makes a price of more than {MONEY_MAX_UNITS}")
+        return raised
 
     def resolve(self, price: Price | str | None, path: Path) -> Price | None:
         return self.named(price, path) if isinstance(price, str) else price
@@ -190,7 +198,7 @@ def _candidates(
         elif price is not None:
             found = pricing.resolve(price, (*path, "price"))
             if found is not None and terms.ratio is not None:
-                found = marked_up(found, terms.ratio)
+                found = pricing.raised(found, terms.ratio, path)
         else:
             found = pricing.of(target.offer, target.model, terms.ratio)
             if found is None:

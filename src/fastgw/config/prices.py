@@ -207,6 +207,12 @@ def marked_up(price: Price, ratio: int) -> Price:
     return Price(**scaled, above_tokens=price.above_tokens, above=above)
 
 
+def dearest(price: Price) -> int:
+    """The largest amount of a price, its tiers included."""
+    amounts: list[int] = [getattr(price, name) for name in _AMOUNTS]
+    return max(*amounts, 0 if price.above is None else dearest(price.above))
+
+
 _AMOUNTS = tuple(row.name for row in PRICE.rows if not row.name.startswith("above"))
 _OF_TOKENS = frozenset(name for name, _ in _LIKE)
 

@@ -172,7 +172,7 @@ class Completion(Delivery):
         choices, meter, call = self.choices, self.meter, self.call
         while choices.next():
             offer = choices.offer
-            meter.set(offer.candidate.price)
+            meter.set(offer.tariff)
             verdict = meter.hold(choices.served.model, self.streams)
             if verdict:
                 choices.unsent()
@@ -252,7 +252,7 @@ class Completion(Delivery):
         # What has come of this try is what the caller gets, as this one's and at its price.
         choices.offer = offer
         self.reading = reading
-        self.meter.set(offer.candidate.price)
+        self.meter.set(offer.tariff)
         return False
 
     def refused(self, refusal: int) -> None:

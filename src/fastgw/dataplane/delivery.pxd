@@ -1,4 +1,5 @@
 from fastgw._http cimport ResponseHead, chunk
+from fastgw._usage cimport Usage
 from fastgw.ai.relay cimport Relay
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.intake cimport Intake
@@ -33,7 +34,7 @@ cdef class Delivery(Intake):
     cdef public Py_ssize_t size
     cdef public bint counted
     cdef public bint told
-    cdef public object usage
+    cdef public Usage usage
     cdef public long long balance
 
     cpdef answer_data(self, bytes data)

@@ -22,8 +22,8 @@ from .stages import ENDED, ERROR, EVENTS, PLAIN, STREAMING, UNREAD, WAITING, WHO
 if TYPE_CHECKING:
     from .._call import Ticket
     from .._http import ResponseHead
+    from .._usage import Usage
     from ..ai.relay import Relay
-    from ..ai.usage import Usage
     from .ends import ClientEnd
     from .metering import Meter
     from .plane import Plane
@@ -52,7 +52,7 @@ class Delivery(Intake):
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         super().__init__(plane, client, ticket, service)
-        self.cost = self.ticket.held_nanos  # where nothing else is known: the route's price
+        self.cost = ticket.holding()  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
         self.relay: Relay
@@ -418,7 +418,7 @@ class Delivery(Intake):
         self.cost = meter.capture(usage)
         choices.used(usage.input + usage.output)
         self.usage: Usage = usage
-        self.balance = self.ticket.balance_nanos + meter.held - self.cost
+        self.balance = self.ticket.balance() + meter.held - self.cost
         return b"X-Fastgw-Cost: %b\r\nX-Fastgw-Balance: %b\r\nX-Fastgw-Tokens: in=%d, out=%d\r\n%b%b" % (
             money(self.cost), money(self.balance), usage.input, usage.output,
             choices.offer.line, self._id_lines(),

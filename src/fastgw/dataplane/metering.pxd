@@ -1,6 +1,6 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
-from fastgw.ai.usage cimport cost_nanos, millionths, tier
+from fastgw._usage cimport Fare, Tariff, Usage
 
 cimport cython
 
@@ -10,11 +10,11 @@ cdef long long STEP, ATTEMPTS
 cpdef long long with_slack(long long tokens)
 
 
-cdef class Meter:
+cdef class Meter(Fare):
     cdef public Gate gate
     cdef public Ticket ticket
     cdef public object asked
-    cdef public object price
+    cdef public Tariff tariff
     cdef public bint pays
     cdef public long long likely_tokens
     cdef public long long base
@@ -25,15 +25,9 @@ cdef class Meter:
     cdef public long long reach
     cdef public long long passed
     cdef public long long step
-    # of a price that may be anything, times a million: no word of 64 bits need hold them
-    cdef public object start
-    cdef public object each
-    cdef public object likely
-    cdef public object plain
-    cpdef set(self, object price)
-    cpdef object _price_of(self, object tokens)
-    cpdef long long _tokens_for(self, object nanos) except -1
-    @cython.locals(verdict=int)
+    cpdef set(self, Tariff tariff)
+    cpdef long long _tokens_for(self, long long nanos) except -1
+    @cython.locals(verdict=int, more=cython.longlong)
     cpdef int _hold_for(self, long long tokens) except -1
     @cython.locals(ahead=cython.longlong, verdict=int)
     cpdef int hold(self, object one, bint stream) except -1
@@ -43,6 +37,7 @@ cdef class Meter:
     @cython.locals(total=cython.longlong, ahead=cython.longlong, verdict=int)
     cpdef int cover(self, long long tokens) except -1
     cpdef long long earned(self) except -1
-    cpdef long long capture(self, object usage) except -1
+    @cython.locals(cost=cython.longlong, missing=cython.longlong)
+    cpdef long long capture(self, Usage usage) except -1
     @cython.locals(verdict=int)
     cpdef _hold_rest(self, long long missing)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ai.usage import MILLION, cost_nanos, millionths, tier
+from .._usage import Fare
 from ..refusals import Refusal
 
 if TYPE_CHECKING:
     from .. import model
     from .._call import Ticket
     from .._core import Gate
+    from .._usage import Tariff, Usage
     from ..ai.relay import Asked
-    from ..ai.usage import Usage
 
 STEP = 16  # tokens of output that a stream holds at least, and beyond what it needs as it goes
 ATTEMPTS = 4  # to hold what is left, while others hold from the same account
@@ -33,7 +33,7 @@ def with_slack(tokens: int) -> int:
     return tokens + max(tokens // 8, 4)
 
 
-class Meter:
+class Meter(Fare):
     """The money of one call. `most` is how many tokens of output it may generate, `cap` how many the provider is told,
     `reach` for how many it holds, `passed` how many have been relayed, as they are estimated. Where nobody `pays`, on a
     route without keys, nothing is held and nothing charged."""
@@ -44,7 +44,7 @@ class Meter:
         self.asked = asked
         self.pays = pays
         self.likely_tokens = asked.usage.input
-        self.base = self.ticket.held_nanos  # the route's price
+        self.base = ticket.holding()  # the route's price
         self.held = self.base
         self.most = most
         self.cap = most
@@ -52,38 +52,23 @@ class Meter:
         self.reach = 0
         self.passed = 0
         self.step = STEP
-        self.start = 0  # millionths of a nano, of all but the output
-        self.each = 0  # of a token of output, at the dearest
-        self.likely = 0  # the same of what the input comes to most likely
-        self.plain: int | None = None  # and of a token of text; both are known once they are asked for
 
     # What is held
 
-    def set(self, price: model.Price) -> None:
-        """The call goes to a candidate with that price."""
-        self.price = price
+    def set(self, tariff: Tariff) -> None:
+        """The call goes to a candidate of that tariff."""
+        self.tariff = tariff
         if self.pays:
-            usage = self.asked.most(0)
-            self.start = millionths(price, usage)
-            dear = tier(price, usage.input)
-            self.each = max(dear.output, dear.reasoning)
-        self.plain = None
+            self.rated(tariff, self.asked.usage, self.asked.input_tokens)
         self.reach = self._tokens_for(self.held)
-
-    def _price_of(self, tokens: int) -> int:
-        """Nanos for all of the call, with so many tokens of output."""
-        return self.base - (-(self.start + tokens * self.each) // MILLION)
 
     def _tokens_for(self, nanos: int) -> int:
         """How many tokens of output so many nanos pay for; all there may be, where they cost nothing."""
-        rest = (nanos - self.base) * MILLION - self.start
-        if rest < 0:
-            return 0
-        return min(rest // self.each, self.most) if self.each else self.most
+        return self.paid_tokens(nanos - self.base, self.most)
 
     def _hold_for(self, tokens: int) -> int:
         """Hold for so many tokens of output in all: 0, or the refusal."""
-        more = self._price_of(tokens) - self.held
+        more = self.most_nanos(tokens) - (self.held - self.base)
         if more > 0:
             verdict = self.gate.extend(self.ticket, more)
             if verdict:
@@ -144,22 +129,22 @@ class Meter:
 
     def earned(self) -> int:
         """Nanos that the call has come to cost by what has been relayed; at most what is held."""
-        if self.plain is None:
-            self.likely = millionths(self.price, self.asked.usage) if self.pays else 0
-            self.plain = tier(self.price, self.likely_tokens).output if self.pays else 0
-        return min(self.base - (-(self.likely + self.passed * self.plain) // MILLION), self.held)
+        return self.base + min(self.likely_nanos(self.passed), self.held - self.base)
 
     def capture(self, usage: Usage) -> int:
         """Nanos to charge for what was used, which the ticket has noted. Where that is more than is held, the rest is
         held too, as far as there is money; what is not is counted."""
         if not self.pays:
             return self.base
-        cost = self.base + cost_nanos(self.price, usage)
-        if cost > self.held:
-            self._hold_rest(cost - self.held)
-            if cost > self.held:
-                self.gate.forgo(self.ticket, cost - self.held)
-        return min(cost, self.held)
+        cost = self.tariff.cost_nanos(usage)
+        missing = cost - (self.held - self.base)
+        if missing > 0:
+            self._hold_rest(missing)
+            missing = cost - (self.held - self.base)
+            if missing > 0:
+                self.gate.forgo(self.ticket, missing)
+                return self.held
+        return self.base + cost
 
     def _hold_rest(self, missing: int) -> None:
         """Hold for so many nanos more, or for as many as there are."""

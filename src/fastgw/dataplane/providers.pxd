@@ -1,4 +1,5 @@
 from fastgw._credentials cimport Credentials, Drawn, Standing
+from fastgw._usage cimport Tariff
 from fastgw.dataplane.ends cimport Group
 
 cimport cython
@@ -26,6 +27,7 @@ cdef class Offer:
     cdef public Source source
     cdef public int number
     cdef public int rank
+    cdef public Tariff tariff
     cdef public bytes line
 
 

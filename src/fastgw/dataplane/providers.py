@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from .._credentials import Credentials, Drawn, Standing
+from .._usage import Tariff
 from ..ai import signing
 from ..rows import served_name
 
@@ -93,6 +94,7 @@ class Offer:
         self.source = source
         self.number = number
         self.rank = candidate.rank
+        self.tariff = Tariff(candidate.price)
         self.line = f"X-Fastgw-Model: {candidate.provider}/{candidate.model}\r\n".encode("latin-1", "replace")
 
 

@@ -1,0 +1,3 @@
+cpdef bint is_event(bytes data) noexcept
+
+cpdef Py_ssize_t data_at(bytes block) noexcept

@@ -1,0 +1,40 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: embedsignature=True, embedsignature.format=clinic
+"""Decides of bytes of a stream whether they are one plain server-sent event, as nearly all that come are."""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp
+
+cdef extern from "<string.h>":
+    void* memmem(const void* text, size_t length, const void* part, size_t size) nogil
+
+cdef enum:
+    CR = 13
+    LF = 10
+
+
+cpdef bint is_event(bytes data) noexcept:
+    """Whether it is all of one event, and nothing else, with lines that end as nearly everybody ends them."""
+    cdef const char* at = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    return (length > 2 and memmem(at, length, b"\n\n", 2) == at + length - 2 and memchr(at, CR, length) is NULL)
+
+
+cpdef Py_ssize_t data_at(bytes block) noexcept:
+    """Where the data of an event begins that `is_event` and has one line of data, behind one with its name at most; it
+    ends two bytes before the end. -1: it is another one."""
+    cdef const char* at = PyBytes_AS_STRING(block)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(block)
+    cdef Py_ssize_t start = 0
+    cdef const char* line
+    if length < 8 or memchr(at, CR, length) is not NULL:
+        return -1
+    if memcmp(at, b"data: ", 6) != 0:
+        line = <const char*>memchr(at, LF, length)
+        if line is NULL:
+            return -1
+        start = line + 1 - at
+        if length - start < 8 or memcmp(at + start, b"data: ", 6) != 0:
+            return -1
+    if memchr(at + start, LF, length - start) != at + length - 2:
+        return -1
+    return start + 6
