@@ -44,9 +44,9 @@ GROUPS = {
     VALUES: {"descriptors", "model", "price_list", "published", "roster", "rows", "upstream_tls"},
     BASE: {
         "__init__", "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http",
-        "_idempotency", "_json", "_mapping", "_routes", "_segment", "_sse", "_tables", "_targets", "_usage", "_wire",
-        "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance", "room",
-        "secret", "channel", "identities", "pem", "scopes",
+        "_idempotency", "_json", "_lines", "_mapping", "_routes", "_segment", "_sse", "_tables", "_targets", "_usage",
+        "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance",
+        "room", "secret", "channel", "identities", "pem", "scopes",
     },
 }  # fmt: skip
 ARROWS = {

@@ -8,6 +8,7 @@ it. No key is in it, only digests. What it holds is for limits and for people: n
 import hashlib
 import os
 
+cimport cython
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from posix.mman cimport munmap
@@ -171,6 +172,8 @@ cdef class Standing:
         credential_worked(self._own(), self.table._now_ns() // 1_000_000)
 
 
+@cython.freelist(16)
+@cython.no_gc
 cdef class Drawn:
     """What one call has taken of the limits of a key. One that is dropped has used all of it."""
 

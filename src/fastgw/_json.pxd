@@ -1,4 +1,4 @@
-from libc.stdint cimport int16_t, uint8_t
+from libc.stdint cimport int16_t, uint8_t, uint32_t
 
 cdef enum:
     NODES_MAX = 64
@@ -8,6 +8,7 @@ cdef enum:
 cdef struct node_t:
     uint8_t length              # of its name; 0: an item of an array
     char name[NAME_MAX]
+    uint32_t lengths            # those of its members' names, a bit for each
     int16_t slot                # -1: its value as a whole is not asked for
     int16_t child               # the first one of its members, 0: none is asked for
     int16_t next                # the next one beside it, 0: none

@@ -7,7 +7,7 @@ Only well-formed texts are plain, and only those that every reader takes for the
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-from fastgw.kernels.json cimport JSON_DEPTH, json_size, json_space, json_string, json_value
+from fastgw.kernels.json cimport JSON_DEPTH, json_name, json_size, json_space, json_value
 
 cdef extern from "<string.h>":
     void* memmem(const void* text, size_t length, const void* part, size_t size) nogil
@@ -24,6 +24,8 @@ cdef enum:
 cdef bint _same_but_case(const char* p, const char* name, Py_ssize_t length) noexcept:
     cdef Py_ssize_t i
     cdef char c, d
+    if (p[0] ^ name[0]) & ~32:
+        return False
     for i in range(length):
         c = p[i]
         d = name[i]
@@ -82,6 +84,7 @@ cdef class Picker:
         self.nodes[node].length = <uint8_t>len(name)
         memcpy(self.nodes[node].name, PyBytes_AS_STRING(name), len(name))
         self.nodes[node].slot = -1
+        self.nodes[parent].lengths |= <uint32_t>1 << len(name)
         if last:
             self.nodes[last].next = node
         else:
@@ -156,20 +159,19 @@ cdef class Picker:
     cdef const char* _pick(self, const char* p, const char* end, int node, int depth) noexcept:
         """Behind a member, whose name begins at `p`."""
         cdef const char* name = p
-        cdef const char* after = json_string(p, end)
-        cdef Py_ssize_t length, i
+        cdef const char* after = json_name(p, end)
+        cdef Py_ssize_t length
         cdef int child
+        cdef bint known
         if after is NULL:
             return NULL
-        length = after - 1 - name
-        for i in range(length):
-            if <uint8_t>name[i] >= 128 or name[i] == 92:
-                return NULL
-        p = json_space(after, end)
+        length = after - name
+        known = length <= NAME_MAX and self.nodes[node].lengths >> length & 1
+        p = json_space(after + 1, end)
         if p >= end or p[0] != b":"[0]:
             return NULL
         p = json_space(p + 1, end)
-        child = self.nodes[node].child
+        child = self.nodes[node].child if known else 0
         while child:
             if self.nodes[child].length == length and _same_but_case(name, self.nodes[child].name, length):
                 if memcmp(name, self.nodes[child].name, length) != 0:

@@ -19,6 +19,24 @@ cpdef bint is_event(bytes data) noexcept:
     return (length > 2 and memmem(at, length, b"\n\n", 2) == at + length - 2 and memchr(at, CR, length) is NULL)
 
 
+cpdef list cut(bytes data):
+    """Its events, with what follows the last of them, if anything does; None where it has lines of another end."""
+    cdef const char* at = PyBytes_AS_STRING(data)
+    cdef const char* end = at + PyBytes_GET_SIZE(data)
+    cdef const char* blank
+    cdef list events
+    if memchr(at, CR, end - at) is not NULL:
+        return None
+    events = []
+    while at < end:
+        blank = <const char*>memmem(at, end - at, b"\n\n", 2)
+        if blank is NULL:
+            blank = end - 2
+        events.append(at[:blank + 2 - at])
+        at = blank + 2
+    return events
+
+
 cpdef Py_ssize_t data_at(bytes block) noexcept:
     """Where the data of an event begins that `is_event` and has one line of data, behind one with its name at most; it
     ends two bytes before the end. -1: it is another one."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fastgw._usage import Usage
 from fastgw.ai import passing, sse
 from fastgw.ai.canonical import BodyError, Failure
-from fastgw.ai.prompts import InputError, Rendering, Shaping, filled, is_strict, problem, variables
+from fastgw.ai.prompts import InputError, Rendering, Shaping, is_strict, problem
+from fastgw.ai.templates import filled, variables
 from fastgw.model import Prompt
 
 TITLE = {

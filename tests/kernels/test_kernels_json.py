@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies
 
 from fastgw._json import ABSENT, ODD, Picker, contains
-from fastgw._sse import data_at, is_event
+from fastgw._sse import cut, data_at, is_event
 
 NAMES = ("model", "n", "stream", "usage.total", "usage.parts.cached", "choices[].delta.text", "usage")
 MODEL, N, STREAM, TOTAL, CACHED, TEXT, USAGE = range(7)
@@ -167,3 +167,14 @@ def test_the_data_of_a_plain_event(block: bytes, data: bytes | None) -> None:
 )  # fmt: skip
 def test_one_event_alone(data: bytes, one: bool) -> None:
     assert is_event(data) == one
+
+
+@pytest.mark.parametrize(
+    ("data", "events"),
+    [
+        (b"", []), (b"a", [b"a"]), (b"a\n\n", [b"a\n\n"]), (b"a\n\nb\n", [b"a\n\n", b"b\n"]), (b"\n", [b"\n"]),
+        (b"a\n\nb\n\n", [b"a\n\n", b"b\n\n"]), (b"a\n\n\n", [b"a\n\n", b"\n"]), (b"a\r\n\r\n", None),
+    ],
+)  # fmt: skip
+def test_several_events_at_once(data: bytes, events: list[bytes] | None) -> None:
+    assert cut(data) == events

@@ -146,7 +146,7 @@ def test_a_reader_of_a_journal_that_is_overrun_never_gets_half_a_call(new_segmen
         seen, lost, first = seen + len(records) // RECORD_BYTES, lost + gone, following
     (written,) = racer.result()
     assert seen + lost == first == written
-    assert seen > 100
+    assert seen > 10
     assert lost > 0
 
 

@@ -9,8 +9,8 @@ ROOT = HERE.parents[1]
 COMPILED = [
     f"fastgw.{name}"
     for name in (
-        "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http", "_idempotency",
-        "_mapping", "_routes", "_segment", "_tables", "_targets", "_usage", "_wire",
+        "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http", "_idempotency", "_json",
+        "_lines", "_mapping", "_routes", "_segment", "_sse", "_tables", "_targets", "_usage", "_wire",
     )
 ]  # fmt: skip
 

@@ -28,7 +28,7 @@ cdef class Body:
 
 cpdef Body read_body(object operation, bytes raw, str content_type)
 cpdef decode(object decoder, object raw, str parameter=*)
-@cython.locals(most=cython.longlong, asked=Asked)
+@cython.locals(most=cython.longlong, least=cython.longlong, asked=Asked)
 cdef _read_json(object operation, Body body)
 cdef str _model(object operation, str name)
 cdef _estimate(object operation, Body body)

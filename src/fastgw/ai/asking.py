@@ -148,12 +148,14 @@ def _read_json(operation: Operation, body: Body) -> None:
     body.hosted = _hosted(body)
     asked.bounded = name in CAPS
     if asked.bounded:
+        least = 0
         for cap in CAPS[name]:
             most = _number(body, cap, 1, 1 << 31)
             if most >= 0:
                 body.caps[cap] = most
+                least = min(least, most) if least else most
         asked.choices = _choices(name, body)
-        asked.max_tokens = min(body.caps.values()) * asked.choices if body.caps else 0
+        asked.max_tokens = least * asked.choices
     if name in _KNOWN:
         asked.usage = _KNOWN[name](body, asked.usage)
 
@@ -193,12 +195,19 @@ def _estimate(operation: Operation, body: Body) -> None:
         held, likely = request(raw, messages)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyError(f"The messages are not as they should be: {error}", "messages") from None
-    if operation.name in ("responses", "compact") and not body.plain:
-        stored = sum(name in body.fields for name in _STORED) * estimate.UNSEEN_TOKENS
-        held += stored
-        likely += stored
+    if not body.plain:
+        unseen = _unseen(operation.name, body)
+        held += unseen
+        likely += unseen
     body.asked.input_tokens = held
     body.asked.usage = Usage(input=likely)
+
+
+def _unseen(operation: str, body: Body) -> int:
+    """Tokens of what a request does not hold, but names."""
+    if operation not in ("responses", "compact"):
+        return 0
+    return sum(name in body.fields for name in _STORED) * estimate.UNSEEN_TOKENS
 
 
 def _hosted(body: Body) -> str:

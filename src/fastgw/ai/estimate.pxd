@@ -2,6 +2,7 @@ from fastgw._json cimport contains
 
 cimport cython
 
+cdef unsigned char BACKSLASH
 cdef Py_ssize_t LITTLE_BYTES
 
 cpdef long long piece(str text) except -1

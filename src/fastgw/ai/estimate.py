@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from .._json import contains
 
+BACKSLASH = 92
 LITTLE_BYTES = 12  # a piece of a stream that is one token
 IMAGE_TOKENS = 3_000
 UNSEEN_TOKENS = 20_000  # what the provider fetches or has stored: its size is not ours to see
@@ -60,7 +61,7 @@ def tokens_of(size: int) -> int:
 
 def has_types(body: bytes) -> bool:
     """Whether anything in it may have a type: else it is all text."""
-    return contains(body, b'"type"') or contains(body, b"\\u")  # a name may be spelt in escapes
+    return contains(body, b'"type"') or (BACKSLASH in body and contains(body, b"\\u"))  # a name may be spelt in escapes
 
 
 def request(body: bytes, messages: Raw | bytes | None = None) -> tuple[int, int]:

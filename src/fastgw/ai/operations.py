@@ -18,7 +18,7 @@ class Operation(NamedTuple):
     generates: bool = False
 
 
-_POSTED = {
+POSTED = {
     "chat/completions": Operation("chat", "openai", JSON, generates=True),
     "responses": Operation("responses", "openai", JSON, generates=True),
     "completions": Operation("completions", "openai", JSON, generates=True),
@@ -52,8 +52,7 @@ _PASSED = {
 }
 
 TABLE = {
-    operation.name: operation
-    for operation in (*_POSTED.values(), _MODELS, _MODEL, *_STORED.values(), *_PASSED.values())
+    operation.name: operation for operation in (*POSTED.values(), _MODELS, _MODEL, *_STORED.values(), *_PASSED.values())
 }
 
 
@@ -61,13 +60,13 @@ def find(method: str, rest: str) -> Operation | None:
     """The operation of a call; `rest` is the path below the route's, like "chat/completions", without a query."""
     rest = rest.strip("/")
     first, _, more = rest.partition("/")
-    if method == "POST" and rest in _POSTED:
-        return _POSTED[rest]
+    if method == "POST" and rest in POSTED:
+        return POSTED[rest]
     if first in _PASSED:
         return _PASSED[first]
     if first == "models":
         return (_MODEL if more else _MODELS) if method == "GET" else None
-    if rest in _POSTED or not more or first not in _STORED:
+    if rest in POSTED or not more or first not in _STORED:
         return _STORED["chat"] if method == "GET" and rest == "chat/completions" else None
     if first == "chat":
         return _STORED[first] if more.startswith("completions/") else None

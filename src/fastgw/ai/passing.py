@@ -77,8 +77,8 @@ class Passing(Relay):
     stop_form = "events"
 
     def __init__(self, hide_usage: bool = False, searches: int = 0) -> None:
-        super().__init__()
-        self._blocks = sse.Blocks()
+        # What a Relay begins with is nothing, which its fields hold from the first.
+        self._blocks: sse.Blocks | None = None
         self._hide = hide_usage
         self._finished = False  # a choice says why it ends
         self._searches = searches  # that the call is sure to make, and that nobody reports
@@ -117,6 +117,8 @@ class Passing(Relay):
 
     def feed(self, data: bytes) -> list[Portion]:
         portions = []
+        if self._blocks is None:
+            self._blocks = sse.Blocks()
         for block in self._blocks.feed(data):
             tokens = self.plain(block)
             if tokens >= 0:
@@ -136,7 +138,7 @@ class Passing(Relay):
         return portions
 
     def finish(self) -> list[Portion]:
-        rest = self._blocks.finish()
+        rest = self._blocks.finish() if self._blocks is not None else b""
         portions = self.feed(rest + b"\n\n") if rest.strip() else []
         if self.ended and self.usage is None:
             self.usage = self.known

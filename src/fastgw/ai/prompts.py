@@ -7,7 +7,7 @@ JSON: it can say whatever it wants, and never be another message, role or parame
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,8 +20,8 @@ from . import canonical, chat, errors, sse
 from .canonical import BodyError, Failure
 from .checking import Checker, Wrong
 from .relay import Portion, Relay
+from .templates import filled
 
-VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 PROBLEM = b"application/problem+json"
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
@@ -36,31 +36,6 @@ class InputError(BodyError):
         first = wrong[0]
         super().__init__(f"{first.place or 'The body'}: {first.message}", first.place)
         self.wrong = wrong
-
-
-def variables(node: Any) -> Iterator[str]:
-    """The names of the variables in the strings of messages, as often as they are there."""
-    match node:
-        case str():
-            yield from VARIABLE.findall(node)
-        case list():
-            for each in node:
-                yield from variables(each)
-        case dict():
-            for each in node.values():
-                yield from variables(each)
-
-
-def filled(node: Any, texts: Mapping[str, str]) -> Any:
-    """The same with values in place of the variables; what a value says is not looked at again."""
-    match node:
-        case str():
-            return VARIABLE.sub(lambda match: texts.get(match[1], ""), node) if "{{" in node else node
-        case list():
-            return [filled(each, texts) for each in node]
-        case dict():
-            return {name: filled(each, texts) for name, each in node.items()}
-    return node
 
 
 def text_of(value: Any) -> str:

@@ -1,6 +1,10 @@
 from fastgw._usage cimport Usage
 
+cimport cython
 
+
+@cython.no_gc
+@cython.freelist(16)
 cdef class Asked:
     cdef public str operation
     cdef public str model
@@ -20,6 +24,8 @@ cdef class Sent:
     cdef public bytes content_type
 
 
+@cython.no_gc
+@cython.freelist(16)
 cdef class Portion:
     cdef public bytes data
     cdef public long long tokens

@@ -178,7 +178,7 @@ def _openai(
         if cached_inside < 0:
             cached_inside = other
     written = min(max(written if written >= 0 else created, 0), taken)
-    usage = Usage()
+    usage = Usage.__new__(Usage)
     usage.input = taken
     usage.cached = min(max(cached_inside, 0), taken)
     usage.written = written

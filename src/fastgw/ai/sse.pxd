@@ -1,4 +1,4 @@
-from fastgw._sse cimport data_at, is_event
+from fastgw._sse cimport cut, data_at, is_event
 
 cimport cython
 
@@ -6,6 +6,7 @@ cimport cython
 cdef class Blocks:
     cdef bytearray _rest
 
+    @cython.locals(blocks=list)
     cpdef list feed(self, bytes data)
     cpdef bytes finish(self)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .._sse import data_at, is_event
+from .._sse import cut, data_at, is_event
 
 EVENT_BYTES_MAX = 64 << 20  # of one event, whose end is awaited
 
@@ -25,6 +25,11 @@ class Blocks:
         rest = self._rest
         if not rest and is_event(data):
             return [data]
+        blocks = None if rest else cut(data)
+        if blocks is not None:
+            if blocks and not blocks[-1].endswith(b"\n\n"):
+                rest += blocks.pop()
+            return blocks
         searched = max(len(rest) - 3, 0)
         if rest:
             rest += data

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .. import units
 from ..ai.checking import Checker
-from ..ai.prompts import variables
+from ..ai.templates import variables
 from ..model import Model, Prompt, Route
 from .fields import (
     Fields,

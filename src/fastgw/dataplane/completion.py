@@ -10,14 +10,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from .._lines import is_spent, request
 from .._targets import affinity
 from ..ai import calls, errors, operations
+from ..ai.calls import read as read_call
 from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
 from .delivery import Delivery
 from .metering import Meter
 from .pauses import asked_ms, exhausted_ms
-from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, cause_of
+from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, Endpoint, cause_of
 from .retries import RESET
 from .stages import UNREAD, WAITING
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from .._call import Ticket
     from .._http import ResponseHead
     from ..ai.calls import Call
-    from ..ai.operations import Operation
     from ..ai.relay import Sent
     from .ends import ClientEnd
     from .plane import Plane
@@ -33,21 +34,22 @@ if TYPE_CHECKING:
     from .service import Service
 
 CAUSES = {RESET: CONNECT}
-AGENT = b"Accept-Encoding: identity\r\nUser-Agent: fastgw\r\n"
 
 
 def open_completion(plane: Plane, client: ClientEnd, service: Service) -> Completion:
     """What becomes of the request that the gate has just admitted, on a route to models."""
     if service.prompt is not None:
         return service.prompt.open(plane, client, plane.gate.ticket(), service)
-    return Completion(plane, client, plane.gate.ticket(), service)
+    call = Completion.__new__(Completion)
+    call._open(plane, client, plane.gate.ticket(), service)
+    return call
 
 
 class Completion(Delivery):
     """A call to one of the models of its service."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
-        super().__init__(plane, client, ticket, service)
+    def _open(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        Delivery._open(self, plane, client, ticket, service)
         head = self.gate.head
         models = self.service.models
         assert models is not None
@@ -62,29 +64,36 @@ class Completion(Delivery):
         self.names_version = head.value(b"anthropic-version") != b""
         self.repeatable = True  # as far as `_repeats` lets it be
         self.named = True
-        self.operation: Operation
+        self.endpoint: Endpoint
         self.call: Call
         self.unsupported: UnsupportedError | None = None
         # Once the body has come, the gate's head may be another's.
-        self.affinities = {name: affinity(self.gate, field) for name, field in models.hashed} if models.hashed else {}
+        self.affinities: dict[str, int] | None = None
+        if models.hashed:
+            self.affinities = {name: affinity(self.gate, field) for name, field in models.hashed}
 
     # What it asks for
 
     def _received(self, body: bytes) -> None:
-        path, _, query = self.target.partition(b"?")
-        rest = path[len(self.models.base) :].decode("latin-1").removeprefix("v1/")
-        method = "GET" if self.ticket.head_method else self.method.decode()
-        operation = operations.find(method, rest)
-        if operation is None:
-            self.unserved(Refusal.NO_ROUTE)
-            return
-        self.operation = operation
-        if operation.name in ("models", "model"):
-            self._list(rest.partition("/")[2])
-            return
-        self.dialect = operation.dialect
+        query = ""
+        endpoint = self.models.endpoints.get(self.target) if self.method == b"POST" else None
+        if endpoint is None:
+            path, _, asked_for = self.target.partition(b"?")
+            rest = path[len(self.models.base) :].decode("latin-1").removeprefix("v1/")
+            operation = operations.find("GET" if self.ticket.head_method else self.method.decode(), rest)
+            if operation is None:
+                self.unserved(Refusal.NO_ROUTE)
+                return
+            if operation.name in ("models", "model"):
+                self._list(rest.partition("/")[2])
+                return
+            endpoint = Endpoint(operation, rest)
+            query = asked_for.decode("latin-1")
+        self.endpoint = endpoint
+        self.dialect = endpoint.dialect
         try:
-            call = calls.read(operation, rest, query.decode("latin-1"), self.sent_kind.decode("latin-1"), body)
+            kind = self.sent_kind.decode("latin-1")
+            call = read_call(endpoint.operation, endpoint.rest, query, kind, body)
         except BodyError as error:
             self._invalid(error)
             return
@@ -102,16 +111,16 @@ class Completion(Delivery):
 
     def _admit(self, served: Served) -> None:
         """Hold for the call, and make it."""
-        call, operation = self.call, self.operation
-        asked, one = call.asked, served.model
-        if one.limit_tokens and asked.max_tokens > one.limit_tokens:
-            self._invalid(BodyError(f"this model generates at most {one.limit_tokens} tokens a call", "max_tokens"))
+        asked = self.call.asked
+        limit = served.limit_tokens
+        if limit and asked.max_tokens > limit:
+            self._invalid(BodyError(f"this model generates at most {limit} tokens a call", "max_tokens"))
             return
-        offers = [offer for offer in served.offers if call.serves(offer.source.provider)]
+        offers = served.offers_of(self.call)
         if not offers:
             self._unserved_here(asked.model)
             return
-        most = (asked.max_tokens or one.max_tokens * asked.choices) if operation.generates else 0
+        most = (asked.max_tokens or served.max_tokens * asked.choices) if self.endpoint.generates else 0
         self.choices = Choices(served, offers, asked.input_tokens + most)
         self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
         verdict = self.gate.reserve(self.ticket, asked.input_tokens + most)
@@ -144,7 +153,7 @@ class Completion(Delivery):
         if body is not None:
             self._answer(0, 200, b"application/json", body, self._id_lines(), False)
             return
-        message = f"The model {name!r} has no {self.operation.name}; GET the list of models for others."
+        message = f"The model {name!r} has no {self.endpoint.operation.name}; GET the list of models for others."
         self._invalid(UnsupportedError(message, "model"))
 
     def _say(self, verdict: int, failure: Failure, lines: bytes = b"") -> None:
@@ -173,7 +182,7 @@ class Completion(Delivery):
         while choices.next():
             offer = choices.offer
             meter.set(offer.tariff)
-            verdict = meter.hold(choices.served.model, self.streams)
+            verdict = meter.hold(choices.served, self.streams)
             if verdict:
                 choices.unsent()
                 if first:
@@ -196,36 +205,27 @@ class Completion(Delivery):
         """Send it to the provider that was chosen, with the key that was."""
         choices = self.choices
         source = choices.offer.source
-        provider = source.provider
         self.relay = sent.relay
         self.group = source.group
-        if self.affinities:
-            self.affinity = self.affinities.get(provider.name, 0)
+        if self.affinities is not None:
+            self.affinity = self.affinities.get(source.name, 0)
         self._choose()
-        method = b"POST" if self.operation.body == operations.JSON else self.method
-        kind = b"Content-Type: %b\r\n" % sent.content_type if sent.content_type else b""
-        length = b"Content-Length: %d\r\n\r\n" % len(sent.body) if sent.body or method == b"POST" else b"\r\n"
-        same = provider.dialect == self.dialect
-        path = (provider.base_path + sent.path).encode()
+        posts = self.endpoint.posts
         credential = choices.credential
-        key = credential.line
+        host_line, lines, more = self.pool.host_line, credential.lines, sent.fields
         if credential.signer is not None:
-            host = self.pool.host_line[6:-2].decode("latin-1")
-            key = credential.signer.fields(host, path.decode(), sent.body)
-        self.first = b"".join((
-            b"%b %b HTTP/1.1\r\n" % (method, path),
-            self.pool.host_line,
-            key,
-            source.lines,
-            self.said_lines if same else b"",
-            b"" if same and self.names_version else source.version,
-            sent.fields,
-            b"Accept: text/event-stream\r\n" if self.streams else b"Accept: */*\r\n",
-            AGENT,
-            kind,
-            length,
-            sent.body,
-        ))  # fmt: skip
+            path = source.base_path.decode() + sent.path
+            lines = credential.signer.fields(host_line[6:-2].decode("latin-1"), path, sent.body) + lines
+        if source.dialect != self.dialect:
+            more = source.version + more
+        elif self.names_version:
+            more = self.said_lines + more
+        else:
+            more = self.said_lines + source.version + more
+        self.first = request(
+            b"POST" if posts else self.method, source.base_path, sent.path, host_line, lines, more,
+            self.streams, sent.content_type, posts, sent.body,
+        )  # fmt: skip
         self._take(False)
 
     def _repeats(self, cause: int) -> bool:
@@ -239,7 +239,7 @@ class Completion(Delivery):
         choices.go_on(cause)
         self.reading = UNREAD
         self.partial = b""
-        self.parts = []
+        self.parts = None
         self.size = 0
         self.chunks = None
         self.tries = 0
@@ -279,7 +279,7 @@ class Completion(Delivery):
     # What they answer, and what that says of a key
 
     def _heed(self, answer: ResponseHead) -> None:
-        self.pause_ms = exhausted_ms(answer, self.choices.offer.source.provider.dialect, time.time())
+        self.pause_ms = exhausted_ms(answer, self.choices.offer.source.dialect, time.time()) if is_spent(answer) else 0
         if self.pause_ms and self.said < 300:
             self.choices.credential.standing.exhaust(self.pause_ms)
 

@@ -1,10 +1,15 @@
+from fastgw._call cimport Ticket
 from fastgw._http cimport ResponseHead, chunk
+from fastgw._lines cimport answer, cost_lines, opening
 from fastgw._usage cimport Usage
-from fastgw.ai.relay cimport Relay
+from fastgw.ai.relay cimport Portion, Relay
+from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.intake cimport Intake
 from fastgw.dataplane.metering cimport Meter
+from fastgw.dataplane.plane cimport Plane
 from fastgw.dataplane.providers cimport Choices
+from fastgw.dataplane.service cimport Service
 
 cimport cython
 
@@ -13,7 +18,7 @@ cdef int ENDED, STREAMING, WAITING
 cdef int UNREAD, ERROR, WHOLE, EVENTS, PLAIN
 cdef Py_ssize_t ANSWER_MAX, ERROR_MAX
 cdef long long LAST_MS
-cdef bytes COMMENT, END, EVENT_STREAM
+cdef bytes COMMENT, END, EVENT_STREAM, JSON
 cdef dict STATUS_LINES
 
 
@@ -37,15 +42,16 @@ cdef class Delivery(Intake):
     cdef public Usage usage
     cdef public long long balance
 
+    cpdef _open(self, Plane plane, ClientEnd client, Ticket ticket, Service service)
     cpdef answer_data(self, bytes data)
     cpdef Py_ssize_t _answer_head(self, bytes data, Py_ssize_t start, Py_ssize_t end)
-    @cython.locals(answer=ResponseHead)
+    @cython.locals(head=ResponseHead)
     cpdef Py_ssize_t _final_head(self, bytes data, Py_ssize_t end, int status, long long cost)
     @cython.locals(part=bytes, done=bint)
     cpdef _body(self, bytes data, Py_ssize_t start)
     @cython.locals(most=Py_ssize_t, body=bytes)
     cpdef _take_part(self, bytes part, bint done)
-    @cython.locals(out=bytes, lines=bytes)
+    @cython.locals(out=bytes, lines=bytes, relay=Relay, meter=Meter)
     cpdef _whole(self, bytes body)
     @cython.locals(out=bytes)
     cpdef _overflow(self)
@@ -53,10 +59,10 @@ cdef class Delivery(Intake):
     cpdef _worked(self)
     cpdef _heed(self, ResponseHead answer)
     cpdef _blame(self, object failure, int status, long long for_ms)
-    @cython.locals(keep=bint, out=bytes)
+    @cython.locals(keep=bint, out=bytes, line=bytes)
     cpdef _answer(self, int verdict, int status, bytes kind, bytes body, bytes lines, bint charge)
     cpdef bytes _opening(self, int status, bytes kind)
-    @cython.locals(meter=Meter, portions=list, parts=list, tokens=cython.longlong, verdict=int)
+    @cython.locals(meter=Meter, relay=Relay, portions=list, portion=Portion, parts=list, verdict=int)
     cpdef _relay(self, bytes part, bint done)
     @cython.locals(meter=Meter)
     cpdef _hand_out(self, bytes data)
@@ -72,7 +78,7 @@ cdef class Delivery(Intake):
     cpdef _fail(self, str cause, int refusal)
     cpdef bint _falls_back(self, str cause) except -1
     cpdef _cut(self, int verdict, bint charge)
-    @cython.locals(meter=Meter)
+    @cython.locals(meter=Meter, relay=Relay, choices=Choices, usage=Usage, estimated=bint, lines=bytes)
     cpdef bytes _count(self)
     cpdef bytes _told(self)
     cpdef bytes _id_lines(self)

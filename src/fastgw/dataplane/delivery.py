@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk, money
+from .._lines import answer, cost_lines, opening
 from ..ai import errors
 from ..ai.canonical import Failure
 from ..refusals import TABLE, Refusal
@@ -36,6 +37,7 @@ LAST_MS = 1000  # for the end of a body whose last event has come
 COMMENT = b":\n\n"
 END = b"0\r\n\r\n"
 EVENT_STREAM = b"text/event-stream"
+JSON = b"application/json"
 EVENTS_OF = (EVENT_STREAM, b"application/vnd.amazon.eventstream")
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -50,8 +52,8 @@ def failure_of(refusal: int) -> Failure:
 class Delivery(Intake):
     """A call to a model from when it is sent. `reading` says how the answer of this try is read."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
-        super().__init__(plane, client, ticket, service)
+    def _open(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        Intake._open(self, plane, client, ticket, service)
         self.cost = ticket.holding()  # where nothing else is known: the route's price
         self.dialect = "openai"
         self.streams = False  # it has asked for a stream
@@ -89,7 +91,7 @@ class Delivery(Intake):
         """Nothing that the caller should know."""
 
     def _final_head(self, data: bytes, end: int, status: int, cost: int) -> int:  # noqa: ARG002
-        answer = self.plane.answer
+        head = self.plane.answer
         self.first = b""
         self.said = status
         self.pool.answered(status, self.gate.answered(self.ticket) - self.sent_us)
@@ -97,13 +99,15 @@ class Delivery(Intake):
         self.bounded = self.framing == FRAMING_LENGTH or self.framing == FRAMING_NONE
         if self.framing == FRAMING_NONE:
             self.left = 0
-        self.kind = answer.value(b"content-type")
-        self.upstream_id = answer.value(b"x-request-id") or answer.value(b"request-id")
-        self._heed(answer)
+        self.kind = head.value(b"content-type")
+        self.upstream_id = head.value(b"x-request-id") or head.value(b"request-id")
+        self._heed(head)
         if status < 200 or status >= 300:
             self.reading = ERROR
-            self.retry_ms = answer.value(b"retry-after-ms")
-            self.retry_after = answer.value(b"retry-after")
+            self.retry_ms = head.value(b"retry-after-ms")
+            self.retry_after = head.value(b"retry-after")
+        elif self.kind == JSON:
+            self.reading = WHOLE
         elif self.kind.startswith(EVENTS_OF) or (self.streams and not self.kind.startswith(b"application/json")):
             self.reading = EVENTS
         elif self.bounded and self.left == 0:
@@ -144,7 +148,6 @@ class Delivery(Intake):
             self._relay(part, done)
             return
         self.size += len(part)
-        self.parts.append(part)
         most = ERROR_MAX if self.reading == ERROR else ANSWER_MAX
         if self.size > most:
             self.reusable = False
@@ -153,10 +156,10 @@ class Delivery(Intake):
                 return
             done = True
         if not done:
+            self._keep_part(part)
             self._await(self.bounds.stream_ms)
             return
-        body = part if len(self.parts) == 1 else b"".join(self.parts)
-        self.parts = []
+        body = self._all_parts(part)
         if self.reading == ERROR:
             self._refused(body)
         else:
@@ -230,14 +233,10 @@ class Delivery(Intake):
     def _answer(self, verdict: int, status: int, kind: bytes, body: bytes, lines: bytes, charge: bool) -> None:
         """Answer with a whole body; that is the end."""
         keep = self.keep_client and not self.request_open and not self.plane.parting
-        out = b"".join((
-            self._opening(status, kind),
-            lines,
-            b"Content-Length: %d\r\n" % len(body),
-            self.gate.answer_lines(self.ticket, not keep, False),
-            b"\r\n",
-            b"" if self.ticket.head_method else body,
-        ))  # fmt: skip
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
+        out = answer(
+            line, kind, lines, self.gate.answer_lines(self.ticket, not keep, False), body, self.ticket.head_method
+        )
         self.status = status
         self.bytes_out += len(out)
         self._end(verdict, status, charge)
@@ -247,8 +246,7 @@ class Delivery(Intake):
 
     def _opening(self, status: int, kind: bytes) -> bytes:
         """The first lines of an answer's head."""
-        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status
-        return b"%bContent-Type: %b\r\n" % (line, kind)
+        return opening(STATUS_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status, kind)
 
     # Streams
 
@@ -318,8 +316,8 @@ class Delivery(Intake):
     def _stream_lines(self) -> bytes:
         """What the head of the stream says of itself."""
         kind = self.relay.content_type or self.kind
-        opening = self._opening(self.said, kind)
-        return b"%bCache-Control: no-cache\r\n%b%b" % (opening, self.choices.offer.line, self._id_lines())
+        lines = self._opening(self.said, kind)
+        return b"%bCache-Control: no-cache\r\n%b%b" % (lines, self.choices.offer.line, self._id_lines())
 
     def _hand_out_last(self, verdict: int, data: bytes, done: bool) -> None:
         """The stream is over, and charged before the last of it is sent; of the answer's body nothing is left if
@@ -419,10 +417,8 @@ class Delivery(Intake):
         choices.used(usage.input + usage.output)
         self.usage: Usage = usage
         self.balance = self.ticket.balance() + meter.held - self.cost
-        return b"X-Fastgw-Cost: %b\r\nX-Fastgw-Balance: %b\r\nX-Fastgw-Tokens: in=%d, out=%d\r\n%b%b" % (
-            money(self.cost), money(self.balance), usage.input, usage.output,
-            choices.offer.line, self._id_lines(),
-        )  # fmt: skip
+        lines = choices.offer.line + self._id_lines()
+        return cost_lines(self.cost, self.balance, usage.input, usage.output, lines)
 
     def _told(self) -> bytes:
         """The same as a comment of server-sent events, which readers skip; nothing where it is no such stream."""

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 class Intake(Exchange):
     """A call to whose body `_received` answers."""
 
-    def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
-        super().__init__(plane, client, ticket, service)
+    def _open(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        Exchange._open(self, plane, client, ticket, service)
         head = self.gate.head
         self.method = head.method
         self.target = head.target
-        self.parts: list[bytes] = []
+        self.parts: list[bytes] | None = None  # where it comes in several
         self.reframes = False
 
     def start(self, data: bytes, end: int) -> int:
@@ -54,12 +54,26 @@ class Intake(Exchange):
 
     def _request_part(self, part: bytes) -> None:
         """Keep it until all have come."""
-        self.parts.append(part)
-        if not self.request_open:
-            self._leave_upstream(False)
-            body = part if len(self.parts) == 1 else b"".join(self.parts)
+        if self.request_open:
+            self._keep_part(part)
+            return
+        self._leave_upstream(False)
+        self._received(self._all_parts(part))
+
+    def _keep_part(self, part: bytes) -> None:
+        """One that is not the last."""
+        if self.parts is None:
             self.parts = []
-            self._received(body)
+        self.parts.append(part)
+
+    def _all_parts(self, last: bytes) -> bytes:
+        """All that have been kept, and the last one."""
+        if self.parts is None:
+            return last
+        self.parts.append(last)
+        whole = b"".join(self.parts)
+        self.parts = None
+        return whole
 
     def _received(self, body: bytes) -> None:
         """All of the request has come."""

@@ -1,6 +1,8 @@
 from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._usage cimport Fare, Tariff, Usage
+from fastgw.ai.relay cimport Asked
+from fastgw.dataplane.providers cimport Served
 
 cimport cython
 
@@ -10,10 +12,11 @@ cdef long long STEP, ATTEMPTS
 cpdef long long with_slack(long long tokens)
 
 
+@cython.no_gc
 cdef class Meter(Fare):
     cdef public Gate gate
     cdef public Ticket ticket
-    cdef public object asked
+    cdef public Asked asked
     cdef public Tariff tariff
     cdef public bint pays
     cdef public long long likely_tokens
@@ -30,7 +33,7 @@ cdef class Meter(Fare):
     @cython.locals(verdict=int, more=cython.longlong)
     cpdef int _hold_for(self, long long tokens) except -1
     @cython.locals(ahead=cython.longlong, verdict=int)
-    cpdef int hold(self, object one, bint stream) except -1
+    cpdef int hold(self, Served one, bint stream) except -1
     cpdef long long _affordable(self) except -1
     @cython.locals(tokens=cython.longlong, verdict=int)
     cpdef int _hold_less(self, long long least, long long most) except -1

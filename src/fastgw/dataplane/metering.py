@@ -13,11 +13,11 @@ from .._usage import Fare
 from ..refusals import Refusal
 
 if TYPE_CHECKING:
-    from .. import model
     from .._call import Ticket
     from .._core import Gate
     from .._usage import Tariff, Usage
     from ..ai.relay import Asked
+    from .providers import Served
 
 STEP = 16  # tokens of output that a stream holds at least, and beyond what it needs as it goes
 ATTEMPTS = 4  # to hold what is left, while others hold from the same account
@@ -77,7 +77,7 @@ class Meter(Fare):
         self.reach = with_slack(tokens) if tokens == self.most else tokens
         return 0
 
-    def hold(self, one: model.Model, stream: bool) -> int:
+    def hold(self, one: Served, stream: bool) -> int:
         """Hold for the call before it is sent: 0, or the refusal.
 
         A stream that holds for less than it may generate is capped at what there is money for: what a model thinks is

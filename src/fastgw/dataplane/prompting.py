@@ -17,7 +17,7 @@ from ..ai.prompt_document import document
 from ..ai.prompts import EVENTS, JSON, PROBLEM, InputError, Rendering, Shaping, problem
 from ..refusals import Refusal
 from .completion import Completion
-from .providers import Models, Offer, Served
+from .providers import Endpoint, Models, Offer, Served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .plane import Plane
     from .service import Service
 
-CHAT = operations.TABLE["chat"]
+ENDPOINT = Endpoint(operations.TABLE["chat"], "chat/completions")
 
 
 def published(config: model.Config) -> dict[str, Published | Document]:
@@ -87,12 +87,12 @@ class Prompting(Completion):
         if path != self.models.base:
             self.unserved(Refusal.NO_ROUTE)
             return
-        self.operation = CHAT
-        self.dialect = CHAT.dialect
+        self.endpoint = ENDPOINT
+        self.dialect = ENDPOINT.dialect
         self.streams = EVENTS in self.accept.lower()
         try:
             said = self.published.rendering.request(body, self.streams)
-            self.call = calls.read(CHAT, "chat/completions", "", "application/json", said)
+            self.call = calls.read(ENDPOINT.operation, ENDPOINT.rest, "", "application/json", said)
         except BodyError as error:
             self.wrong = error.wrong if isinstance(error, InputError) else ()
             self._invalid(error)

@@ -1,5 +1,6 @@
 from fastgw._credentials cimport Credentials, Drawn, Standing
 from fastgw._usage cimport Tariff
+from fastgw.ai.calls cimport Call
 from fastgw.dataplane.ends cimport Group
 
 cimport cython
@@ -7,13 +8,16 @@ cimport cython
 
 cdef class Credential:
     cdef public object secret
-    cdef public bytes line
+    cdef public bytes lines
     cdef public object signer
     cdef public Standing standing
 
 
 cdef class Source:
     cdef public object provider
+    cdef public str name
+    cdef public str dialect
+    cdef public bytes base_path
     cdef public Group group
     cdef public bytes lines
     cdef public bytes version
@@ -31,8 +35,40 @@ cdef class Offer:
     cdef public bytes line
 
 
+cdef class Served:
+    cdef public object model
+    cdef public long long limit_tokens
+    cdef public long long max_tokens
+    cdef public long long hold_step
+    cdef public bint shrink
+    cdef public list offers
+    cdef public object fallback_on
+    cdef public dict having
+    @cython.locals(offers=list)
+    cpdef list offers_of(self, Call call)
+
+
+cdef class Endpoint:
+    cdef public object operation
+    cdef public str rest
+    cdef public str dialect
+    cdef public bint generates
+    cdef public bint posts
+
+
+cdef class Models:
+    cdef public bytes base
+    cdef public str dialect
+    cdef public dict served
+    cdef public object hashed
+    cdef public list names
+    cdef public Served first
+    cdef public dict endpoints
+
+
+@cython.no_gc
 cdef class Choices:
-    cdef public object served
+    cdef public Served served
     cdef public list offers
     cdef public long long tokens
     cdef public list left
@@ -51,3 +87,4 @@ cdef class Choices:
     cpdef Offer _first(self)
     cpdef go_on(self, str cause)
     cpdef drop(self)
+    cpdef _leave(self, Offer offer)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._credentials import Credentials, Drawn, Standing
 from .._usage import Tariff
-from ..ai import signing
+from ..ai import operations, signing
 from ..rows import served_name
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from .. import model
     from .._segment import Segment
+    from ..ai.calls import Call
+    from ..ai.operations import Operation
     from .ends import Group
 
 TRIES_MAX = 8  # of one call, keys and candidates together
@@ -42,11 +44,11 @@ def cause_of(status: int, kind: str) -> str:
 
 
 class Credential:
-    """A key of a provider: `line` is how it stands in a head, or `signer` signs with it."""
+    """A key of a provider: it stands in `lines`, with what else the provider is told, or `signer` signs with it."""
 
     def __init__(self, secret: model.Secret | None) -> None:
         self.secret = secret
-        self.line = b""
+        self.lines = b""
         self.signer: signing.Signer | None = None
         self.standing: Standing
 
@@ -63,6 +65,9 @@ class Source:
         """Go by this from now on; what is known of keys that stay is kept."""
         known = {credential.secret: credential for credential in self.credentials}
         self.provider = provider
+        self.name = provider.name
+        self.dialect = provider.dialect
+        self.base_path = provider.base_path.encode()
         self.group = group
         lines = "".join(f"{name}: {value}\r\n" for name, value in provider.headers)
         self.lines = lines.encode("latin-1")
@@ -78,12 +83,13 @@ class Source:
         provider = self.provider
         secret = "" if credential.secret is None else credential.secret.reveal()
         credential.standing = table.standing(provider.name, secret, provider.rate, provider.token_rate)
-        credential.line = b""
+        credential.lines = self.lines
         credential.signer = None
         if secret and provider.region:
             credential.signer = signing.Signer(secret, provider.region)
         elif secret:
-            credential.line = f"{provider.key_header}: {provider.key_scheme}{secret}\r\n".encode("latin-1")
+            line = f"{provider.key_header}: {provider.key_scheme}{secret}\r\n".encode("latin-1")
+            credential.lines = line + self.lines
 
 
 class Offer:
@@ -103,8 +109,32 @@ class Served:
 
     def __init__(self, model: model.Model, offers: list[Offer]) -> None:
         self.model = model
+        self.limit_tokens = model.limit_tokens
+        self.max_tokens = model.max_tokens
+        self.hold_step = model.hold_step
+        self.shrink = model.shrink
         self.offers = sorted(offers, key=lambda offer: offer.rank)
         self.fallback_on = frozenset(model.fallback_on)
+        self.having: dict[str, list[Offer]] = {}
+
+    def offers_of(self, call: Call) -> list[Offer]:
+        """Those whose providers have what the call is for: its operation, whatever else it asks."""
+        name = call.asked.operation
+        offers = self.having.get(name)
+        if offers is None:
+            offers = self.having[name] = [offer for offer in self.offers if call.serves(offer.source.provider)]
+        return offers
+
+
+class Endpoint:
+    """An operation at a path below the route's, as calls to it are read."""
+
+    def __init__(self, operation: Operation, rest: str) -> None:
+        self.operation = operation
+        self.rest = rest
+        self.dialect = operation.dialect
+        self.generates = operation.generates
+        self.posts = operation.body == operations.JSON
 
 
 class Choices:
@@ -114,12 +144,12 @@ class Choices:
     def __init__(self, served: Served, offers: list[Offer], tokens: int) -> None:
         """`offers` are those of them that have the endpoint, one at least; `tokens` is what it may use, estimated."""
         self.served = served
-        self.offers = list(offers)
+        self.offers = offers
         self.tokens = tokens
-        self.left = offers
-        self.tried: list[Credential] = []  # with the offer that is asked now
+        self.left = offers  # never changed: others have it too
+        self.tried: list[Credential] | None = None  # with the offer that is asked now
         self.tries = 0
-        self.offer = self.left[0]
+        self.offer: Offer = offers[0]
         self.credential = self.offer.source.credentials[0]
         self.drawn: Drawn | None = None
 
@@ -131,23 +161,27 @@ class Choices:
                 self.offer = offer
                 self.tries += 1
                 return True
-            self.left.remove(offer)
-            self.tried.clear()
+            self._leave(offer)
         return False
+
+    def _leave(self, offer: Offer) -> None:
+        """It is not asked any more for this call."""
+        self.left = [each for each in self.left if each is not offer]
+        self.tried = None
 
     def _take(self, source: Source) -> bool:
         """The next key in turn that has not been tried for the call, does not rest, and has room for it."""
         count = len(source.credentials)
         for i in range(count):
             credential = source.credentials[(source.turn + i) % count]
-            if credential in self.tried:
+            if self.tried is not None and credential in self.tried:
                 continue
             drawn = credential.standing.take(self.tokens)
             if drawn is not None:
                 source.turn = (source.turn + i + 1) % count
                 self.credential = credential
                 self.drawn = drawn
-                self.tried.append(credential)
+                self.tried = [credential] if self.tried is None else [*self.tried, credential]
                 return True
         return False
 
@@ -181,8 +215,7 @@ class Choices:
     def drop(self) -> None:
         """No other key would make the candidate that was chosen last serve this call."""
         if self.offer in self.left:
-            self.left.remove(self.offer)
-            self.tried.clear()
+            self._leave(self.offer)
 
     def wait_s(self) -> int:
         """In how many seconds, rounded up, the first key of any of them may be used; 0: all are refused."""
@@ -224,7 +257,14 @@ class Models:
         self.hashed = hashed  # providers whose servers are chosen by what calls have in common, and the field for it
         # In lists, a model has its shorter name alone.
         self.names = [name for name, one in served.items() if one.model.listed or name.partition("/")[2] not in served]
-        self.first = next(iter(served.values()), None)
+        self.first: Served | None = next(iter(served.values()), None)
+        # What may be posted to, by its whole path; clients of some APIs have the version in theirs, though it is in the
+        # route's too.
+        self.endpoints: dict[bytes, Endpoint] = {
+            base + version + rest.encode(): Endpoint(operation, rest)
+            for rest, operation in operations.POSTED.items()
+            for version in (b"", b"v1/")
+        }
 
 
 class Sources:

@@ -2,6 +2,7 @@ from fastgw._call cimport Ticket
 from fastgw._core cimport Gate
 from fastgw._http cimport ChunkedBody, RequestHead
 from fastgw.dataplane.bounds cimport Bounds
+from fastgw.dataplane.deadlines cimport Wheel
 from fastgw.dataplane.ends cimport ClientEnd, Group, Lender, UpstreamEnd
 from fastgw.dataplane.plane cimport Plane
 from fastgw.dataplane.service cimport Service
@@ -58,6 +59,8 @@ cdef class Sending:
     cdef public bint reusable
     cdef public long long bytes_out
 
+    @cython.locals(head=RequestHead, wheel=Wheel, bounds=Bounds)
+    cpdef _open(self, Plane plane, ClientEnd client, Ticket ticket, Service service)
     @cython.locals(head=RequestHead, stop=Py_ssize_t, chunked=bint)
     cpdef Py_ssize_t start(self, bytes data, Py_ssize_t end)
     cpdef bytes _head(self, Py_ssize_t end, Py_ssize_t stop)

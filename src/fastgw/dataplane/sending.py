@@ -32,6 +32,10 @@ class Sending:
     """
 
     def __init__(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        self._open(plane, client, ticket, service)
+
+    def _open(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
+        """What all kinds of calls begin with: a kind that has more of it begins with its base's."""
         self.plane = plane
         self.gate = plane.gate
         self.client = client
@@ -67,7 +71,7 @@ class Sending:
         self.request_chunks: ChunkedBody | None = None
         self.reframes = True  # parts of a chunked body are framed anew, not bare
         self.first = b""
-        self.pending: list[bytes] = []
+        self.pending: list[bytes] | None = None
         self.pending_size = 0
         self.bytes_in = 0
         # the answer
@@ -135,9 +139,9 @@ class Sending:
         self.upstream = upstream
         if self.waited:
             self.sent_us = self.ticket.elapsed_us()
-        if self.pending:
+        if self.pending is not None:
             self.first = b"".join((self.first, *self.pending))
-            self.pending = []
+            self.pending = None
             self.pending_size = 0
             self.client.hold_input(False)
         upstream.send(self.first)
@@ -227,6 +231,8 @@ class Sending:
     def _request_part(self, part: bytes) -> None:
         """Send a part of the body, or keep it until there is a connection to write to."""
         if self.upstream is None:
+            if self.pending is None:
+                self.pending = []
             self.pending.append(part)
             self.pending_size += len(part)
             if self.pending_size > PENDING_MAX:

@@ -32,6 +32,24 @@ cdef extern from *:
         while (p < end && (unsigned char)*p >= 32 && *p != '"' && *p != 92) p++;
         return p;
     }
+    /* The closing quote of a name of ASCII without escapes, whose opening one is before p. */
+    static inline const char *fg_json_name(const char *p, const char *end) {
+    #ifdef __SSE2__
+        const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8(92), highest = _mm_set1_epi8(31);
+        while (end - p >= 16) {
+            __m128i v = _mm_loadu_si128((const __m128i *)p);
+            int quotes = _mm_movemask_epi8(_mm_cmpeq_epi8(v, quote));
+            int odd = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(v, _mm_cmpeq_epi8(v, slash)),
+                                                     _mm_cmpeq_epi8(_mm_min_epu8(v, highest), v)));
+            if (quotes) return odd & (quotes ^ (quotes - 1)) ? NULL : p + __builtin_ctz(quotes);
+            if (odd) return NULL;
+            p += 16;
+        }
+    #endif
+        for (; p < end && *p != '"'; p++)
+            if ((unsigned char)(*p - 32) >= 96 || *p == 92) return NULL;
+        return p < end ? p : NULL;
+    }
     static inline int fg_json_hex(const char *p) {          /* four digits: their value, -1 for others */
         int value = 0;
         for (int i = 0; i < 4; i++) {
@@ -145,6 +163,7 @@ cdef extern from *:
     }
     """
     const char* json_space "fg_json_space"(const char* p, const char* end) noexcept nogil
+    const char* json_name "fg_json_name"(const char* p, const char* end) noexcept nogil
     const char* json_string "fg_json_string"(const char* p, const char* end) noexcept nogil
     const char* json_value "fg_json_value"(const char* p, const char* end, int depth) noexcept nogil
     Py_ssize_t json_size "fg_json_size"(const char* p, const char* end) noexcept nogil
