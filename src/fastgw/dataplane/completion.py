@@ -102,8 +102,8 @@ class Completion(Delivery):
         self.streams = asked.stream
         served = self.models.served.get(asked.model) if asked.model else self.models.first
         scope = self.ticket.scope()
-        if scope and operation.body == operations.OPAQUE:
-            self._out_of_scope()
+        if scope and endpoint.operation.body == operations.OPAQUE:
+            self._out_of_scope(endpoint.operation.name)
         elif served is None or not served.offers or (scope and not self._covers(scope, served)):
             self._unknown(asked.model)
         else:
@@ -142,9 +142,9 @@ class Completion(Delivery):
         """Whether the caller's key may ask for a model, by the name that the call has for it, if it has one."""
         return self.models.scopes.allows(scope, self.call.asked.model or served.model.name)
 
-    def _out_of_scope(self) -> None:
+    def _out_of_scope(self, operation: str) -> None:
         """What is passed on unread may lead to any model."""
-        message = f"Your key is limited to some models, and {self.operation.name} may lead to others."
+        message = f"Your key is limited to some models, and {operation} may lead to others."
         self._say(Refusal.MODEL_NOT_FOUND, Failure(404, errors.NOT_FOUND, message, "model_not_found"))
 
     def _unserved_here(self, name: str) -> None:

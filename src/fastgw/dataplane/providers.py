@@ -234,9 +234,12 @@ class Scopes:
 
     def allows(self, number: int, name: str) -> bool:
         """Whether a key with the set of that number, 0 for all, may ask for a model by that name."""
-        if number and number not in self.known:
-            self.known[number] = self.segment.scope_of(number)
-        return not number or any(fnmatchcase(name, pattern) for pattern in self.known[number])
+        if not number:
+            return True
+        patterns = self.known.get(number)
+        if patterns is None:
+            patterns = self.known[number] = self.segment.scope_of(number)
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Models:
