@@ -24,6 +24,8 @@ cdef class RequestHead:
     cpdef bytes host(self)
     cpdef bytes value(self, bytes name)
     cpdef bytes lines(self, bytes name)
+    cpdef bytes read_method(self)
+    cpdef bytes read_target(self)
 
 
 cdef class ResponseHead:
@@ -56,3 +58,4 @@ cdef class ChunkedBody:
 
 cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start)
 cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last)
+cpdef bytes rest(bytes data, Py_ssize_t start)

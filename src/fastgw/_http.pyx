@@ -62,6 +62,11 @@ cpdef bytes chunk(bytes data, Py_ssize_t start, Py_ssize_t end, bint last):
     return out
 
 
+cpdef bytes rest(bytes data, Py_ssize_t start):
+    """`data[start:]`."""
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, PyBytes_GET_SIZE(data) - start)
+
+
 cdef inline bint _tag_byte(char byte) noexcept nogil:
     """Letters, digits and . _ : -"""
     return (48 <= byte <= 58 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte == 45 or byte == 46 or byte == 95)
@@ -141,6 +146,14 @@ cdef class RequestHead:
             f = find_field(&self.h, self.at, name, (f - self.h.field) + 1)
         return found
 
+    cpdef bytes read_method(self):
+        """`method`."""
+        return PyBytes_FromStringAndSize(self.at, self.h.method_length)
+
+    cpdef bytes read_target(self):
+        """`target`."""
+        return PyBytes_FromStringAndSize(self.at + self.h.target, self.h.target_length)
+
     cdef int find_key(self, const char** found, size_t* size) noexcept:
         """The key that the request presents: 1 and where it lies, 0 for none, 2 for two that differ."""
         cdef head_t* h = &self.h
@@ -202,12 +215,12 @@ cdef class RequestHead:
 
     @property
     def method(self) -> bytes:
-        return self.at[:self.h.method_length]
+        return self.read_method()
 
     @property
     def target(self) -> bytes:
         """The request target, as it came."""
-        return self.at[self.h.target:self.h.target + self.h.target_length]
+        return self.read_target()
 
     @property
     def climbs(self) -> bool:

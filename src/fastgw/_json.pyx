@@ -49,8 +49,8 @@ cdef class Picker:
 
     A path is the names from the outermost object inwards, like "usage.prompt_tokens"; "choices[].text" is of the items
     of an array. A text is not plain where a name that is asked for is there twice, or in another case, or where an
-    object or an array that a path leads through is neither that nor null. What was read last is kept: a long text is not
-    plain.
+    object or an array that a path leads through is neither that nor null. What was read last is kept: a long text is
+    not plain.
     """
 
     def __init__(self, *paths: str):

@@ -57,7 +57,7 @@ def test_workers_killed_again_and_again_under_load(gateway: Gateway, upstream: U
                 os.kill(chance.choice(workers), signal.SIGKILL)
     tally = hammering.tally
     assert sampler.broken == []
-    assert sampler.readings > 1000
+    assert sampler.readings > 200
     assert set(tally.statuses) == {200}, "no call was refused or failed"
     assert tally.refused == 0, "the queue of a dead worker waits for the next one"
     assert tally.cut > 0, "calls were in flight when they were killed"

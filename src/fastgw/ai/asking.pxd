@@ -28,14 +28,20 @@ cdef class Body:
 
 cpdef Body read_body(object operation, bytes raw, str content_type)
 cpdef decode(object decoder, object raw, str parameter=*)
+
+
 @cython.locals(most=cython.longlong, least=cython.longlong, asked=Asked)
 cdef _read_json(object operation, Body body)
 cdef str _model(object operation, str name)
 cdef _estimate(object operation, Body body)
 cdef str _hosted(Body body)
 cdef str _string(Body body, int place)
+
+
 @cython.locals(flag=int)
 cdef bint _is_true(Body body, int place) except -1
+
+
 @cython.locals(value=cython.longlong)
 cdef long long _number(Body body, int place, long long least, long long most) except? -3
 cdef long long _choices(str operation, Body body) except -1

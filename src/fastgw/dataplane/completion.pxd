@@ -8,17 +8,14 @@ from fastgw.ai.calls cimport read as read_call
 from fastgw.ai.relay cimport Asked, Sent
 from fastgw.dataplane.delivery cimport Delivery
 from fastgw.dataplane.ends cimport ClientEnd
-from fastgw.dataplane.metering cimport Meter
+from fastgw.dataplane.metering cimport Meter, open_meter
 from fastgw.dataplane.plane cimport Plane
-from fastgw.dataplane.providers cimport Choices, Credential, Endpoint, Models, Offer, Served, Source
+from fastgw.dataplane.providers cimport Choices, Credential, Endpoint, Models, Offer, Served, Source, open_choices
 from fastgw.dataplane.service cimport Service
 
 cimport cython
 
 cdef int UNREAD, WAITING
-
-
-cpdef Completion open_completion(Plane plane, ClientEnd client, Service service)
 
 
 cdef class Completion(Delivery):
@@ -52,3 +49,7 @@ cdef class Completion(Delivery):
     @cython.locals(standing=Standing)
     cpdef _blame(self, object failure, int status, long long for_ms)
     cpdef _refused(self, bytes body)
+
+
+@cython.locals(call=Completion)
+cpdef Completion open_completion(Plane plane, ClientEnd client, Service service)

@@ -17,9 +17,9 @@ from ..ai.calls import read as read_call
 from ..ai.canonical import BodyError, Failure, UnsupportedError
 from ..refusals import Refusal
 from .delivery import Delivery
-from .metering import Meter
+from .metering import open_meter
 from .pauses import asked_ms, exhausted_ms
-from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Choices, Endpoint, cause_of
+from .providers import BUSY, CONNECT, REFUSED, TIMEOUT, Endpoint, cause_of, open_choices
 from .retries import RESET
 from .stages import UNREAD, WAITING
 
@@ -121,8 +121,8 @@ class Completion(Delivery):
             self._unserved_here(asked.model)
             return
         most = (asked.max_tokens or served.max_tokens * asked.choices) if self.endpoint.generates else 0
-        self.choices = Choices(served, offers, asked.input_tokens + most)
-        self.meter = Meter(self.gate, self.ticket, asked, most, self.service.paid)
+        self.choices = open_choices(served, offers, asked.input_tokens + most)
+        self.meter = open_meter(self.gate, self.ticket, asked, most, self.service.paid)
         verdict = self.gate.reserve(self.ticket, asked.input_tokens + most)
         if verdict:
             self.unserved(verdict)

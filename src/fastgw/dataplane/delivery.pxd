@@ -1,5 +1,5 @@
 from fastgw._call cimport Ticket
-from fastgw._http cimport ResponseHead, chunk
+from fastgw._http cimport ResponseHead, chunk, rest
 from fastgw._lines cimport answer, cost_lines, opening
 from fastgw._usage cimport Usage
 from fastgw.ai.relay cimport Portion, Relay

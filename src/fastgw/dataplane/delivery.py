@@ -10,7 +10,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk, money
+from .._http import FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, chunk, money, rest
 from .._lines import answer, cost_lines, opening
 from ..ai import errors
 from ..ai.canonical import Failure
@@ -133,7 +133,7 @@ class Delivery(Intake):
             if done and start + self.chunks.taken < len(data):
                 self.reusable = False
         else:
-            part = data[start:] if start else data
+            part = rest(data, start) if start else data
             if self.bounded:
                 if len(part) > self.left:
                     part = part[: self.left]

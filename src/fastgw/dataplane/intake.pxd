@@ -1,5 +1,5 @@
 from fastgw._call cimport Ticket
-from fastgw._http cimport ChunkedBody, RequestHead
+from fastgw._http cimport ChunkedBody, RequestHead, rest
 from fastgw.dataplane.ends cimport ClientEnd
 from fastgw.dataplane.exchange cimport Exchange
 from fastgw.dataplane.plane cimport Plane

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._http import ChunkedBody
+from .._http import ChunkedBody, rest
 from .exchange import Exchange
 from .idempotent import Nowhere
 from .stages import WAITING
@@ -26,8 +26,8 @@ class Intake(Exchange):
     def _open(self, plane: Plane, client: ClientEnd, ticket: Ticket, service: Service) -> None:
         Exchange._open(self, plane, client, ticket, service)
         head = self.gate.head
-        self.method = head.method
-        self.target = head.target
+        self.method = head.read_method()
+        self.target = head.read_target()
         self.parts: list[bytes] | None = None  # where it comes in several
         self.reframes = False
 
@@ -46,7 +46,7 @@ class Intake(Exchange):
             self._received(b"")
             return stop
         if end < len(data):
-            stop += self.request_data(data[end:])
+            stop += self.request_data(rest(data, end))
         if self.request_open and self.stage == WAITING:
             self.upstream = Nowhere(self.plane, self)
             self._await_client()

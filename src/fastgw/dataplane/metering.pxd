@@ -28,6 +28,7 @@ cdef class Meter(Fare):
     cdef public long long reach
     cdef public long long passed
     cdef public long long step
+    cpdef _open(self, Gate gate, Ticket ticket, Asked asked, long long most, bint pays)
     cpdef set(self, Tariff tariff)
     cpdef long long _tokens_for(self, long long nanos) except -1
     @cython.locals(verdict=int, more=cython.longlong)
@@ -44,3 +45,7 @@ cdef class Meter(Fare):
     cpdef long long capture(self, Usage usage) except -1
     @cython.locals(verdict=int)
     cpdef _hold_rest(self, long long missing)
+
+
+@cython.locals(meter=Meter)
+cpdef Meter open_meter(Gate gate, Ticket ticket, Asked asked, long long most, bint pays)

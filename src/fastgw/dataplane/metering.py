@@ -33,12 +33,19 @@ def with_slack(tokens: int) -> int:
     return tokens + max(tokens // 8, 4)
 
 
+def open_meter(gate: Gate, ticket: Ticket, asked: Asked, most: int, pays: bool) -> Meter:
+    """That of a call which may generate `most` tokens of output."""
+    meter = Meter.__new__(Meter)
+    meter._open(gate, ticket, asked, most, pays)
+    return meter
+
+
 class Meter(Fare):
     """The money of one call. `most` is how many tokens of output it may generate, `cap` how many the provider is told,
     `reach` for how many it holds, `passed` how many have been relayed, as they are estimated. Where nobody `pays`, on a
     route without keys, nothing is held and nothing charged."""
 
-    def __init__(self, gate: Gate, ticket: Ticket, asked: Asked, most: int, pays: bool) -> None:
+    def _open(self, gate: Gate, ticket: Ticket, asked: Asked, most: int, pays: bool) -> None:
         self.gate = gate
         self.ticket = ticket
         self.asked = asked

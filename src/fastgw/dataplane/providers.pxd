@@ -83,6 +83,8 @@ cdef class Choices:
     cdef public Offer offer
     cdef public Credential credential
     cdef public Drawn drawn
+    @cython.locals(first=Offer)
+    cpdef _open(self, Served served, list offers, long long tokens)
     @cython.locals(offer=Offer)
     cpdef bint next(self) except -1
     @cython.locals(count=Py_ssize_t, i=Py_ssize_t, credential=Credential, drawn=Drawn)
@@ -94,3 +96,7 @@ cdef class Choices:
     cpdef go_on(self, str cause)
     cpdef drop(self)
     cpdef _leave(self, Offer offer)
+
+
+@cython.locals(choices=Choices)
+cpdef Choices open_choices(Served served, list offers, long long tokens)

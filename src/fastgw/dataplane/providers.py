@@ -137,20 +137,28 @@ class Endpoint:
         self.posts = operation.body == operations.JSON
 
 
+def open_choices(served: Served, offers: list[Offer], tokens: int) -> Choices:
+    """For one call. `offers` are those of `served` that have the endpoint, one at least; `tokens` is what it may use,
+    estimated."""
+    choices = Choices.__new__(Choices)
+    choices._open(served, offers, tokens)
+    return choices
+
+
 class Choices:
     """Who may still be asked for one call. `offer` and `credential` are who was chosen last, `drawn` what the call has
     taken of that key's limits."""
 
-    def __init__(self, served: Served, offers: list[Offer], tokens: int) -> None:
-        """`offers` are those of them that have the endpoint, one at least; `tokens` is what it may use, estimated."""
+    def _open(self, served: Served, offers: list[Offer], tokens: int) -> None:
         self.served = served
         self.offers = offers
         self.tokens = tokens
         self.left = offers  # never changed: others have it too
         self.tried: list[Credential] | None = None  # with the offer that is asked now
         self.tries = 0
-        self.offer: Offer = offers[0]
-        self.credential = self.offer.source.credentials[0]
+        first: Offer = offers[0]
+        self.offer = first
+        self.credential = first.source.credentials[0]
         self.drawn: Drawn | None = None
 
     def next(self) -> bool:

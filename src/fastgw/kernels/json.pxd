@@ -15,8 +15,8 @@ cdef extern from *:
     #ifdef __SSE2__
     #include <emmintrin.h>
     #endif
-    /* The first quote, backslash or control byte, or the end; nearly all of a text is neither, and seen sixteen bytes at
-       a time. */
+    /* The first quote, backslash or control byte, or the end; nearly all of a text is neither, and seen sixteen bytes
+       at a time. */
     static inline const char *fg_json_text(const char *p, const char *end) {
     #ifdef __SSE2__
         const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8(92), highest = _mm_set1_epi8(31);
