@@ -46,7 +46,7 @@ GROUPS = {
         "__init__", "_answers", "_call", "_core", "_credentials", "_drain", "_flight", "_frames", "_http",
         "_idempotency", "_json", "_lines", "_mapping", "_routes", "_segment", "_sse", "_tables", "_targets", "_usage",
         "_wire", "kernels", "limits", "memory", "refusals", "settings", "states", "units", "addresses", "instance",
-        "room", "secret", "channel", "identities", "pem",
+        "room", "secret", "channel", "identities", "pem", "scopes",
     },
 }  # fmt: skip
 ARROWS = {

@@ -56,6 +56,7 @@ cdef class Ticket:
     cpdef bytes request_id(self)
     cpdef void meter(self, long long tokens_in, long long tokens_out, int model, bint estimated,
                      long long tokens_cached=*, long long tokens_reasoning=*) noexcept
+    cpdef long long scope(self) noexcept
     cpdef long long elapsed_us(self) noexcept
     cpdef long long balance(self) noexcept
     cpdef long long holding(self) noexcept

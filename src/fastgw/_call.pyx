@@ -178,6 +178,10 @@ cdef class Ticket:
         r.model = <uint16_t>model if 0 < model <= MODELS_MAX else 0
         r.flags = r.flags | RECORD_ESTIMATED if estimated else r.flags & ~<uint32_t>RECORD_ESTIMATED
 
+    cpdef long long scope(self) noexcept:
+        """Which models its key may ask for, as it is now: the number of a set (`Segment.scope_of`); 0: all."""
+        return load_u64(&self.table.s.key_tokens[self.record.key - 1].scope) if self.record.key else 0
+
     cpdef long long elapsed_us(self) noexcept:
         """Microseconds since its first byte came."""
         return (clock_ns(CLOCK_MONOTONIC) - self.started_ns) // 1000

@@ -238,6 +238,12 @@ cdef class Segment(Tables):
         self._limit(limit)
         store_u64(&self.s.key_tokens[<uint64_t>index].limit, limit)
 
+    def set_key_scope(self, index: int, scope: int) -> None:
+        """Limit a key to a set of models (`scope`, 0 for all); every worker sees it at its next request."""
+        self._key(index)
+        self._scope(scope)
+        store_u64(&self.s.key_tokens[<uint64_t>index].scope, scope)
+
     def revoke_key(self, index: int) -> None:
         """Refuse the key from now on, in every worker."""
         cdef key_t* key
@@ -247,7 +253,7 @@ cdef class Segment(Tables):
 
     def key(self, index: int) -> dict[str, Any]:
         """digest (32 bytes), account, limit (0: none), status, expires_s, budget (index of its meter, -1: none),
-        tokens (number of its limit in tokens, 0: none)."""
+        tokens (number of its limit in tokens, 0: none), scope (number of its set of models, 0: all)."""
         cdef key_t* key
         cdef uint64_t both, state
         self._key(index)
@@ -256,7 +262,8 @@ cdef class Segment(Tables):
         state = load_u64(&key.state)
         return {"digest": (<char*>key.digest)[:32], "account": <uint32_t>both, "limit": both >> 32,
                 "status": <uint32_t>state, "expires_s": load_i64(&key.expires_s), "budget": <int64_t>(state >> 32) - 1,
-                "tokens": load_u64(&self.s.key_tokens[<uint64_t>index].limit)}
+                "tokens": load_u64(&self.s.key_tokens[<uint64_t>index].limit),
+                "scope": load_u64(&self.s.key_tokens[<uint64_t>index].scope)}
 
     cdef int _key_terms(self, object account, object limit, object budget) except -1:
         self._account(account)

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=True, embedsignature.format=clinic
-"""Decides which number a route, a plan, a served model or a limit has: its own for as long as the segment lives."""
+"""Decides which number a route, a plan, a served model, a limit or a scope has: its own while the segment lives."""
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -8,7 +8,8 @@ from fastgw._drain cimport Drain
 from fastgw.kernels.atomics cimport load_u64, store_u64
 from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.layout cimport (
-    LIMITS_MAX, MODELS_MAX, PLANS_MAX, WORKERS_MAX, layout_model, model_count_t, model_name_t, name_t,
+    LIMITS_MAX, MODELS_MAX, PLANS_MAX, SCOPE_BYTES, SCOPES_MAX, WORKERS_MAX, layout_model, model_count_t, model_name_t,
+    name_t, scope_t,
 )
 
 from fastgw._mapping import SegmentError
@@ -24,6 +25,7 @@ cdef class Tables(Drain):
         super().__init__(path)
         self.limit_numbers = {}
         self.model_numbers = {}
+        self.scope_numbers = {}
 
     def limit(self, count: int, period_ns: int, burst: int) -> int:
         """The number (≥ 1) of a key's limit, the same for equal limits. Raises ValueError, see `limit_units`."""
@@ -120,6 +122,40 @@ cdef class Tables(Drain):
     def models(self) -> list[str]:
         """The names of the served models; that of number n is at n - 1."""
         return [raw.decode() for raw in self._model_numbers()]
+
+    def scope(self, patterns: Sequence[str]) -> int:
+        """The number (≥ 1) of a set of models, by their names or patterns of names, which have no spaces; the same for
+        equal ones. Raises ValueError for none and for more than 1,023 bytes, SegmentError when the table is full."""
+        cdef uint64_t number = self.s.header.scopes
+        cdef uint64_t i
+        for i in range(len(self.scope_numbers), number):
+            self.scope_numbers[<bytes>self.s.scopes[i].text] = i + 1
+        raw = " ".join(patterns).encode()
+        known = self.scope_numbers.get(raw)
+        if known:
+            return known
+        if not 0 < len(raw) < SCOPE_BYTES:
+            raise ValueError(f"a set of models must have 1 to {SCOPE_BYTES - 1} bytes")
+        if number >= SCOPES_MAX:
+            raise SegmentError(f"more than {SCOPES_MAX} different sets of models that keys are limited to")
+        try:
+            self._claim([(<uint64_t>&self.s.scopes[number], sizeof(scope_t))])
+        except OSError as error:
+            raise SegmentError(f"there is no memory for another set of models: {error.strerror}") from None
+        memcpy(self.s.scopes[number].text, <const char*>raw, len(raw) + 1)
+        store_u64(&self.s.header.scopes, number + 1)
+        self.scope_numbers[raw] = number + 1
+        return number + 1
+
+    def scope_of(self, number: int) -> tuple[str, ...]:
+        """The names and patterns of a set of models; of 0, none. Raises IndexError."""
+        self._scope(number)
+        return tuple((<bytes>self.s.scopes[<uint64_t>number - 1].text).decode().split(" ")) if number else ()
+
+    cdef int _scope(self, object number) except -1:
+        if not 0 <= number <= load_u64(&self.s.header.scopes):
+            raise IndexError(f"no set of models {number}")
+        return 0
 
     cdef uint64_t _name(self, str name, str noun, name_t* names, uint64_t* count, uint64_t most, str advice) except? 0:
         cdef uint64_t number = count[0]

@@ -332,7 +332,7 @@ class Key(Struct, frozen=True):
 
     `budget_nanos` is the most it may spend of its account, 0 for no such limit: once where `budget_period` is "", or
     in every calendar "day" or "month" of the time zone of the account's plan. `token_rate` limits it
-    in tokens of models.
+    in tokens of models. `models` are names, and patterns of names, of those that it may ask for, () for all.
     """
 
     account: str
@@ -344,6 +344,7 @@ class Key(Struct, frozen=True):
     budget_nanos: int = 0
     budget_period: str = ""
     token_rate: Rate | None = None
+    models: tuple[str, ...] = ()
 
 
 class Plan(Struct, frozen=True):

@@ -23,7 +23,7 @@ def test_keys_are_listed_without_their_secrets(gateway: Gateway, run: Run) -> No
     assert lines[0].split("  ")[0] == "id"
     for words in (ID, "…wXyZ", "10/s burst 20", "1.5 of 5 a day"):
         assert words in lines[1]
-    assert rows(out)[2] == [ID, "acme", "-", "-", "active", "-", "-", "-", "-", "api"]
+    assert rows(out)[2] == [ID, "acme", "-", "-", "active", "-", "-", "-", "-", "-", "api"]
 
 
 def test_a_new_key_is_shown_once_and_alone_where_a_script_reads(gateway: Gateway, run: Run) -> None:
@@ -61,6 +61,12 @@ def test_a_certificate_s_file_is_told_by_its_fingerprint(gateway: Gateway, run: 
                 "expires": "2027-01-31T00:00:00Z",
             },
         ),
+        (
+            ["create", "acme", "--models", "gpt-5*, claude-*"],
+            "POST /v1/keys",
+            {"account": "acme", "models": ["gpt-5*", "claude-*"]},
+        ),
+        (["change", ID, "--models", "*"], f"PATCH /v1/keys/{ID}", {"models": ["*"]}),
         (["change", ID, "--rate", "none"], f"PATCH /v1/keys/{ID}", {"rate": None}),
         (["change", ID, "--budget", "none"], f"PATCH /v1/keys/{ID}", {"budget": None}),
         (
@@ -92,6 +98,7 @@ def test_what_is_said_is_asked_for_and_nothing_else(
         (["show", "sk-secret-1"], "must be a key's id, like key_0123456789abcdef; `fastgw key list` has them"),
         (["create", "acme", "--rate", "fast"], '"fast" must be a whole number'),
         (["create", "acme", "--rate", "none"], '"none" must be a whole number'),
+        (["create", "acme", "--models", ","], "at least one name"),
         (["create", "acme", "--budget", "0"], '"0" must not be 0'),
         (["create", "acme", "--budget-period", "week"], "'day', 'month'"),
         (["create", "acme", "--burst", "0"], "--burst"),

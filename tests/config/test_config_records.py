@@ -25,11 +25,15 @@ def test_a_line_has_the_fields_of_a_key() -> None:
         '{"account": "acme", "key": "sk-acme-0001"}\n'
         "\n"
         '{"account":"acme","key":"sk-acme-0002","name":"ci","rate":"10/s","burst":20,'
-        '"expires":"2027-01-01T01:00:00+01:00","revoked":true}'
+        '"expires":"2027-01-01T01:00:00+01:00","revoked":true}\n'
+        '{"account":"acme","key":"sk-acme-0003","models":["gpt-5*","o3"]}\n'
+        '{"account":"acme","key":"sk-acme-0004","models":["gpt-5*","*"]}'
     )
     assert list(keys_of(lines)) == [
         Key("acme", Secret("sk-acme-0001"), "", None, 0, False),
         Key("acme", Secret("sk-acme-0002"), "ci", Rate(10, 10**9, 20), 1798761600, True),
+        Key("acme", Secret("sk-acme-0003"), "", None, 0, False, models=("gpt-5*", "o3")),
+        Key("acme", Secret("sk-acme-0004"), "", None, 0, False),
     ]
 
 
@@ -49,6 +53,7 @@ def test_a_line_has_the_fields_of_an_account() -> None:
         ('{"account":"a b","key":"sk-secret"}', "account: must be 1 to 63 of"),
         ('{"account":"a","key":"sk-s ecret"}', "key: must be 8 to 256 printable ASCII"),
         ('{"account":"a","key":"sk-"}', "key: must be 8 to 256 printable ASCII"),
+        ('{"account":"a","key":"sk-secret","models":["a b"]}', "models: each must be 1 to 127 of"),
         ('{"account":"a","key":"sk-secret","rate":"x"}', "rate: must be a whole number"),
         ('{"account":"a","key":"sk-secret","rate":"1/s","burst":0}', "burst: must be an integer from 1"),
         (

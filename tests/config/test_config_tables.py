@@ -316,6 +316,8 @@ def test_a_wrong_document_is_refused_by_its_place(refuse: Refuse, text: str, sta
         ('key = "sk-acme-0001"\nexpires = 1969-01-01T00:00:00Z', "must be later than 1970"),
         ('key = "sk-acme-0001"\nburst = 3', "keys[0].burst = 3: needs a rate"),
         ('key = "sk-acme-0001"\nrate = "fast"', 'keys[0].rate = "fast": must be a whole number'),
+        ('key = "sk-acme-0001"\nmodels = []', "keys[0].models: must name a model"),
+        ('key = "sk-acme-0001"\nmodels = ["a b"]', 'keys[0].models[0] = "a b": must be the name of a model'),
         ('key = "sk-acme-0001"\nrevoked = 1', "keys[0].revoked = 1: must be true or false"),
         ('key = "sk-acme-0001"\nname = ""', 'keys[0].name = "": must be 1 to 63'),
     ],

@@ -234,6 +234,7 @@ class Books:
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        models: tuple[str, ...] = (),
         identity: str = "",
     ) -> tuple[KeyView, str]:
         with self.lock:
@@ -242,7 +243,7 @@ class Books:
             secret = identity or f"sk-made-{next(self.numbers):08d}"
             view = self.add_key(
                 account, "api", secret, name=name, rate=rate, budget_nanos=budget_nanos, budget_period=budget_period,
-                expires_s=expires_s, token_rate=token_rate,
+                expires_s=expires_s, token_rate=token_rate, models=models,
             )  # fmt: skip
             return view, "" if identity else secret
 

@@ -16,7 +16,7 @@ def made(served: Served) -> dict[str, str]:
 def test_a_secret_is_shown_once(served: Served) -> None:
     body = {
         "account": "filed", "name": "ci", "rate": "10/s", "burst": 50, "budget": "5.00", "budget_period": "day",
-        "expires": "2030-01-01T00:00:00Z", "token_rate": "200000/m",
+        "expires": "2030-01-01T00:00:00Z", "token_rate": "200000/m", "models": ["gpt-5*", "openai/o3"],
     }  # fmt: skip
     answer = served("POST", "/v1/keys", body)
     assert answer.status_code == 201
@@ -25,6 +25,7 @@ def test_a_secret_is_shown_once(served: Served) -> None:
         "id": "", "account": "filed", "name": "ci", "hint": secret[-4:], "origin": "api", "status": "active",
         "rate": "10/s", "burst": 50, "budget": "5", "budget_period": "day", "budget_used": "0", "budget_resets": None,
         "expires": "2030-01-01T00:00:00Z", "created": "", "token_rate": "200000/m",
+        "models": ["gpt-5*", "openai/o3"],
     }  # fmt: skip
     assert answer.headers["cache-control"] == "no-store"
     for path in (f"/v1/keys/{key['id']}", "/v1/keys", "/v1/keys?account=filed", "/v1/config"):
@@ -49,6 +50,9 @@ def test_a_rate_without_a_burst_has_room_for_one_period(served: Served) -> None:
         ({"rate": "0/s"}, "body.rate"),
         ({"rate": "1/d", "burst": 1_000}, "body.rate"),
         ({"rate": "100 per s"}, "body.rate"),
+        ({"models": []}, "body.models"),
+        ({"models": ["gpt 5"]}, "body.models[0]"),
+        ({"models": [("x" * 99) + str(n) for n in range(11)]}, "body.models"),
         ({"budget": "0"}, "body.budget"),
         ({"budget_period": "day"}, "body.budget_period"),
         ({"budget": "1", "budget_period": "week"}, "body.budget_period"),

@@ -229,3 +229,17 @@ def test_counters_and_histograms_are_read_within_their_bounds(segment: Segment) 
             segment.counters(0, route)
     with pytest.raises(IndexError, match="no stage 3"):
         segment.histogram(0, 3)
+
+
+def test_sets_of_models_have_numbers_that_stay(segment: Segment) -> None:
+    assert (segment.scope(("a", "b*")), segment.scope(("c",)), segment.scope(("a", "b*"))) == (1, 2, 1)
+    other = Segment.open(segment.path)
+    assert (other.scope_of(1), other.scope_of(0), other.scope(("c",)), other.scope(("d",))) == (("a", "b*"), (), 2, 3)
+    for wrong in ((), ("x" * 1_024,)):
+        with pytest.raises(ValueError, match="1 to 1023 bytes"):
+            segment.scope(wrong)
+    index = segment.add_key(bytes(32), segment.add_account(bytes(16), 0, 0), 0, 1, 0)
+    segment.set_key_scope(index, 3)
+    assert segment.key(index)["scope"] == 3
+    with pytest.raises(IndexError):
+        segment.set_key_scope(index, 4)

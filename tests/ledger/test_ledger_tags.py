@@ -118,6 +118,24 @@ def test_the_files_tags_are_those_that_it_declares(desk: Desk) -> None:
     assert tag(desk, "red")["status"] == KeyStatus.REVOKED
 
 
+def test_the_models_of_a_key_stay_its_own(desk: Desk) -> None:
+    desk.apply(accounts=[an_account(balance=9)], keys=[a_key(models=("gpt-5*", "o3"))])
+    made, text = desk.books.create_key("acme", models=("claude-*", "claude-*"))
+    for again in (desk.turn, desk.restart, desk.reboot):
+        again()
+        for key, models in ((text, ("claude-*",)), ("sk-acme-0001-abcdef", ("gpt-5*", "o3"))):
+            record = desk.segment.key(desk.segment.find_key(desk.segment.digest(key.encode())))
+            assert desk.segment.scope_of(record["scope"]) == desk.books.find_key(key).models == models
+    assert desk.books.rotate_key(made.id)[0].models == ("claude-*",)
+    other, _ = desk.books.create_key("acme", models=("o3",))
+    assert desk.books.change_key(other.id, name="n").models == ("o3",)
+    with pytest.raises(Invalid, match="models"):
+        desk.books.change_key(other.id, models=("no model",))
+    assert desk.books.change_key(other.id, models=("x", "*")).models == ()
+    desk.apply(accounts=[an_account(balance=9)], keys=[a_key()])
+    assert desk.books.find_key("sk-acme-0001-abcdef").models == ()
+
+
 def test_limits_in_tokens_are_the_keys_and_the_plans(desk: Desk) -> None:
     plan = Plan(name="pro", token_rate=TOKENS, day_tokens=1_000, month_tokens=5_000)
     desk.apply(accounts=[an_account(balance=9, plan="pro")], plans=[plan], keys=[a_key(token_rate=TOKENS)])

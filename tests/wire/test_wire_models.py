@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastgw.dataplane.providers import Models, Served
+from fastgw.dataplane.providers import Models, Scopes, Served
 from fastgw.model import Model
 
 from .client import Client
@@ -297,5 +297,34 @@ def test_a_caller_of_anthropic_s_dialect_reaches_either_kind_of_provider(models:
 def test_a_longer_name_of_a_model_is_not_listed_beside_its_shorter_one() -> None:
     whole = Served(Model("one/m", (), listed=False), [])
     bare = Served(Model("m", ()), [])
-    assert Models(b"/v1/", "openai", {"one/m": whole, "m": bare}).names == ["m"]
-    assert Models(b"/v1/", "openai", {"one/m": whole}).names == ["one/m"]
+    nobody: Any = None
+    scopes = Scopes(nobody)
+    assert Models(b"/v1/", "openai", {"one/m": whole, "m": bare}, scopes).names == ["m"]
+    assert Models(b"/v1/", "openai", {"one/m": whole}, scopes).names == ["one/m"]
+
+
+def test_a_key_may_be_limited_to_models_by_their_names(models: Stand) -> None:
+    account = models.account()
+    segment = models.segment
+    segment.set_key_scope(account.key_index, segment.scope(("pla*", "claude")))
+    with models.serving(main=whole()), models.connect() as client:
+
+        def status(data: bytes, path: str = "/v1/chat/completions", method: str = "POST") -> int:
+            client.send(ask(account, data, path=path, method=method))
+            return client.read().status
+
+        def listed() -> list[str]:
+            client.send(ask(account, b"", path="/v1/models", method="GET"))
+            return [each["id"] for each in json.loads(client.read().body)["data"]]
+
+        assert status(body("plain")) == 200
+        client.send(ask(account, body("stepping")))
+        answer = client.read()
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (404, "model_not_found")
+        assert listed() == ["plain", "claude"]
+        assert status(b"", "/v1/models/plain", "GET") == 200
+        assert status(b"", "/v1/models/stepping", "GET") == 404
+        assert status(b"", "/v1/files", "GET") == 404  # whose models nobody knows
+        segment.set_key_scope(account.key_index, 0)
+        assert status(body("stepping")) == 200
+        assert "stepping" in listed()

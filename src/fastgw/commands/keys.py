@@ -31,6 +31,18 @@ _ID = click.Argument(["key_id"], type=KEY_ID, metavar="KEY_ID")
 _NONE = "none"  # of a rate or a budget: take it away
 
 
+class Names(click.ParamType[list[str]]):
+    """Names and patterns, a comma between two."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        if not names:
+            self.fail("at least one name, or '*' for all", param, ctx)
+        return names
+
+
 class Fingerprint(click.ParamType[str]):
     """The file of a certificate, as its fingerprint; of a chain, of its first one."""
 
@@ -78,6 +90,7 @@ _COLUMNS = (
     field("status"),
     Column("rate", _rate),
     field("token_rate"),
+    Column("models", lambda key: ",".join(key.get("models") or ()) or None),
     Column("budget", _budget),
     Column("expires", lambda key: moment(key.get("expires"))),
     field("origin"),
@@ -135,7 +148,7 @@ def _create(client: Client, as_json: bool, account: str, **fields: Any) -> int:
 def _change(client: Client, as_json: bool, key_id: str, **fields: Any) -> int:
     body = given(**fields)
     if not body:
-        raise click.UsageError("Nothing to change: give --name, --rate, --token-rate, --budget or --expires.")
+        raise click.UsageError("Nothing to change: give --name, --rate, --token-rate, --models, --budget or --expires.")
     for name in ("rate", "token_rate", "budget", "expires"):
         if body.get(name) in (_NONE, NEVER):
             body[name] = None
@@ -164,6 +177,8 @@ def _limits(change: bool) -> list[click.Parameter]:
                      help="Calls at once. [default: the N of --rate]"),
         click.Option(["--token-rate"], type=OrWord(RATE, _NONE) if change else RATE, metavar="N/UNIT",
                      help=f"Its limit in tokens of models, e.g. 200000/m.{removable}"),
+        click.Option(["--models"], type=Names(), metavar="NAMES",
+                     help="Models that it may ask for, e.g. 'gpt-5*,claude-*'." + (" '*' for all." if change else "")),
         click.Option(["--budget"], type=OrWord(POSITIVE_MONEY, _NONE) if change else POSITIVE_MONEY,
                      metavar="AMOUNT", help=f"The most it may spend of its account.{removable}"),
         click.Option(["--budget-period"], type=click.Choice(periods),
@@ -216,6 +231,7 @@ COMMAND = click.Group(
             epilog=examples(
                 "fastgw key create acme --name ci",
                 "fastgw key create acme --rate 10/s --budget 5.00 --budget-period day --expires 90d",
+                "fastgw key create acme --models 'gpt-5*,claude-*' --token-rate 200000/m",
                 "fastgw key create acme > key.txt",
                 "fastgw key create acme --certificate billing.pem",
             ),

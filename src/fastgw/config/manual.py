@@ -197,6 +197,8 @@ KEYS = Table("keys", "What callers present. A key is hashed when it is read, and
     Row("rate", "How often it may call.", "(no limit)", '"1000/s"'),
     Row("burst", "How many calls at once.", "(the number of `rate`)", "50", ("rate",)),
     Row("token_rate", "How many tokens of models it may use, and at once in one period.", "(no limit)", '"200000/m"'),
+    Row("models", "Which models it may ask for, by the names that callers use.", "(all)", '["gpt-5*", "claude-*"]',
+        form="an array of names and patterns with `*`"),
     Row("expires", "When it ends.", "(never)", "2027-01-01T00:00:00Z"),
     Row("revoked", "Whether its calls are refused.", "false", "true"),
     Row("budget", "Most that it may spend of its account.", "(no limit)", '"5.00"'),

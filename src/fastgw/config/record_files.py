@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from .. import identities, units
 from ..model import TAGS_MAX, Account, Config, ConfigError, Key, Problem, Secret
+from ..scopes import scope
 from .fields import (
     bucket,
     check_expires_s,
@@ -47,6 +48,7 @@ class _KeyLine(Struct, forbid_unknown_fields=True):
     budget: str | int | float | None = None
     budget_period: str | None = None
     token_rate: str | None = None
+    models: tuple[str, ...] | None = None
 
 
 class _AccountLine(Struct, forbid_unknown_fields=True):
@@ -132,6 +134,7 @@ def _key(line: _KeyLine) -> Key:
         0 if line.budget is None else _field("budget", parse_amount, line.budget),
         "" if line.budget_period is None else _field("budget_period", parse_period, line.budget_period),
         None if line.token_rate is None else _field("token_rate", parse_token_rate, line.token_rate),
+        () if line.models is None else _field("models", scope, tuple(line.models)),
     )
 
 

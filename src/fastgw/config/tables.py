@@ -12,6 +12,7 @@ from msgspec import Struct
 from .. import identities, units
 from ..model import Account, Key, Model, Plan, Prompt, Provider, Route, Secret, Tag, Upstream
 from ..refusals import DIALECTS
+from ..scopes import scope
 from ..settings import CONNECTION_FIELDS, TOKEN
 from .ai_routes import expanded, refuse_meaningless, refuse_unreached
 from .environment import headers
@@ -302,7 +303,21 @@ def _key(report: Report, index: int, raw: Any, accounts: frozenset[str] | None) 
         budget_nanos=fields.take("budget", parse_amount, 0),
         budget_period=fields.take("budget_period", parse_period, ""),
         token_rate=fields.token_rate(),
+        models=_scope(fields),
     )
+
+
+def _scope(fields: Fields) -> tuple[str, ...]:
+    """What a key may ask for."""
+    raw = fields.raw.get("models")
+    models = fields.each("models", parse_pattern)
+    if not isinstance(raw, list) or len(models) < len(raw):
+        return ()  # nothing is said, or something has been refused
+    try:
+        return scope(models)
+    except ValueError as error:
+        fields.report.refuse((*fields.path, "models"), str(error))
+        return ()
 
 
 def _refuse_twins(report: Report, keys: tuple[Key, ...]) -> None:

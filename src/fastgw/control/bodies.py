@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from .. import scopes
 from . import written
 from .written import Amount, Burst, Moment, PositiveAmount, RateText, SignedAmount, whole
 
@@ -14,6 +15,7 @@ KEY_ID = whole("key_[0-9a-f]{16}")
 ROUTE = whole("[a-z0-9][a-z0-9_.-]{0,62}")
 UPSTREAM = ROUTE
 TAG = whole("[A-Za-z0-9._:-]{1,64}")
+MODEL = whole(scopes.MODEL)
 TARGET = whole("/?[!-~]{1,300}")
 URL = whole("[!-~]{1,300}")
 
@@ -21,6 +23,7 @@ RULES = {
     ACCOUNT: "must be 1 to 63 of A-Z a-z 0-9 _ . @ : + - and start with a letter or digit",
     TAG: "must be 1 to 64 of A-Z a-z 0-9 . _ : -",
     KEY_ID: 'must be "key_" and 16 hex digits',
+    MODEL: scopes.RULE,
     TARGET: "must be a target's name, like 10.0.0.1:9000",
     URL: 'must be a target, like "http://10.0.0.1:9000"',
     ROUTE: "must be 1 to 63 of a-z 0-9 _ . - and start with a letter or digit",
@@ -40,6 +43,10 @@ Note = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{0,256}"), descriptio
 Why = Annotated[str, Meta(pattern=whole(r"[^\x00-\x1f\x7f]{1,256}"), description="Why, for people")]
 Weight = Annotated[int, Meta(ge=0, le=1_000, description="Its share beside the others'; 0 for no new calls")]
 TokenRate = Annotated[RateText, Meta(description="In tokens of models, as many at once", examples=["200000/m"])]
+Scope = Annotated[
+    list[Annotated[str, Meta(pattern=MODEL, examples=["gpt-5*"])]],
+    Meta(min_length=1, max_length=scopes.MOST, description="Models that it may ask for: names, and patterns with *"),
+]
 Period = Literal["", "day", "month"]
 CertificateName = Annotated[
     str,
@@ -104,6 +111,7 @@ class NewKey(Body, frozen=True):
     budget_period: Period = ""
     expires: Moment | None = None
     token_rate: TokenRate | None = None
+    models: Scope | None = None
     certificate: CertificateName | None = None
 
 
@@ -117,7 +125,7 @@ class NewTag(Body, frozen=True):
 
 
 class KeyChange(Body, frozen=True):
-    """What is left out stays as it is; null takes a rate, a budget or an end away. A burst comes with its rate."""
+    """What is left out stays as it is; null takes a limit, a budget or an end away. A burst comes with its rate."""
 
     name: Label | UnsetType = UNSET
     rate: RateText | UnsetType | None = UNSET
@@ -126,6 +134,7 @@ class KeyChange(Body, frozen=True):
     budget_period: Period | UnsetType = UNSET
     expires: Moment | UnsetType | None = UNSET
     token_rate: TokenRate | UnsetType | None = UNSET
+    models: Scope | UnsetType | None = UNSET
 
 
 class Rotation(Body, frozen=True):

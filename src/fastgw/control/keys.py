@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from ..identities import of_text
 from ..model import Rate
+from ..scopes import scope
 from .bodies import KeyChange, NewKey, Rotation
 from .parameters import AccountFilter, Books, KeyCursor, KeyInPath, Limit, field, page
 from .problems import documented, invalid
@@ -28,6 +29,11 @@ def rate_in(text: str | None, burst: int | None, name: str = "rate") -> Rate | N
     return field(name, lambda written: rate_of(written, burst), text)
 
 
+def models_in(given: list[str] | None) -> tuple[str, ...]:
+    """A body's set of models; () for all."""
+    return () if given is None else field("models", scope, given)
+
+
 def changes_in(data: KeyChange) -> dict[str, Any]:
     """The arguments of `Books.change_key` for what a body says."""
     found: dict[str, Any] = {}
@@ -39,6 +45,8 @@ def changes_in(data: KeyChange) -> dict[str, Any]:
         raise invalid("body.burst", "needs its rate beside it")
     if data.token_rate is not UNSET:
         found["token_rate"] = rate_in(data.token_rate, None, "token_rate")
+    if data.models is not UNSET:
+        found["models"] = models_in(data.models)
     if data.budget is not UNSET:
         found["budget_nanos"] = 0 if data.budget is None else field("budget", nanos_of, data.budget)
     if data.budget_period is not UNSET:
@@ -83,6 +91,7 @@ class Keys(Controller):
             budget_period=data.budget_period,
             expires_s=field("expires", seconds_of, data.expires),
             token_rate=rate_in(data.token_rate, None, "token_rate"),
+            models=models_in(data.models),
             identity="" if data.certificate is None else field("certificate", of_text, data.certificate),
         )
         return KeyWithSecret(secret, key(view))

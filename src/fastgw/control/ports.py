@@ -58,6 +58,7 @@ class Books(Protocol):
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        models: tuple[str, ...] = (),
         identity: str = "",
     ) -> tuple[KeyView, str]: ...
     def change_key(
@@ -71,6 +72,7 @@ class Books(Protocol):
         budget_period: str | UnsetType = UNSET,
         expires_s: int | UnsetType = UNSET,
         token_rate: Rate | UnsetType | None = UNSET,
+        models: tuple[str, ...] | UnsetType = UNSET,
     ) -> KeyView: ...
     def rotate_key(self, key_id: str, /, *, grace_s: int = 0) -> tuple[KeyView, str]: ...
     def revoke_key(self, key_id: str, /) -> KeyView: ...

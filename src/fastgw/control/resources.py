@@ -82,6 +82,7 @@ class Key(Struct, frozen=True):
     expires: datetime | None
     created: datetime | None
     token_rate: str | None
+    models: tuple[str, ...] | None
 
 
 class Tag(Struct, frozen=True):
@@ -234,4 +235,5 @@ def key(view: KeyView) -> Key:
         expires=moment(view.expires_s),
         created=moment(view.created_s),
         token_rate=None if view.token_rate is None else rate_text(view.token_rate),
+        models=view.models or None,
     )

@@ -101,10 +101,13 @@ class Completion(Delivery):
         asked = call.asked
         self.streams = asked.stream
         served = self.models.served.get(asked.model) if asked.model else self.models.first
-        if served is None or not served.offers:
+        scope = self.ticket.scope()
+        if scope and endpoint.operation.body == operations.OPAQUE:
+            self._out_of_scope(endpoint.operation.name)
+        elif served is None or not served.offers or (scope and not self._covers(scope, served)):
             self._unknown(asked.model)
-            return
-        self._admit(served)
+        else:
+            self._admit(served)
 
     def _admit(self, served: Served) -> None:
         """Hold for the call, and make it."""
@@ -135,6 +138,15 @@ class Completion(Delivery):
         message = f"There is no model {name[:128]!r} here, or your key may not use it."
         self._say(Refusal.MODEL_NOT_FOUND, Failure(404, errors.NOT_FOUND, message, "model_not_found", "model"))
 
+    def _covers(self, scope: int, served: Served) -> bool:
+        """Whether the caller's key may ask for a model, by the name that the call has for it, if it has one."""
+        return self.models.scopes.allows(scope, self.call.asked.model or served.model.name)
+
+    def _out_of_scope(self, operation: str) -> None:
+        """What is passed on unread may lead to any model."""
+        message = f"Your key is limited to some models, and {operation} may lead to others."
+        self._say(Refusal.MODEL_NOT_FOUND, Failure(404, errors.NOT_FOUND, message, "model_not_found"))
+
     def _unserved_here(self, name: str) -> None:
         """No provider of the model has this endpoint: what the gateway knows itself, or a refusal."""
         body = self.call.counted()
@@ -152,9 +164,10 @@ class Completion(Delivery):
     def _list(self, name: str) -> None:
         """The models that a caller can use, or one of them, in the form that it reads."""
         dialect = "anthropic" if self.names_version else self.dialect
+        scope, scopes = self.ticket.scope(), self.models.scopes
         if not name:
-            body = calls.list_models(dialect, self.models.names)
-        elif name in self.models.served:
+            body = calls.list_models(dialect, [each for each in self.models.names if scopes.allows(scope, each)])
+        elif name in self.models.served and scopes.allows(scope, name):
             body = calls.show_model(dialect, name)
         else:
             self._unknown(name)

@@ -60,7 +60,7 @@ class Published:
         if not self.prompt.included:
             return models
         served = {name: _free(one) for name, one in models.served.items()}
-        return Models(models.base, models.dialect, served, models.hashed)
+        return Models(models.base, models.dialect, served, models.scopes, models.hashed)
 
 
 def _free(served: Served) -> Served:

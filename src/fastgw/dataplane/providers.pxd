@@ -56,7 +56,13 @@ cdef class Endpoint:
     cdef public bint posts
 
 
+cdef class Scopes:
+    cdef public object segment
+    cdef public dict known
+
+
 cdef class Models:
+    cdef public Scopes scopes
     cdef public bytes base
     cdef public str dialect
     cdef public dict served

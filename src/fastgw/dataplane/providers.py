@@ -7,6 +7,7 @@ money has run out; nor is it asked for more than the provider allows it. All wor
 from __future__ import annotations
 
 import random
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from .._credentials import Credentials, Drawn, Standing
@@ -232,12 +233,35 @@ class Choices:
         return max(-(-min((wait for wait in waits if wait >= 0), default=0) // 1000), int(max(waits) >= 0))
 
 
+class Scopes:
+    """What keys may ask for that are limited to some models, by the numbers of their sets, which never change."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.known: dict[int, tuple[str, ...]] = {}
+
+    def allows(self, number: int, name: str) -> bool:
+        """Whether a key with the set of that number, 0 for all, may ask for a model by that name."""
+        if not number:
+            return True
+        patterns = self.known.get(number)
+        if patterns is None:
+            patterns = self.known[number] = self.segment.scope_of(number)
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
 class Models:
     """The models that one route leads to, by the names that callers use."""
 
     def __init__(
-        self, base: bytes, dialect: str, served: Mapping[str, Served], hashed: Sequence[tuple[str, bytes]] = ()
+        self,
+        base: bytes,
+        dialect: str,
+        served: Mapping[str, Served],
+        scopes: Scopes,
+        hashed: Sequence[tuple[str, bytes]] = (),
     ) -> None:
+        self.scopes = scopes
         self.base = base  # of the paths of its endpoints
         self.dialect = dialect
         self.served = served
@@ -269,6 +293,7 @@ class Sources:
     def set(self, config: model.Config, groups: Mapping[str, Group], segment: Segment) -> None:
         """Go by this configuration from now on; `groups` has the upstreams by name. The numbers of the models that
         serve must be in the segment already; without one, a call's record does not say who served it."""
+        self.scopes = Scopes(segment)
         former = self.sources
         self.sources = {}
         self.prepare(config, segment)
@@ -306,4 +331,4 @@ class Sources:
         base = route.path.encode()
         if route.dialect == "anthropic":
             base = base.removesuffix(b"messages")
-        return Models(base, route.dialect, served, self.hashed)
+        return Models(base, route.dialect, served, self.scopes, self.hashed)

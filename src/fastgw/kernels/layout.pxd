@@ -7,7 +7,7 @@ from fastgw.kernels.bucket cimport limit_t
 from fastgw.kernels.tokens cimport token_bucket_t
 
 cdef enum:
-    LAYOUT_VERSION = 3
+    LAYOUT_VERSION = 4
     WORKERS_MAX = 64
     CODES_MAX = 64          # verdicts 0..56, then the classes 1xx..5xx of forwarded answers
     CODE_CLASS = 56         # CODE_CLASS + 1 … CODE_CLASS + 5: answers of the upstream by class
@@ -16,6 +16,8 @@ cdef enum:
     LIMITS_MAX = 65536      # different limits of keys
     PLANS_MAX = 1024
     MODELS_MAX = 4096       # served models that ever had a number
+    SCOPES_MAX = 4096       # different sets of models that keys are limited to
+    SCOPE_BYTES = 1024
     PATH_BYTES = 96
     TAIL_BYTES = 32         # of a record, behind its path
     DIRTY_ACCOUNTS = 64     # accounts that share one dirty byte
@@ -65,6 +67,7 @@ cdef struct header_t:               # one page
     uint64_t identity[2]            # random, of this very file
     uint8_t secret[32]              # of the keys' digests; given from outside
     uint64_t keeper_beat_ns         # CLOCK_MONOTONIC; 0: a keeper that does not tell
+    uint64_t scopes
 
 cdef struct key_t:                  # 64 bytes
     uint64_t digest[4]
@@ -89,10 +92,13 @@ cdef struct model_count_t:          # 64 bytes: what one worker has counted of o
     uint64_t tokens_reasoning       # of those out
     uint64_t spare[2]
 
-cdef struct key_tokens_t:           # 32 bytes: the key's limit in tokens
+cdef struct scope_t:                # which models some keys may ask for: names and patterns, a space between two
+    char text[SCOPE_BYTES]
+
+cdef struct key_tokens_t:           # 32 bytes: the key's limit in tokens, and the models that it may ask for
     uint64_t limit                  # 0: none, else index + 1
     token_bucket_t bucket
-    uint64_t spare
+    uint64_t scope                  # 0: all, else index + 1
 
 cdef struct account_tokens_t:       # 32 bytes
     token_bucket_t bucket                   # of the plan's rate in tokens
@@ -190,6 +196,7 @@ cdef struct segment_t:
     uint64_t* histograms            # [worker][stage][bucket]
     model_name_t* models            # that of number n at n - 1
     model_count_t* model_counts     # [worker][model number - 1]
+    scope_t* scopes
     char* journals
     uint64_t journal_stride
     open_t* opens                   # [worker][OPENS_MAX]
@@ -245,6 +252,8 @@ cdef inline void layout_map(segment_t* s, char* base, uint64_t keys_max, uint64_
     at += _page(MODELS_MAX * sizeof(model_name_t))
     s.model_counts = <model_count_t*>(base + at)
     at += _page(WORKERS_MAX * MODELS_MAX * sizeof(model_count_t))
+    s.scopes = <scope_t*>(base + at)
+    at += _page(SCOPES_MAX * sizeof(scope_t))
     s.journals = base + at
     s.journal_stride = _page(sizeof(journal_t) + journal_records * sizeof(record_t))
     at += WORKERS_MAX * s.journal_stride

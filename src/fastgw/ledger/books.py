@@ -282,11 +282,12 @@ class Books:
         budget_period: str = "",
         expires_s: int = 0,
         token_rate: Rate | None = None,
+        models: tuple[str, ...] = (),
         identity: str = "",
     ) -> tuple[KeyView, str]:
         """A new key and its text, which is shown this once; or "" for a client certificate, which is the key by
         `identity`, a text of `fastgw.identities`. Raises NotFound, Conflict, Invalid."""
-        terms = (account, name, rate, budget_nanos, budget_period, expires_s, token_rate, identity)
+        terms = (account, name, rate, budget_nanos, budget_period, expires_s, token_rate, models, identity)
         number, text = self._call(lambda turn: self.key_jobs.create(turn, *terms))
         return self.key(id_of(number)), text
 
@@ -308,10 +309,12 @@ class Books:
         budget_period: str | UnsetType = UNSET,
         expires_s: int | UnsetType = UNSET,
         token_rate: Rate | UnsetType | None = UNSET,
+        models: tuple[str, ...] | UnsetType = UNSET,
     ) -> KeyView:
-        """Change what is given; a rate of None is no limit of its own. Raises NotFound, ReadOnly, Conflict, Invalid."""
+        """Change what is given; a rate of None is no limit of its own, no models are all. Raises NotFound, ReadOnly,
+        Conflict, Invalid."""
         given = {"name": name, "rate": rate, "budget": budget_nanos, "period": budget_period, "expires_s": expires_s,
-                 "token_rate": token_rate}  # fmt: skip
+                 "token_rate": token_rate, "models": models}  # fmt: skip
         changes = {field: value for field, value in given.items() if value is not UNSET}
         self._call(lambda turn: self.key_jobs.change(turn, key_id, changes))
         return self.key(key_id)

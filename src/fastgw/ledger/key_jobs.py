@@ -8,16 +8,16 @@ from .accounts import find
 from .errors import Conflict, Invalid, NotFound, ReadOnly
 from .key_table import HINT, SELECT, KeyRow, id_of, number_of, parse_id
 from .parts import Parts
-from .rules import check_budget, check_expires, check_label, check_rate
+from .rules import check_budget, check_expires, check_label, check_models, check_rate
 from .store import Store
 from .views import KeyView
 from .writer import Turn
 
 PREFIX = "fgw_"
-INSERT = "INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 UPDATE = (
     "UPDATE key SET name = ?, rate_count = ?, rate_period_ns = ?, rate_burst = ?, budget = ?, period = ?, expires = ?,"
-    " token_count = ?, token_period_ns = ?, status = ? WHERE number = ?"
+    " token_count = ?, token_period_ns = ?, models = ?, status = ? WHERE number = ?"
 )
 NO_RATE = Rate(0, 0, 0)
 
@@ -38,6 +38,7 @@ class KeyJobs:
         period: str,
         expires_s: int,
         token_rate: Rate | None = None,
+        models: tuple[str, ...] = (),
         identity: str = "",
     ) -> tuple[int, str]:
         """A new key; (its number, its text). By `identity` it is a certificate, of which there is nothing to show."""
@@ -46,13 +47,14 @@ class KeyJobs:
         check_rate(token_rate)
         check_budget(budget, period)
         check_expires(expires_s, turn.now_s)
+        allowed = check_models(models)
         owner = find(turn.store, account)
         if owner.status == "closed":
             raise Conflict(f'account "{account}" is closed')
         limit, tokens = rate or NO_RATE, token_rate or NO_RATE
         terms = (limit.count, limit.period_ns, limit.burst, budget, period, 0, expires_s, "active", turn.now_s)
         number, text = self._insert(
-            turn, KeyRow(0, b"", owner.id, name, "", *terms, tokens.count, tokens.period_ns), identity
+            turn, KeyRow(0, b"", owner.id, name, "", *terms, tokens.count, tokens.period_ns, allowed), identity
         )
         return number, "" if identity else text
 
@@ -84,7 +86,7 @@ class KeyJobs:
         return replacement
 
     def change(self, turn: Turn, key_id: str, changes: dict[str, Any]) -> None:
-        """Change fields of a key: name, rate, token_rate, budget, period, expires_s."""
+        """Change fields of a key: name, rate, token_rate, models, budget, period, expires_s."""
         row = self._changeable(turn.store, key_id)
         if row.status != "active":
             raise Conflict(f'key "{key_id}" is revoked')
@@ -98,6 +100,8 @@ class KeyJobs:
             check_rate(rate)
             limit = rate or NO_RATE
             row = row._replace(token_count=limit.count, token_period_ns=limit.period_ns)
+        if "models" in changes:
+            changes["models"] = check_models(changes["models"])
         row = row._replace(**changes)
         check_label(row.name)
         check_budget(row.budget, row.period)
@@ -112,7 +116,7 @@ class KeyJobs:
     def _update(self, turn: Turn, row: KeyRow) -> None:
         limit = row.rate or NO_RATE
         values = (row.name, limit.count, limit.period_ns, limit.burst, row.budget, row.period, row.expires_s)
-        turn.store.execute(UPDATE, (*values, row.token_count, row.token_period_ns, row.status, row.number))
+        turn.store.execute(UPDATE, (*values, row.token_count, row.token_period_ns, row.models, row.status, row.number))
         turn.then(self.parts.keys.prepare(turn.store, row, turn.now_s))
 
     def _changeable(self, store: Store, key_id: str) -> KeyRow:
@@ -151,4 +155,5 @@ class KeyJobs:
             expires_s=row.expires_s,
             created_s=row.created_s,
             token_rate=row.token_rate,
+            models=row.scope,
         )

@@ -25,7 +25,7 @@ BATCH = 1000  # keys loaded under one hold of the lock
 HINT = 4
 SELECT = (
     "SELECT number, digest, account, name, hint, rate_count, rate_period_ns, rate_burst, budget, period, meter,"
-    " expires, status, created, token_count, token_period_ns FROM key "
+    " expires, status, created, token_count, token_period_ns, models FROM key "
 )
 PLAN = "SELECT plan FROM account WHERE id = ?"
 
@@ -58,6 +58,11 @@ class KeyRow(NamedTuple):
     created_s: int
     token_count: int = 0
     token_period_ns: int = 0
+    models: str = ""  # names and patterns, a space between two; all without any
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        return tuple(self.models.split())
 
     @property
     def token_rate(self) -> Rate | None:
@@ -114,6 +119,10 @@ class KeyTable:
             self.rates.setdefault(number, rate)
         return number
 
+    def scope(self, models: tuple[str, ...]) -> int:
+        """The segment's number of a set of models, 0 for all. Raises SegmentError when there are too many."""
+        return self.segment.scope(models) if models else 0
+
     def budget(self, store: Store, owner: int, now_s: int) -> int:
         """The index of a budget's meter. Raises SegmentError: no room."""
         index = self.budgets.get(owner, -1)
@@ -157,7 +166,7 @@ class KeyTable:
         plan = self.plans.by_name.get(store.one(PLAN, (row.account,))[0])
         zone = plan.timezone if plan is not None else "UTC"
         budget = self.budget(store, row.meter, now_s) if row.budget else -1
-        limit, tokens = self.limit(row.rate), self.limit(row.token_rate)
+        limit, tokens, scope = self.limit(row.rate), self.limit(row.token_rate), self.scope(row.scope)
         index = self.segment.find_key(row.digest)
         if index < 0:
             index = self.add(row.digest, account, limit, KeyStatus.REVOKED, row.expires_s, budget)
@@ -168,6 +177,7 @@ class KeyTable:
                 self.meters.tell(budget, row.budget, row.period, zone, now_s)
             self.put(index, row.number, account, Origin.API, row.hint, row.name)
             self.segment.set_key_tokens(index, tokens)
+            self.segment.set_key_scope(index, scope)
             self.segment.set_key(index, account, limit, status, row.expires_s, budget)
 
         return place
@@ -237,12 +247,12 @@ class KeyTable:
             budget = self.budget(store, key_number, now_s)
             self.meters.tell(budget, key.budget_nanos, key.budget_period, zone, now_s)
         status = KeyStatus.REVOKED if key.revoked else KeyStatus.ACTIVE
-        limit, tokens = self.limit(key.rate), self.limit(key.token_rate)
-        if index < 0:
-            index = self.add(digest, account, limit, status, key.expires_s, budget)
-        else:
-            self.segment.set_key(index, account, limit, status, key.expires_s, budget)
+        limit, tokens, scope = self.limit(key.rate), self.limit(key.token_rate), self.scope(key.models)
+        if index < 0:  # of no use before all is said of it
+            index = self.add(digest, account, limit, KeyStatus.REVOKED, key.expires_s, budget)
         self.segment.set_key_tokens(index, tokens)
+        self.segment.set_key_scope(index, scope)
+        self.segment.set_key(index, account, limit, status, key.expires_s, budget)
         self.put(index, key_number, account, Origin.FILE, text[-HINT:] if len(text) >= 4 * HINT else "", key.name)
         return index
 
@@ -297,4 +307,5 @@ class KeyTable:
             expires_s=expires_s,
             created_s=0 if created is None else created[0],
             token_rate=self.rates.get(record["tokens"]),
+            models=self.segment.scope_of(record["scope"]),
         )

@@ -4,6 +4,7 @@ import re
 
 from ..limits import limit_units
 from ..model import Rate
+from ..scopes import scope
 from ..units import BURST_MAX, MONEY_MAX_NANOS, MONEY_MAX_UNITS
 from .errors import Invalid
 from .windows import PERIODS
@@ -23,6 +24,14 @@ def check_account_name(name: str) -> None:
 def check_label(name: str) -> None:
     if not LABEL.fullmatch(name):
         raise Invalid('name must be at most 63 printable ASCII characters without " and \\')
+
+
+def check_models(models: tuple[str, ...]) -> str:
+    """A set of models as the ledger has it, "" for all."""
+    try:
+        return " ".join(scope(models)) if models else ""
+    except ValueError as error:
+        raise Invalid(f"models {error}") from None
 
 
 def check_tag(name: str) -> None:

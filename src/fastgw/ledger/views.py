@@ -70,6 +70,7 @@ class KeyView(Struct, frozen=True):
     expires_s: int
     created_s: int
     token_rate: Rate | None = None
+    models: tuple[str, ...] = ()
 
 
 class TagView(Struct, frozen=True):
