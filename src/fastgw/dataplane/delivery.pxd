@@ -62,7 +62,7 @@ cdef class Delivery(Intake):
     @cython.locals(keep=bint, out=bytes, line=bytes)
     cpdef _answer(self, int verdict, int status, bytes kind, bytes body, bytes lines, bint charge)
     cpdef bytes _opening(self, int status, bytes kind)
-    @cython.locals(meter=Meter, relay=Relay, portions=list, portion=Portion, parts=list, verdict=int)
+    @cython.locals(meter=Meter, relay=Relay, portions=list, portion=Portion, parts=list, data=bytes, verdict=int)
     cpdef _relay(self, bytes part, bint done)
     @cython.locals(meter=Meter)
     cpdef _hand_out(self, bytes data)

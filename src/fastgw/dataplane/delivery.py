@@ -281,8 +281,9 @@ class Delivery(Intake):
         elif done:
             self._stop(Refusal.UPSTREAM_FAILED, parts)
         else:
-            if any(parts):
-                self._hand_out(b"".join(parts))
+            data = b"".join(parts)
+            if data:
+                self._hand_out(data)
             if self.upstream is not None and not self.upstream.held:
                 self._await(self.bounds.stream_ms)
 
