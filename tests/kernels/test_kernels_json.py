@@ -64,7 +64,8 @@ def test_what_is_plain_every_reader_takes(told: dict[str, Any], data: strategies
     [
         b"", b" ", b"null", b"[]", b'"model"', b"{", b'{"n":1', b'{"n":1}x', b'{"n":01}', b'{"n":+1}', b'{"n":1.}',
         b'{"n":.5}', b'{"n":1e}', b'{"n":-}', b'{"n":tru}', b'{"n":NaN}', b'{"n":1,}', b'{"n":1 "x":2}', b"{'n':1}",
-        b'{"n":"\x1f"}', b'{"n":"\\x"}', b'{"n":"\\u12g4"}', b'{"n":"', b'{"n":[1,]}', b'{"n":[1}', b'{"n" 1}',
+        b'{"n":"\x1f"}', b'{"n":"\\x"}', b'{"n":"\\u12g4"}', b'{"n":"\\ud800"}', b'{"n":"\\udc00"}',
+        b'{"n":"\\ud800\\u0041"}', b'{"n":"\\ud800\\ud800"}', b'{"n":"', b'{"n":[1,]}', b'{"n":[1}', b'{"n" 1}',
         b'{"n":1,"n":2}', b'{"N":1}', b'{"\\u006e":1}', b'{"\xc3\xa9":1}', b'{"usage":5}', b'{"choices":{}}',
         b'{"choices":[{"delta":{"text":"a"}},{"delta":{"text":"b"}}]}', b'{"usage":{"total":1,"total":2}}',
         b'{"x":' + b"[" * 100 + b"]" * 100 + b"}", b'{"x":"' + b"a" * (1 << 20) + b'"}',
@@ -104,14 +105,12 @@ def test_flags(said: str, flag: int) -> None:
     assert PICKER.flag(STREAM) == flag
 
 
-@given(strategies.text(alphabet=strategies.characters(exclude_categories=()), max_size=30), strategies.booleans())
+@given(strategies.text(max_size=30), strategies.booleans())
 def test_strings_are_as_long_as_what_they_stand_for(text: str, escaped: bool) -> None:
-    raw = json.dumps({"model": text}, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-    stands_for = json.loads(json.dumps(text))  # two halves of a pair that meet are one character
+    raw = json.dumps({"model": text}, ensure_ascii=escaped).encode()
     assert PICKER.read(raw)
-    assert PICKER.size(MODEL) == len(stands_for.encode("utf-8", "surrogatepass"))
-    assert PICKER.string(MODEL) in (text, None)
-    assert PICKER.string(MODEL) is not None or "\\" in raw.decode("utf-8", "replace") or not text.isprintable()
+    assert PICKER.size(MODEL) == len(text.encode())
+    assert PICKER.string(MODEL) == (None if b"\\" in raw else text)
 
 
 @given(objects, strategies.dictionaries(strategies.sampled_from(NAMES[:3]), values, max_size=3), strategies.booleans())

@@ -75,10 +75,16 @@ cdef extern from *:
             case '"': case 92: case '/': case 'b': case 'f': case 'n': case 'r': case 't':
                 p += 2;
                 break;
-            case 'u':
-                if (end - p < 6 || fg_json_hex(p + 2) < 0) return NULL;
+            case 'u': {
+                int value = end - p < 6 ? -1 : fg_json_hex(p + 2);
+                if (value < 0 || (value & 0xfc00) == 0xdc00) return NULL;
+                p += 6;
+                if ((value & 0xfc00) != 0xd800) break;
+                /* Of a character beyond 16 bits, the other half must follow. */
+                if (end - p < 6 || *p != 92 || p[1] != 'u' || (fg_json_hex(p + 2) & 0xfc00) != 0xdc00) return NULL;
                 p += 6;
                 break;
+            }
             default:
                 return NULL;
             }
@@ -150,14 +156,9 @@ cdef extern from *:
                 continue;
             }
             int value = fg_json_hex(p + 2);
-            if (value >= 0xd800 && value < 0xdc00 && end - p >= 12 && p[6] == 92 && p[7] == 'u'
-                    && (fg_json_hex(p + 8) & 0xfc00) == 0xdc00) {
-                size -= 8;
-                p += 12;
-            } else {
-                size -= value < 0x80 ? 5 : value < 0x800 ? 4 : 3;
-                p += 6;
-            }
+            int pair = (value & 0xfc00) == 0xd800;
+            size -= pair ? 8 : value < 0x80 ? 5 : value < 0x800 ? 4 : 3;
+            p += pair ? 12 : 6;
         }
         return size;
     }
