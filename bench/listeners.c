@@ -3,7 +3,8 @@
  *   listeners PORT REQUEST_FILE STREAMS SECONDS
  *
  * Each of STREAMS connections to 127.0.0.1 sends the request of REQUEST_FILE and reads its stream to the end; then it asks
- * again, on the same connection, until SECONDS are over. An event is counted where it has "content":"…" with the moment
+ * again, on the same connection, until SECONDS are over. They begin one after another, evenly over the first quarter of
+ * the time, as callers do who know nothing of each other. An event is counted where it has "content":"…" with the moment
  * when it was sent in it (see provider.c); what comes in the first third of the time is not. Prints one line of JSON with
  * the counted events, quantiles of their delay in µs, the streams that ended whole, and what went wrong.
  */
@@ -75,10 +76,12 @@ static int take(struct listener *l) {
     return 0;
 }
 
-static struct listener *listener(int port) {
+static void begin(int port, int epoll_fd) {
     struct listener *l = calloc(1, sizeof *l);
     if (!l || (l->fd = connect_to(port, 0)) < 0) die("connect");
-    return l;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = l};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, l->fd, &event) < 0) die("epoll_ctl");
+    ask(l);
 }
 
 int main(int argc, char **argv) {
@@ -95,15 +98,14 @@ int main(int argc, char **argv) {
     if (!delays_us || epoll_fd < 0) die("start");
     int64_t began = now_ns(), ends = began + seconds_ns;
     count_from = began + seconds_ns / 3;
-    for (int i = 0; i < streams; i++) {
-        struct listener *l = listener(port);
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = l};
-        if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, l->fd, &event) < 0) die("epoll_ctl");
-        ask(l);
-    }
     struct epoll_event events[EVENTS_PER_WAIT];
-    while (now_ns() < ends) {
-        int ready = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, 100);
+    int64_t now;
+    for (int begun = 0; (now = now_ns()) < ends;) {
+        while (begun < streams && now >= began + begun * (seconds_ns / 4 / streams)) {
+            begin(port, epoll_fd);
+            begun++;
+        }
+        int ready = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, begun < streams ? 1 : 100);
         if (ready < 0 && errno != EINTR) die("epoll_wait");
         for (int i = 0; i < ready; i++) {
             struct listener *l = events[i].data.ptr;
