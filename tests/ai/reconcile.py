@@ -33,7 +33,7 @@ import httpx
 import uvloop
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox"), str(HERE.parent)]
 
 from fronts import PRICES, configuration  # noqa: E402
 from gateway import COMMAND, Gateway, account, clean_environment, eventually, get, key  # noqa: E402
