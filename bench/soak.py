@@ -3,7 +3,8 @@
     python bench/soak.py [--minutes 30] [--rate 150] [--quick]
 
 Calls that are refused, proxied, late, large, cut by the service, left by the client, read slowly or sent slowly, kept
-alive or not, over TLS where openssl(1) is there; a reload a minute. What is looked at every ten seconds: descriptors of
+alive or not, over TLS where openssl(1) is there; calls to a model, in its dialect or another, whole, streamed, or left
+in the middle of a stream; a reload a minute. What is looked at every ten seconds: descriptors of
 every process and the memory that it has written itself (libraries are its own or shared as other programs come and go),
 connections, calls in flight, money held, and how far ledger and call log are behind. The first sixth warms up;
 then the last third is held against the first: medians, and of memory the least. In the end, when nobody calls any more,
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import uvloop
 from cpu import memory
-from processes import Process, free_port
+from processes import Process, compile_c, free_port
 from soaked import EMPTY_KEY, KEY, Started, gateway
 
 HERE = Path(__file__).parent
@@ -39,6 +40,22 @@ GAUGES = (
     "fastgw_call_log_lag_seconds", "fastgw_journal_depth", "fastgw_call_log_dropped_rows_total",
 )  # fmt: skip
 LAG_MAX_S = 5.0
+EVENTS, INTERVAL_US = 50, 20_000  # of a model's stream
+MODELS = """
+[[providers]]
+name = "provider"
+url = "http://127.0.0.1:{port}/v1"
+keys = ["sk-provider-0001"]
+[[models]]
+name = "m"
+targets = ["provider/m-1.0"]
+price = {{ input = "2.50", cached = "1.25", output = "10.00" }}
+[[routes]]
+name = "ai"
+path = "/ai/"
+models = ["*"]
+"""
+QUESTION = b'{"model":"m","max_tokens":64,"messages":[{"role":"user","content":"How much?"}]'
 
 
 class Caller:
@@ -53,7 +70,8 @@ class Caller:
         self.insecure.check_hostname, self.insecure.verify_mode = False, ssl.CERT_NONE
         kinds: dict[Callable[[], Awaitable[None]], int] = {
             self.small: 60, self.refused: 60, self.once: 20, self.large: 4, self.late: 4, self.cut: 3, self.leave: 4,
-            self.slow_reader: 1, self.slow_body: 1, self.half: 2, self.events: 2, self.garbage: 2,
+            self.slow_reader: 1, self.slow_body: 1, self.half: 2, self.events: 2,
+            self.garbage: 2, self.model: 20, self.translated: 5, self.stream: 4, self.leave_stream: 3,
         }  # fmt: skip
         if started.tls_port:
             kinds[self.secure] = 10
@@ -94,11 +112,12 @@ class Caller:
                 await reader.readexactly(int(line[15:]))
 
     async def _on_one_of_its_own(
-        self, *statuses: int, target: str = "/v1/x", secure: bool = False, lines: tuple[str, ...] = ()
-    ) -> None:
+        self, *statuses: int, target: str = "/v1/x", secure: bool = False, lines: tuple[str, ...] = (),
+        body: bytes = b"{}",
+    ) -> None:  # fmt: skip
         reader, writer = await self._open(secure)
         try:
-            self._ask(writer, target, *lines, body=b"{}")
+            self._ask(writer, target, *lines, body=body)
             await self._answer(reader, *statuses)
         finally:
             writer.close()
@@ -185,6 +204,26 @@ class Caller:
         self._ask(writer, "/v1/events?n=50&ms=100")
         await reader.readuntil(b"0\r\n\r\n")
         writer.close()
+
+    async def model(self) -> None:
+        await self._on_one_of_its_own(target="/ai/chat/completions", body=QUESTION + b"}")
+
+    async def translated(self) -> None:
+        await self._on_one_of_its_own(target="/ai/messages", body=QUESTION + b"}")
+
+    async def stream(self) -> None:
+        reader, writer = await self._open()
+        target = self.chance.choice(("/ai/chat/completions", "/ai/messages"))
+        self._ask(writer, target, body=QUESTION + b',"stream":true}')
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+
+    async def leave_stream(self) -> None:
+        reader, writer = await self._open()
+        self._ask(writer, "/ai/chat/completions", body=QUESTION + b',"stream":true}')
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(self.chance.uniform(0, 0.9))
+        writer.transport.abort()
 
     def close(self) -> None:
         for _, writer in self.kept:
@@ -293,7 +332,12 @@ def main() -> int:
         cpus = os.sched_getaffinity(0)
         source = Process([sys.executable, str(HERE / "event_source.py"), str(port)], cpus, directory / "source.log")
         stack.enter_context(source).wait_ready({port})
-        started = stack.enter_context(gateway(directory, port, workers=options.workers, cpus=cpus))
+        provider_port = free_port()
+        argv = [str(compile_c(HERE / "provider.c", directory)), str(provider_port), str(EVENTS), str(INTERVAL_US)]
+        provider = Process(argv, cpus, directory / "provider.log")
+        stack.enter_context(provider).wait_ready({provider_port})
+        models = MODELS.format(port=provider_port)
+        started = stack.enter_context(gateway(directory, port, workers=options.workers, cpus=cpus, tables=models))
         samples, became = uvloop.run(soak(started, minutes, options.rate))
         problems = left(started)
         log = started.process.log.read_text()

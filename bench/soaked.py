@@ -50,6 +50,7 @@ balance = "0"
 [[keys]]
 account = "empty"
 key = "{empty_key}"
+{tables}
 """
 TLS = """
 [[listeners]]
@@ -107,16 +108,18 @@ def _await_workers(process: Process) -> None:
 
 @contextlib.contextmanager
 def gateway(
-    directory: Path, upstream_port: int, *, workers: int, cpus: set[int], server: str = "", upstream: str = ""
-) -> Iterator[Started]:
-    """Started, ready, and ended with the block. `server` and `upstream` are further lines of those tables."""
+    directory: Path, upstream_port: int, *, workers: int, cpus: set[int], server: str = "", upstream: str = "",
+    tables: str = "",
+) -> Iterator[Started]:  # fmt: skip
+    """Started, ready, and ended with the block. `server` and `upstream` are further lines of those tables, `tables`
+    others."""
     port, admin_port, tls_port = free_port(), free_port(), free_port()
     file = directory / "fastgw.toml"
     pem = certificate(directory)
     memory_directory = Path(tempfile.mkdtemp(prefix="fastgw-bench-", dir="/dev/shm"))
     text = CONFIG.replace("{price}", "{{price}}").format(
         port=port, admin_port=admin_port, directory=directory, memory_directory=memory_directory, workers=workers,
-        upstream_port=upstream_port, key=KEY, empty_key=EMPTY_KEY, server=server, upstream=upstream,
+        upstream_port=upstream_port, key=KEY, empty_key=EMPTY_KEY, server=server, upstream=upstream, tables=tables,
         tls=TLS.format(tls_port=tls_port, certificate=pem) if pem else "",
     )  # fmt: skip
     file.write_text(text.replace("{price}", "1"))

@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "blackbox")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("blackbox", "")]
 
-from gateway import Gateway, account, clean_environment, connects, eventually, free_port, key, table  # noqa: E402
+from gateway import Gateway, account, clean_environment, connects, eventually, key, table  # noqa: E402
+from ports import free_port  # noqa: E402
 
 from fastgw.ai import operations  # noqa: E402
 

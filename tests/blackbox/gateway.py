@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+from ports import free_port
+
 from fastgw._segment import Segment, account_digest
 from fastgw.instance import segment_path
 
@@ -26,13 +28,6 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without settings of the gateway's, plus `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FASTGW_")}
     return kept | dict(extra or {})
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def eventually(true: Callable[[], object], within_s: float = 15.0, what: str = "it did not come true") -> float:

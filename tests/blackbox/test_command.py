@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Upstream
-from gateway import Gateway, account, clean_environment, free_port, get, key, run
+from gateway import Gateway, account, clean_environment, get, key, run
+from ports import free_port
 
 import fastgw
 from fastgw import __version__

@@ -6,7 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from gateway import COMMAND, clean_environment, connects, eventually, free_port
+from gateway import COMMAND, clean_environment, connects, eventually
+from ports import free_port
 
 
 def test_every_line_of_the_demo_is_true_and_nothing_stays_behind(tmp_path: Path) -> None:

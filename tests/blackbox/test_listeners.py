@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from conftest import Upstream
-from gateway import Gateway, account, eventually, free_port, key, table
+from gateway import Gateway, account, eventually, key, table
 from load import Hammering, request
+from ports import free_port
 from test_alone import refused
 from test_reload import KEY, ONCE, ready_workers, reload
 from test_upgrade import upgrade

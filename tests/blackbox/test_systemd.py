@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from gateway import Gateway, eventually, free_port
+from gateway import Gateway, eventually
 from load import Hammering
+from ports import free_port
 from test_listeners import call, listener, write
 from test_reload import ONCE
 from test_upgrade import upgrade

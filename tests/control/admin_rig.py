@@ -1,6 +1,5 @@
 """A real admin server on a port of its own, over parts that keep everything in memory, or over the real ones."""
 
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import admin_fakes as fakes
 import httpx
 import msgspec
 from msgspec import Struct
+from ports import free_port
 
 from fastgw._segment import Segment
 from fastgw.calllog import CallLog, LogSettings, SegmentNames
@@ -125,13 +125,6 @@ class Served:
         self.stranger.close()
         self.server.stop()
         self.parts.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(condition: Any, timeout_s: float = 10.0) -> None:

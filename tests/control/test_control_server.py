@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from admin_rig import Parts, Served, eventually, free_port
+from admin_rig import Parts, Served, eventually
+from ports import free_port
 
 from fastgw.control import serving
 from fastgw.control.server import AdminServer

@@ -27,7 +27,7 @@ from typing import Any
 import httpx
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox"), str(HERE.parent)]
 
 from callers import Callers, Told  # noqa: E402
 from gateway import COMMAND, NANOS, Gateway, account, clean_environment, eventually, get, key, table  # noqa: E402

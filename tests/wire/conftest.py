@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from . import configs, modelling
 from .certificates import Authority
 from .client import Client
 from .oracle import Oracle
-from .rig import Gateway, Host, eventually, free_port, uncompiled_package
+from .rig import Gateway, Host, eventually, uncompiled_package
 from .tunnelling import Stand, stand
 
 UNCOMPILED_EVERY = 8

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
+from ports import free_port
 
 from fastgw._segment import Segment
 from fastgw.config.fields import Report, dotted
@@ -22,7 +23,7 @@ from fastgw.refusals import Refusal
 
 from .client import Answer, Client
 from .oracle import Oracle, Script, Talk
-from .rig import RECORD_BYTES, STATUS, Host, eventually, free_port
+from .rig import RECORD_BYTES, STATUS, Host, eventually
 from .tunnelling import BYTES_IN, BYTES_OUT, COST, SLOTS, VERDICT, Account, resident_bytes
 
 MILLION = 1_000_000

@@ -16,6 +16,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 import fastgw
 from fastgw import published
 from fastgw._segment import Segment, account_digest
@@ -36,12 +38,6 @@ ACCOUNT, KEY_NUMBER = slice(56, 60), slice(60, 64)
 STATUS = slice(66, 68)
 PORT = slice(84, 86)
 PATH_LENGTH, ADDRESS, PATH = slice(86, 88), slice(88, 104), slice(128, 224)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def uncompiled_package(directory: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from ports import free_port
 
 from fastgw.dataplane.connecting import NEXT_ADDRESS_S, Connector
 from fastgw.roster import Endpoint
@@ -22,7 +23,7 @@ from fastgw.roster import Endpoint
 from .conftest import NewHost
 from .framing import request
 from .oracle import Oracle
-from .rig import Gateway, free_port
+from .rig import Gateway
 
 Lasting = tuple[float, str]
 

@@ -11,11 +11,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ports import free_port
 
 from .conftest import NewHost
 from .framing import request
 from .oracle import Talk
-from .rig import Gateway, Host, eventually, free_port
+from .rig import Gateway, Host, eventually
 from .spread import PRICE, call, config, counts, oracles, scripted, seen
 
 IDEMPOTENT = 'idempotency = "1h"'
