@@ -1,12 +1,16 @@
 /* Decides how many events of streamed completions come, and how late: many readers in one thread.
  *
- *   listeners PORT REQUEST_FILE STREAMS SECONDS
+ *   listeners PORT REQUEST_FILE STREAMS SECONDS PAUSE_US
  *
  * Each of STREAMS connections to 127.0.0.1 sends the request of REQUEST_FILE and reads its stream to the end; then it asks
- * again, on the same connection, until SECONDS are over. They begin one after another, evenly over the first quarter of
- * the time, as callers do who know nothing of each other. An event is counted where it has "content":"…" with the moment
- * when it was sent in it (see provider.c); what comes in the first third of the time is not. Prints one line of JSON with
- * the counted events, quantiles of their delay in µs, the streams that ended whole, and what went wrong.
+ * again, on the same connection, until SECONDS are over. They begin one after another over the first quarter of the time,
+ * by chance (the same in every run), as callers do who know nothing of each other. An event is counted where it has
+ * "content":"…" with the moment when it was sent in it (see provider.c); what comes in the first third of the time is not.
+ * Prints one line of JSON with the counted events, quantiles of their delay in µs, the streams that ended whole, and what
+ * went wrong.
+ *
+ * PAUSE_US is how long it rests between two looks at what has come. One that looks all the time is woken for every event:
+ * a thousand streams then take all of the core that it shares with the provider, and it measures itself.
  */
 #define _GNU_SOURCE
 #include <sys/epoll.h>
@@ -76,6 +80,20 @@ static int take(struct listener *l) {
     return 0;
 }
 
+/* The next of numbers between 0 and 1, spread as if by chance (xorshift64). */
+static double next_chance(void) {
+    static uint64_t state = 0x9e3779b97f4a7c15ULL;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (double)(state >> 11) / (double)(1ULL << 53);
+}
+
+static int compare_i64(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 static void begin(int port, int epoll_fd) {
     struct listener *l = calloc(1, sizeof *l);
     if (!l || (l->fd = connect_to(port, 0)) < 0) die("connect");
@@ -85,23 +103,27 @@ static void begin(int port, int epoll_fd) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s PORT REQUEST_FILE STREAMS SECONDS\n", argv[0]);
+    if (argc != 6) {
+        fprintf(stderr, "usage: %s PORT REQUEST_FILE STREAMS SECONDS PAUSE_US\n", argv[0]);
         return 2;
     }
     int port = atoi(argv[1]), streams = atoi(argv[3]);
     int64_t seconds_ns = (int64_t)(atof(argv[4]) * 1e9);
+    const struct timespec pause = {.tv_nsec = atol(argv[5]) * 1000};
     read_request(&request, argv[2]);
     raise_descriptors();
     delays_us = malloc((size_t)DELAYS_MAX * sizeof *delays_us);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!delays_us || epoll_fd < 0) die("start");
+    int64_t *starts = malloc((size_t)streams * sizeof *starts);
+    if (!delays_us || !starts || epoll_fd < 0) die("start");
     int64_t began = now_ns(), ends = began + seconds_ns;
     count_from = began + seconds_ns / 3;
+    for (int i = 0; i < streams; i++) starts[i] = began + (int64_t)(next_chance() * (double)seconds_ns / 4);
+    qsort(starts, (size_t)streams, sizeof *starts, compare_i64);
     struct epoll_event events[EVENTS_PER_WAIT];
     int64_t now;
     for (int begun = 0; (now = now_ns()) < ends;) {
-        while (begun < streams && now >= began + begun * (seconds_ns / 4 / streams)) {
+        while (begun < streams && now >= starts[begun]) {
             begin(port, epoll_fd);
             begun++;
         }
@@ -115,6 +137,7 @@ int main(int argc, char **argv) {
                 free(l);
             }
         }
+        if (pause.tv_nsec) nanosleep(&pause, NULL);
     }
     qsort(delays_us, counted, sizeof *delays_us, compare_u32);
     printf("{\"events\": %zu, \"seconds\": %.3f, \"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"p999_us\": %u, "

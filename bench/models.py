@@ -42,6 +42,7 @@ from processes import READY_TIMEOUT_S, Process, compile_c, free_port
 HERE = Path(__file__).parent
 SERVER_CPU, LOAD_CPU = 0, 1
 CHUNKS, STREAMS, INTERVAL_US = 100, 1000, 20_000  # 50 events a second
+PAUSE_US = 250  # between two looks of their readers
 RIVALS: dict[str, type[Installed]] = {"portkey": Portkey, "litellm": LiteLlm}
 STREAM_BODY = REQUEST_BODY[:-1] + b',"stream":true}'
 
@@ -159,11 +160,15 @@ def wrk(ground: Ground, contender: Contender, provider: int, seconds: float, run
     return good, wrong + counts["connect"] + counts["read"] + counts["write"] + counts["timeout"]
 
 
-def listen(ground: Ground, port: int, request: bytes, streams: int, seconds: float) -> dict[str, float]:
+def listen(
+    ground: Ground, port: int, request: bytes, streams: int, seconds: float, pause_us: int = 0
+) -> dict[str, float]:
+    """What `listeners.c` tells of so many streams."""
     file = ground.directory / "stream-request"
     file.write_bytes(request.replace(b"{trace}", b"fffffff"))
     argv = ["taskset", "-c", str(LOAD_CPU), str(ground.programs["listeners"]), str(port), str(file), str(streams)]
-    done = subprocess.run([*argv, f"{seconds:g}"], capture_output=True, text=True, timeout=seconds + 60, check=False)
+    argv += [f"{seconds:g}", str(pause_us)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"listeners ended with {done.returncode}: {done.stderr}")
     found: dict[str, float] = json.loads(done.stdout)
@@ -239,7 +244,7 @@ class Bench:
         before = memory(worker).private
         for _ in range(min(self.options.rounds, 3)):
             for name, port in (("direct", provider), ("fastgw", contender.port)):
-                found = listen(self.ground, port, head(port, name, provider, STREAM_BODY), streams, seconds)
+                found = listen(self.ground, port, head(port, name, provider, STREAM_BODY), streams, seconds, PAUSE_US)
                 self._judge(f"delay, {name}", found)
                 heard[name].append(found)
         grown = memory(worker).private - before
