@@ -10,7 +10,7 @@ from .configs import IDENTITY, KEY
 from .framing import request
 from .rig import ACCOUNT, ADDRESS, KEY_NUMBER, PATH, PATH_LENGTH, RECORD_BYTES, STATUS, Gateway, eventually
 
-KEYS = [KEY, "sk-wire-rich-0002", "sk-wire-poor-0001", "sk-wire-revoked-1", "sk-wire-limited-1"]
+KEYS = [KEY, "sk-wire-rich-0002", "sk-wire-poor-0001", "sk-wire-revoked-1", "sk-wire-expired-1"]
 LOOPBACK = b"\0" * 10 + b"\xff\xff\x7f\0\0\1"
 
 
