@@ -8,17 +8,15 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastgw.kernels.json cimport JSON_DEPTH, json_name, json_size, json_space, json_value
-
-cdef extern from "<string.h>":
-    void* memmem(const void* text, size_t length, const void* part, size_t size) nogil
-
-ABSENT, ODD = -1, -2
+from fastgw.kernels.octets cimport memmem
 
 cdef enum:
     NO_VALUE = -1
     ODD_VALUE = -2
     DIGITS_MAX = 18
     TEXT_MAX = 1 << 20
+
+ABSENT, ODD = NO_VALUE, ODD_VALUE
 
 
 cdef bint _same_but_case(const char* p, const char* name, Py_ssize_t length) noexcept:

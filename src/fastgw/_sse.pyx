@@ -4,8 +4,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp
 
-cdef extern from "<string.h>":
-    void* memmem(const void* text, size_t length, const void* part, size_t size) nogil
+from fastgw.kernels.octets cimport memmem
 
 cdef enum:
     CR = 13

@@ -115,6 +115,12 @@ def test_usage_that_only_the_gateway_has_asked_for_is_hidden_again() -> None:
         assert [json.loads(data) for data in sse.Events().feed(got) if data != b"[DONE]"] == kept
 
 
+@pytest.mark.parametrize("delta", [b'{"content":"a"}', b'{"tool_calls":[{"function":{"name":"f"}}]}'])
+def test_an_account_beside_choices_passes(delta: bytes) -> None:
+    event = b'data: {"choices":[{"delta":%b}],"usage":{"completion_tokens":1}}\n\n' % delta
+    assert relayed(Chunks(hide_usage=True), event) == event
+
+
 def test_only_a_member_is_hidden_and_never_what_a_model_has_written() -> None:
     said = json.dumps('},"usage":null, "usage" : null,')
     for event in (

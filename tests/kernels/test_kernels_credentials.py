@@ -5,11 +5,11 @@ import os
 import random
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import NewSegment
+from forking import forked
 
 from fastgw import _credentials
 from fastgw._credentials import Credentials, Standing, table_path
@@ -47,16 +47,6 @@ def key(
 
 def look(segment: Segment, secret: str = "sk-1") -> tuple[int, ...]:
     return Credentials(segment).look("own", secret)
-
-
-def forked(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return pid
 
 
 def test_a_key_rests_for_all_workers_as_long_as_it_is_asked_to(segment: Segment) -> None:

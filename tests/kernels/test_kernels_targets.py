@@ -5,11 +5,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 
 import _kernels
 import pytest
 from conftest import NewSegment
+from forking import forked
 
 from fastgw import _targets
 from fastgw._segment import Segment, SegmentError
@@ -23,16 +23,6 @@ def segment(new_segment: NewSegment) -> Segment:
 
 def row(segment: Segment, endpoint: str = "a") -> dict[str, int]:
     return Targets(segment, -1).rows()[target_name("up", endpoint)]
-
-
-def forked(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return pid
 
 
 def test_a_target_has_one_slot_and_each_worker_its_own_counts(segment: Segment) -> None:

@@ -12,6 +12,10 @@ cdef int ODD, TEXTS, REASONING_CONTENT, REASONING, FINISH_REASON, USAGE, X_GROQ,
 cdef Picker _chunk_picker, _message_picker
 
 
+@cython.locals(at=Py_ssize_t)
+cpdef bint reads(Picker picker, bytes block) except -1
+
+
 cdef class Passing(Relay):
     cdef Blocks _blocks
     cdef bint _hide
@@ -34,7 +38,7 @@ cdef long long _delta_tokens(object delta) except -1
 
 
 cdef class Chunks(Passing):
-    @cython.locals(found=Picker, at=Py_ssize_t, ends=Py_ssize_t, thought=Py_ssize_t, size=Py_ssize_t, place=int,
+    @cython.locals(found=Picker, ends=Py_ssize_t, thought=Py_ssize_t, size=Py_ssize_t, place=int,
                    tokens=cython.longlong)
     cpdef long long plain(self, bytes block) except? -3
     cpdef bytes bare(self, bytes block)
@@ -43,5 +47,5 @@ cdef class Chunks(Passing):
 
 
 cdef class Messages(Passing):
-    @cython.locals(found=Picker, at=Py_ssize_t, size=Py_ssize_t, written=Py_ssize_t, place=int)
+    @cython.locals(found=Picker, size=Py_ssize_t, written=Py_ssize_t, place=int)
     cpdef long long plain(self, bytes block) except? -3

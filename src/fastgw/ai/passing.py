@@ -57,6 +57,12 @@ def _without_usage(block: bytes) -> bytes:
     return plain if len(plain) < len(block) or b'"usage"' not in block else _NULL_USAGE.sub(b"", block)
 
 
+def reads(picker: Picker, block: bytes) -> bool:
+    """Have it take in the data of an event; false where that is not plain."""
+    at = data_at(block)
+    return at >= 0 and picker.read(block, at, len(block) - 2)
+
+
 class _Whole(Struct):
     usage: Raw = Raw(b"null")
 
@@ -121,18 +127,13 @@ class Passing(Relay):
             self._blocks = sse.Blocks()
         for block in self._blocks.feed(data):
             tokens = self.plain(block)
-            if tokens >= 0:
-                if self._hide and _chunk_picker.has(USAGE):
-                    block = _chunk_picker.without(USAGE, 0, len(block))
-                self.relayed += tokens
-                portions.append(Portion(block, tokens))
-                continue
-            event = sse.data_of(block)
-            tokens = self.event(event) if event else 0
             if tokens < 0:
-                continue
+                event = sse.data_of(block)
+                tokens = self.event(event) if event else 0
+                if tokens < 0:
+                    continue
             if self._hide:
-                block = _without_usage(block)
+                block = self.bare(block)
             self.relayed += tokens
             portions.append(Portion(block, tokens))
         return portions
@@ -159,7 +160,7 @@ class Passing(Relay):
         return ODD
 
     def bare(self, block: bytes) -> bytes:
-        """An event without what the caller has not asked for."""
+        """An event without the null that stands for what the caller has not asked for."""
         return _without_usage(block)
 
     def event(self, data: bytes) -> int:
@@ -266,8 +267,7 @@ class Chunks(Passing):
 
     def plain(self, block: bytes) -> int:
         found = _chunk_picker
-        at = data_at(block)
-        if at < 0 or not found.read(block, at, len(block) - 2) or not found.null(USAGE) or found.any(X_GROQ, OTHERS):
+        if not reads(found, block) or not found.null(USAGE) or found.any(X_GROQ, OTHERS):
             return ODD
         ends = found.size(FINISH_REASON)
         thought = found.size(REASONING_CONTENT)
@@ -285,7 +285,7 @@ class Chunks(Passing):
         return tokens
 
     def bare(self, block: bytes) -> bytes:
-        if not _chunk_picker.holds(block):
+        if not _chunk_picker.holds(block) or not _chunk_picker.null(USAGE):
             return _without_usage(block)
         return _chunk_picker.without(USAGE, 0, len(block)) if _chunk_picker.has(USAGE) else block
 
@@ -373,8 +373,7 @@ class Messages(Passing):
 
     def plain(self, block: bytes) -> int:
         found = _message_picker
-        at = data_at(block)
-        if at < 0 or not found.read(block, at, len(block) - 2) or found.string(TYPE) != "content_block_delta":
+        if not reads(found, block) or found.string(TYPE) != "content_block_delta":
             return ODD
         written = 0
         for place in range(DELTAS, DELTAS_END):

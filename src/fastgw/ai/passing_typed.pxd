@@ -1,7 +1,6 @@
 from fastgw._json cimport Picker
-from fastgw._sse cimport data_at
 from fastgw.ai.estimate cimport piece, tokens_of
-from fastgw.ai.passing cimport Passing
+from fastgw.ai.passing cimport Passing, reads
 
 cimport cython
 
@@ -10,7 +9,7 @@ cdef Picker _typed_picker
 
 
 cdef class Typed(Passing):
-    @cython.locals(found=Picker, at=Py_ssize_t, size=Py_ssize_t)
+    @cython.locals(found=Picker, size=Py_ssize_t)
     cpdef long long plain(self, bytes block) except? -3
     cpdef _end(self, object event)
 

@@ -10,11 +10,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .._json import ODD, Picker
-from .._sse import data_at
 from .._usage import Usage
 from . import errors, reported
 from .estimate import piece, tokens_of
-from .passing import SOUND_BYTES, Passing
+from .passing import SOUND_BYTES, Passing, reads
 from .relay import Portion
 
 
@@ -58,8 +57,7 @@ class Typed(Passing):
 
     def plain(self, block: bytes) -> int:
         found = _typed_picker
-        at = data_at(block)
-        if at < 0 or not found.read(block, at, len(block) - 2):
+        if not reads(found, block):
             return ODD
         size = found.size(DELTA)
         kind = found.string(TYPE)

@@ -78,7 +78,6 @@ _OUTSIDE = ("reasoning_tokens", "audio_tokens")
 _OBJECTS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "completion_tokens_details",
             "output_tokens_details")  # fmt: skip
 _picker = Picker(
-    "usage",
     *(f"usage.{name}" for name in _OBJECTS),
     *(f"usage.{name}" for name in (
         "total_tokens", "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens", "seconds",
@@ -89,9 +88,9 @@ _picker = Picker(
     "usage.cache_creation_input_tokens", "usage.cache_creation.ephemeral_1h_input_tokens",
     "usage.output_tokens_details.thinking_tokens", "usage.server_tool_use.web_search_requests",
 )  # fmt: skip
-USAGE, DETAILS, TOTAL, PROMPT, INPUT, COMPLETION, OUTPUT, SECONDS = 0, 1, 6, 7, 8, 9, 10, 11
-CACHE_HIT, CACHED, CACHE_READ, SEARCHES, INSIDE, OUTSIDE, WRITTEN = 12, 13, 14, 15, 16, 31, 35
-LASTING, THINKING, SEARCH_REQUESTS, COUNTS = 36, 37, 38, 39
+DETAILS, TOTAL, PROMPT, INPUT, COMPLETION, OUTPUT, SECONDS = 0, 5, 6, 7, 8, 9, 10
+CACHE_HIT, CACHED, CACHE_READ, SEARCHES, INSIDE, OUTSIDE, WRITTEN = 11, 12, 13, 14, 15, 30, 34
+LASTING, THINKING, SEARCH_REQUESTS, COUNTS = 35, 36, 37, 38
 INSIDES, OUTSIDES = 3, 2  # places where parts of the input may be told, and of the output
 INSIDE_NUMBERS, OUTSIDE_NUMBERS = len(_INSIDE), len(_OUTSIDE)
 

@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ..states import CredentialState
+from .families import families
 from .provider_keys import provider_keys
 from .services import Services
 
@@ -32,8 +33,4 @@ class ProviderCollector(Collector):
         for labels, key in rows:
             state.add_metric(labels, CredentialState[key.state.upper()])
         yield state
-        for name, text in _COUNTERS:
-            counter = CounterMetricFamily(f"fastgw_provider_key_{name}", text, labels=LABELS)
-            for labels, key in rows:
-                counter.add_metric(labels, getattr(key, name))
-            yield counter
+        yield from families(CounterMetricFamily, "fastgw_provider_key_", _COUNTERS, LABELS, rows)

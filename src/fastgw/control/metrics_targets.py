@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .families import families
 from .services import Services
 
 LABELS = ("upstream", "target")
@@ -32,13 +33,5 @@ class TargetCollector(Collector):
         yield up
         find = self.services.loads()
         loads = [((name, endpoint.name), find(name, endpoint.name)) for name, endpoint in rows]
-        for field, text in _COUNTERS:
-            counter = CounterMetricFamily(f"fastgw_target_{field}", text, labels=LABELS)
-            for labels, load in loads:
-                counter.add_metric(labels, getattr(load, field))
-            yield counter
-        for field, text in _GAUGES:
-            gauge = GaugeMetricFamily(f"fastgw_target_{field}", text, labels=LABELS)
-            for labels, load in loads:
-                gauge.add_metric(labels, getattr(load, field))
-            yield gauge
+        yield from families(CounterMetricFamily, "fastgw_target_", _COUNTERS, LABELS, loads)
+        yield from families(GaugeMetricFamily, "fastgw_target_", _GAUGES, LABELS, loads)

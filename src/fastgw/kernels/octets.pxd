@@ -134,6 +134,7 @@ cdef extern from *:
     const signed char* HEX_VALUE "fg_hex_value"      # digit + 1; 0: no digit
     const uint8_t* TOKEN "fg_token"                  # RFC 9110 tchar
     const uint8_t* HOST_BYTE "fg_host_byte"          # RFC 3986 host and port
+    void* memmem(const void* text, size_t length, const void* part, size_t size) noexcept nogil
     const char* name_end "fg_name_end"(const char* data, const char* end) noexcept nogil
     const char* line_end "fg_line_end"(const char* data, const char* end) noexcept nogil
     bint bad_target "fg_bad_target"(const char* data, size_t length) noexcept nogil
